@@ -1,0 +1,122 @@
+"""memlab: a memory laboratory for Python, at home in Jupyter.
+
+The public names are below; each is imported from its module on first use, so that ``import memlab`` costs
+a process that is to be measured almost nothing (no numpy, pandas, matplotlib or IPython).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memlab.errors import (
+    CaptureError,
+    MemlabError,
+    MissingExtraError,
+    StepError,
+    UnavailableError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from memlab.collectors.references import why
+    from memlab.collectors.tracing import snapshot
+    from memlab.lab.leak_hunt import LeakHunt, find_leaks
+    from memlab.lab.memit import memit
+    from memlab.lab.recorder import record
+    from memlab.records.capture import Capture, Mark, Peak
+    from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.leak_report import LeakReport, Suspect, Verdict
+    from memlab.records.memit import MemitResult
+    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+    from memlab.records.timeline import Timeline
+    from memlab.store.capture_file import load
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Capture",
+    "CaptureError",
+    "Explanation",
+    "Frame",
+    "LeakHunt",
+    "LeakReport",
+    "Link",
+    "Mark",
+    "MemitResult",
+    "MemlabError",
+    "MissingExtraError",
+    "Peak",
+    "ReferenceChain",
+    "RootKind",
+    "Site",
+    "Snapshot",
+    "SnapshotDiff",
+    "StepError",
+    "Suspect",
+    "Timeline",
+    "UnavailableError",
+    "UsageError",
+    "Verdict",
+    "__version__",
+    "find_leaks",
+    "load",
+    "memit",
+    "record",
+    "snapshot",
+    "why",
+]
+
+_HOME = {
+    "Capture": "records.capture",
+    "Explanation": "records.chain",
+    "Frame": "records.snapshot",
+    "LeakHunt": "lab.leak_hunt",
+    "LeakReport": "records.leak_report",
+    "Link": "records.chain",
+    "Mark": "records.capture",
+    "MemitResult": "records.memit",
+    "Peak": "records.capture",
+    "ReferenceChain": "records.chain",
+    "RootKind": "records.chain",
+    "Site": "records.snapshot",
+    "Snapshot": "records.snapshot",
+    "SnapshotDiff": "records.snapshot",
+    "Suspect": "records.leak_report",
+    "Timeline": "records.timeline",
+    "Verdict": "records.leak_report",
+    "find_leaks": "lab.leak_hunt",
+    "load": "store.capture_file",
+    "memit": "lab.memit",
+    "record": "lab.recorder",
+    "snapshot": "collectors.tracing",
+    "why": "collectors.references",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module 'memlab' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(f"memlab.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Register the magics; IPython calls this for ``%load_ext memlab``."""
+    from memlab.faces.ipython.magics import register
+
+    register(ipython)
+
+
+def unload_ipython_extension(ipython: Any) -> None:
+    """Take the magics away again and give back those that were there before."""
+    from memlab.faces.ipython.magics import unregister
+
+    unregister(ipython)

@@ -1,0 +1,1 @@
+"""The ground floor: units, safety, paths, atomic writes. Knows nothing of memory."""

@@ -1,0 +1,73 @@
+"""File names as labels: short, the same on every machine, and without a user's name in them.
+
+A file of the standard library, of site-packages or under the working directory is named relative to it; a
+notebook cell by its number; any other file by its last part alone. This happens when a record is made, so
+a saved capture is as safe to share as a report.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from memlab._base.safety import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["PathLabels"]
+
+OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+
+
+class PathLabels:
+    """Labels for file names, for one working directory.
+
+    Args:
+        aliases: names that are shown as given, e.g. a cell's temporary file -> ``Cell In[3]``.
+        root: the project; its files count as the user's own. Default: the working directory.
+    """
+
+    def __init__(self, aliases: Mapping[str, str] | None = None, root: str | None = None) -> None:
+        self.aliases = dict(aliases or {})
+        self.root = os.path.abspath(root or os.getcwd())  # noqa: PTH100, PTH109
+        self._libraries = _library_folders()
+        self.label = lru_cache(maxsize=4096)(self._label)
+        self.is_own = lru_cache(maxsize=4096)(self._is_own)
+
+    def _label(self, filename: str) -> str:
+        """Return the label of a file name as code objects have it."""
+        if filename in self.aliases:
+            return clean(self.aliases[filename])
+        if filename.startswith("<"):
+            return clean(filename)
+        path = os.path.abspath(filename)  # noqa: PTH100
+        for folder in (*self._libraries, self.root):
+            if path.startswith(folder + os.sep):
+                return clean(path[len(folder) + 1 :].replace(os.sep, "/"))
+        return clean(os.path.basename(path))  # noqa: PTH119
+
+    def _is_own(self, filename: str) -> bool:
+        """Tell whether a file is the user's own: no library's, and none of memlab's."""
+        if filename in self.aliases:
+            return True
+        if filename.startswith("<"):
+            return False
+        path = os.path.abspath(filename)  # noqa: PTH100
+        return not path.startswith((OWN_FOLDER + os.sep, *(f + os.sep for f in self._libraries)))
+
+
+@lru_cache(maxsize=1)
+def _library_folders() -> tuple[str, ...]:
+    """Folders of installed code, longest first: site-packages lies inside the standard library's."""
+    paths = sysconfig.get_paths()
+    found = {os.path.abspath(paths[key]) for key in ("stdlib", "platstdlib", "purelib", "platlib")}  # noqa: PTH100
+    found |= {
+        os.path.abspath(p)  # noqa: PTH100
+        for p in sys.path
+        if p.rstrip("/\\").endswith(("site-packages", "dist-packages"))
+    }
+    return tuple(sorted(found, key=len, reverse=True))

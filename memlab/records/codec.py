@@ -1,0 +1,224 @@
+"""Turn records into a JSON tree plus named arrays, and back, checked against their type hints.
+
+``encode`` walks a frozen dataclass: scalars, tuples, mappings and nested records go into the tree, numpy
+arrays are set aside under their path. ``decode`` rebuilds from hostile input: every value is checked against
+the field's declared type before anything is made, unknown fields are skipped (a newer writer), a missing one
+takes its default, and a record's own ``__post_init__`` checks what types cannot say. Nothing is imported or
+called by a name found in the data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from memlab.errors import CaptureError
+
+__all__ = ["Encoded", "decode", "encode", "equal", "to_plain"]
+
+T = TypeVar("T")
+MAX_DEPTH = 24
+MAX_TEXT = 64 * 1024
+MAX_ITEMS = 200_000
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Encoded:
+    """A record taken apart: JSON-able ``tree`` and its ``arrays`` by path."""
+
+    tree: dict[str, Any]
+    arrays: dict[str, npt.NDArray[Any]]
+
+
+def encode(record: Any) -> Encoded:
+    """Take a record apart into plain data and named arrays."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    return Encoded(_encode(record, "", arrays), arrays)
+
+
+def to_plain(record: Any) -> dict[str, Any]:
+    """Return a record as builtins only, arrays as lists, non-finite floats as None."""
+    plain: dict[str, Any] = _plain(record)
+    return plain
+
+
+def equal(left: Encoded, right: Encoded) -> bool:
+    """Tell whether two encoded records hold the same values (NaN equals NaN)."""
+    return (
+        left.tree == right.tree
+        and left.arrays.keys() == right.arrays.keys()
+        and all(
+            a.dtype == right.arrays[name].dtype
+            and np.array_equal(a, right.arrays[name], equal_nan=a.dtype.kind == "f")
+            for name, a in left.arrays.items()
+        )
+    )
+
+
+def decode(cls: type[T], encoded: Encoded) -> T:
+    """Rebuild a record of class ``cls``.
+
+    Raises:
+        CaptureError: when any part is not of its declared type or breaks the record's own rules.
+    """
+    value: T = _decode(cls, encoded.tree, cls.__name__, encoded.arrays, 0)
+    return value
+
+
+# -- taking apart
+
+
+def _encode(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]]) -> Any:
+    if isinstance(value, np.ndarray):
+        arrays[path] = value
+        return {"array": path}
+    if dataclasses.is_dataclass(value):
+        return {
+            f.name: _encode(getattr(value, f.name), f"{path}/{f.name}" if path else f.name, arrays)
+            for f in dataclasses.fields(value)
+        }
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_encode(item, f"{path}/{i}", arrays) for i, item in enumerate(value)]
+    if isinstance(value, Mapping):
+        return {key: _encode(item, f"{path}/{key}", arrays) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    return value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _plain(tuple(value.tolist()))
+    if dataclasses.is_dataclass(value):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+# -- putting together
+
+
+def _decode(hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise CaptureError(f"reading {where}: nested deeper than {MAX_DEPTH}")
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _decode_union(hint, value, where, arrays, depth)
+    if origin is np.ndarray:
+        return _decode_array(hint, value, where, arrays)
+    if origin is tuple:
+        return _decode_tuple(hint, value, where, arrays, depth)
+    if origin is not None and issubclass(origin, Mapping):
+        return _decode_mapping(hint, value, where, arrays, depth)
+    if dataclasses.is_dataclass(hint):
+        return _decode_record(hint, value, where, arrays, depth)
+    return _decode_scalar(hint, value, where)
+
+
+def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
+    if hint is float:
+        if isinstance(value, dict) and set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
+            return float(value["float"])
+        if type(value) in (int, float) and abs(value) < 2.0**1000:
+            return float(value)
+    elif hint is int:
+        if type(value) is int and -(2**63) <= value < 2**63:
+            return value
+    elif hint is str:
+        if type(value) is str and len(value) <= MAX_TEXT:
+            return value
+    elif hint is bool:
+        if type(value) is bool:
+            return value
+    elif isinstance(hint, type) and issubclass(hint, enum.Enum):
+        try:
+            return hint(value)
+        except ValueError:
+            pass
+    raise CaptureError(f"reading {where}: expected {getattr(hint, '__name__', hint)}")
+
+
+def _decode_union(
+    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
+) -> Any:
+    members = typing.get_args(hint)
+    if value is None and type(None) in members:
+        return None
+    (inner,) = (m for m in members if m is not type(None))  # only X | None is used in records
+    return _decode(inner, value, where, arrays, depth)
+
+
+def _decode_array(
+    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]]
+) -> npt.NDArray[Any]:
+    wanted = np.dtype(typing.get_args(typing.get_args(hint)[1])[0])
+    if not (isinstance(value, dict) and set(value) == {"array"} and type(value["array"]) is str):
+        raise CaptureError(f"reading {where}: expected an array")
+    array = arrays.get(value["array"])
+    if array is None or array.dtype != wanted or array.ndim != 1:
+        raise CaptureError(f"reading {where}: no one-dimensional {wanted} array of that name")
+    return array
+
+
+def _decode_tuple(
+    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
+) -> tuple[Any, ...]:
+    if type(value) is not list or len(value) > MAX_ITEMS:
+        raise CaptureError(f"reading {where}: expected a list of at most {MAX_ITEMS}")
+    item, *_ = typing.get_args(hint)  # only tuple[X, ...] is used in records
+    return tuple(_decode(item, v, f"{where}[{i}]", arrays, depth + 1) for i, v in enumerate(value))
+
+
+def _decode_mapping(
+    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
+) -> dict[str, Any]:
+    if type(value) is not dict or len(value) > MAX_ITEMS:
+        raise CaptureError(f"reading {where}: expected a mapping")
+    _, item = typing.get_args(hint)
+    return {
+        _decode_scalar(str, k, where): _decode(item, v, f"{where}[{k[:40]}]", arrays, depth + 1)
+        for k, v in value.items()
+    }
+
+
+def _decode_record(
+    cls: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
+) -> Any:
+    if type(value) is not dict:
+        raise CaptureError(f"reading {where}: expected a record")
+    hints = _hints(cls)
+    found = {
+        name: _decode(hints[name], value[name], f"{where}.{name}", arrays, depth + 1)
+        for name in hints
+        if name in value
+    }
+    try:
+        return cls(**found)
+    except CaptureError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CaptureError(f"reading {where}: {error}") from None
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    hints = typing.get_type_hints(cls)
+    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}

@@ -1,0 +1,34 @@
+"""The column types of records, and the checks that they share."""
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Floats", "Ints", "check_lengths", "floats", "ints"]
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def ints(values: npt.ArrayLike) -> Ints:
+    """Return a read-only int64 column."""
+    return _frozen(np.array(values, dtype=np.int64))
+
+
+def floats(values: npt.ArrayLike) -> Floats:
+    """Return a read-only float64 column."""
+    return _frozen(np.array(values, dtype=np.float64))
+
+
+def check_lengths(what: str, **columns: npt.NDArray[np.generic]) -> int:
+    """Return the common length of columns, or raise ValueError naming the odd one."""
+    length = -1
+    for name, column in columns.items():
+        if length >= 0 and len(column) != length:
+            raise ValueError(f"{what}: column {name} has {len(column)} rows, the others {length}")
+        length = len(column)
+    return max(length, 0)
+
+
+def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:  # type: ignore[misc]
+    array.flags.writeable = False
+    return array
