@@ -1,0 +1,66 @@
+"""The residue fixture: after every test the interpreter is as it was before it."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+import tracemalloc
+from pathlib import Path
+
+import psutil
+import pytest
+
+
+def interpreter_state():
+    """Everything process-wide that memlab touches or could touch, as comparable values."""
+    process = psutil.Process()
+    return {
+        "tracemalloc": (tracemalloc.is_tracing(), tracemalloc.get_traceback_limit()),
+        "gc enabled": gc.isenabled(),
+        "gc thresholds": gc.get_threshold(),
+        "gc callbacks": [id(c) for c in gc.callbacks],
+        "gc debug": gc.get_debug(),
+        "gc frozen": gc.get_freeze_count(),
+        "trace hook": sys.gettrace(),
+        "profile hook": sys.getprofile(),
+        "switch interval": sys.getswitchinterval(),
+        "recursion limit": sys.getrecursionlimit(),
+        "threads": sorted(t.name for t in threading.enumerate()),
+        "children": sorted(c.pid for c in process.children()),
+        "descriptors": process.num_fds() if hasattr(process, "num_fds") else 0,
+        "interrupt handler": signal.getsignal(signal.SIGINT),
+        "folder": Path.cwd(),
+        "umask": _umask(),
+    }
+
+
+def _umask():
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _differences(before, after):
+    return {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request):
+    """Fail a test that leaves a tracer, callback, threshold, thread, child or descriptor behind."""
+    if request.node.get_closest_marker("browser") or request.node.get_closest_marker("notebook"):
+        yield  # a session-wide server or kernel of the test's own lives on purpose
+        return
+    before = interpreter_state()
+    yield
+    after = interpreter_state()
+    if _differences(before, after):  # a thread or child may need a moment to be reaped
+        gc.collect()
+        deadline = time.monotonic() + 2
+        while _differences(before, after) and time.monotonic() < deadline:
+            time.sleep(0.02)
+            after = interpreter_state()
+    assert _differences(before, after) == {}
