@@ -143,6 +143,8 @@ class Suspect:
     chain: ReferenceChain | None = None
     container: ContainerGrowth | None = None
     prose: str = ""
+    entry: Site | None = None
+    """Where the object is allocated that the container directly holds, when that is another line."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
