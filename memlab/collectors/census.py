@@ -1,0 +1,197 @@
+"""Count objects by type and measure containers, over the collector's own list, running no user code.
+
+``gc.get_objects()`` gives the list; types are counted by address in numpy, without making a Python integer
+for each object (each would be traced while tracemalloc runs, and the count would grow by its own hand).
+``FrozenHeap`` moves everything alive at the start into the collector's permanent generation: from then on
+the list holds only what was made since, and collections are cheap. That is process-wide state, so it is
+shared out by nobody else: it is refused when someone froze the heap before, and always undone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import gc
+import sys
+from collections import OrderedDict, deque
+from types import MethodDescriptorType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memlab._base.safety import mro_of, type_name
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from memlab.records.columns import Ints
+
+__all__ = ["Census", "Container", "FrozenHeap", "addresses", "grown_containers", "native_size", "take_census"]
+
+# Sized by the base's own slot, which no subclass can override: dict.__len__(x) runs no user code.
+_SIZED: dict[type, Any] = {
+    dict: dict.__len__,
+    list: list.__len__,
+    set: set.__len__,
+    deque: deque.__len__,
+    OrderedDict: OrderedDict.__len__,
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Census:
+    """Objects by type, and the length of every container, at one moment. Holds no object.
+
+    Attributes:
+        counts: objects of each type, by the type's name.
+        shallow: their shallow sizes in bytes, where the type's own native size is known.
+        container: addresses of dicts, lists, sets and deques, ascending, shape ``(containers,)``.
+        length: their lengths, same shape.
+    """
+
+    counts: dict[str, int]
+    container: Ints
+    length: Ints
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Container:
+    """A container that gained entries at every census: its address and its lengths."""
+
+    address: int
+    lengths: tuple[int, ...]
+
+
+class FrozenHeap:
+    """Set aside everything alive now; ``fresh()`` then lists only what was made since.
+
+    Where the heap was frozen by someone else, nothing is frozen and ``available`` is False.
+    """
+
+    def __init__(self) -> None:
+        self.available = gc.get_freeze_count() == 0
+        self._frozen = False
+
+    def __enter__(self) -> Self:
+        self.freeze()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.thaw()
+
+    def freeze(self) -> None:
+        """Collect what can be collected and set the rest aside."""
+        if self.available:
+            self._frozen = True  # before the call: an interrupt between the two must still be undone
+            gc.collect()
+            gc.freeze()
+
+    def thaw(self) -> None:
+        """Give everything back to the collector."""
+        if self._frozen:
+            gc.unfreeze()
+            self._frozen = False
+
+    def refreeze(self) -> None:
+        """Start anew: what was made since the last freeze is set aside as well."""
+        self.thaw()
+        self.freeze()
+
+
+def addresses(objects: list[Any]) -> Ints:
+    """Return the objects' addresses without making a Python integer for each.
+
+    An array of objects stores the pointers themselves; its own buffer is read as integers.
+    """
+    if not objects:
+        return np.empty(0, dtype=np.int64)
+    # fromiter takes each item as it is; assigning to a slice would ask it for its length and its buffer.
+    held = np.fromiter(objects, dtype=object, count=len(objects))
+    return np.array((ctypes.c_int64 * len(objects)).from_address(held.ctypes.data), dtype=np.int64)
+
+
+def take_census(objects: list[Any] | None = None) -> Census:
+    """Count ``objects``, by default everything that the collector tracks.
+
+    Untracked objects (numbers, strings, most tuples of them, arrays) are not counted; the containers that
+    hold them are measured.
+    """
+    own = objects is None
+    everything = gc.get_objects() if objects is None else objects
+    types = list(map(type, everything))
+    type_at = addresses(types)
+    unique, first, inverse = np.unique(type_at, return_index=True, return_inverse=True)
+    totals = np.bincount(inverse, minlength=len(unique))
+    counts: dict[str, int] = {}
+    ids: list[Ints] = []
+    lengths: list[Ints] = []
+    object_at = addresses(everything)
+    for index, position in enumerate(first.tolist()):
+        cls = types[position]
+        name = type_name(cls)
+        counts[name] = counts.get(name, 0) + int(totals[index])
+        measure = _measure(cls)
+        if measure is not None:
+            rows = np.flatnonzero(inverse == index) if len(unique) > 1 else np.arange(len(everything))
+            members = [everything[row] for row in rows.tolist()]
+            lengths.append(np.fromiter(map(measure, members), dtype=np.int64, count=len(members)))
+            ids.append(object_at[rows])
+            del members
+    if own:
+        counts["builtins.list"] = counts.get("builtins.list", 1) - 1  # the collector's list itself
+    container = np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
+    length = np.concatenate(lengths) if lengths else np.empty(0, dtype=np.int64)
+    order = np.argsort(container, kind="stable")
+    return Census(counts, container[order], length[order])
+
+
+def grown_containers(censuses: list[Census], least: int) -> list[Container]:
+    """Return the containers that gained entries from each census to the next, greatest gain first.
+
+    An address may be used again by another container between two censuses. That it is in every one of
+    them, longer each time, by chance alone is what the number of censuses makes improbable.
+
+    Args:
+        censuses: at least two, oldest first.
+        least: smallest gain over all of them that counts.
+    """
+    common = censuses[0].container
+    for census in censuses[1:]:
+        common = np.intersect1d(common, census.container, assume_unique=True)
+    rows = np.stack([c.length[np.searchsorted(c.container, common)] for c in censuses])
+    grew = (np.diff(rows, axis=0) > 0).all(axis=0) & (rows[-1] - rows[0] >= least)
+    found = [
+        Container(int(address), tuple(map(int, column)))
+        for address, column in zip(common[grew], rows[:, grew].T, strict=True)
+    ]
+    return sorted(found, key=lambda c: c.lengths[0] - c.lengths[-1])
+
+
+def native_size(obj: object) -> int:
+    """Return an object's shallow size by the first native ``__sizeof__`` of its type.
+
+    A Python-level ``__sizeof__`` is user code and is passed over. The collector's header is included.
+    """
+    for cls in mro_of(type(obj)):
+        method = type.__dict__["__dict__"].__get__(cls).get("__sizeof__")
+        if type(method) is MethodDescriptorType:
+            try:
+                size = method(obj)
+            except Exception:  # noqa: BLE001 - a type that cannot size itself has no known size
+                return 0
+            return int(size) + (_GC_HEADER if gc.is_tracked(obj) else 0)
+    return 0
+
+
+_GC_HEADER = sys.getsizeof([]) - [].__sizeof__()
+
+
+def _measure(cls: type) -> Any:
+    for base in mro_of(cls):
+        measure = _SIZED.get(base)
+        if measure is not None:
+            return measure
+    return None
