@@ -1,0 +1,402 @@
+"""One realistic value of every result kind, all fields filled; no clock, no randomness."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from memlab.records.capture import Capture, Mark, Peak
+from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+from memlab.records.columns import floats, ints
+from memlab.records.leak_report import (
+    ContainerGrowth,
+    GrowthTest,
+    LeakReport,
+    Protocol,
+    SiteGrowth,
+    StepFailure,
+    Suspect,
+    TypeGrowth,
+    Verdict,
+)
+from memlab.records.memit import MemitResult
+from memlab.records.snapshot import Change, Frame, Site, SiteDiff, Snapshot, SnapshotDiff
+from memlab.records.timeline import Timeline
+
+ENVIRONMENT = {"memlab": "0.1.0", "python": "CPython 3.11.2", "platform": "linux x86_64"}
+
+ROUNDS = 24
+BLOCKS = 6
+PER_ROUND = 5
+WARMUP = 20
+
+
+def leak_report(**changes) -> LeakReport:
+    """Return the report of a service that keeps every session: two suspects, every field filled."""
+    series = leaking_series()
+    fields = {
+        "verdict": Verdict.LEAK,
+        "reason": (
+            "Each iteration of app:step leaves 3,399 objects and 451 KiB behind; the growth went on to the"
+            " last round and nothing seen bounds it."
+        ),
+        "step": "app:step",
+        "protocol": Protocol(
+            iterations=WARMUP + ROUNDS * PER_ROUND + 6,
+            warmup=WARMUP,
+            rounds=ROUNDS,
+            per_round=PER_ROUND,
+            traced=6,
+            traceback_depth=10,
+            budget_s=30.0,
+            elapsed_s=8.42,
+        ),
+        "series": series,
+        "tests": tuple(growth_test(series, metric) for metric in series.metrics if metric != "iteration"),
+        "suspects": (session_suspect(), waiter_suspect()),
+        "types": (
+            TypeGrowth("app.models.Session", 1000.0, 56_000.0, (1000, 2000, 3000, 4000)),
+            TypeGrowth("builtins.dict", 1198.0, 222_336.0, (14_022, 15_220, 16_418, 17_616)),
+            TypeGrowth("app.models.AuditEntry", 1000.0, 48_000.0, (1000, 2000, 3000, 4000)),
+            TypeGrowth("asyncio.events.Handle", 198.0, 27_720.0, (198, 396, 594, 792)),
+            TypeGrowth("builtins.list", 3.0, 1_176.0, (2210, 2213, 2216, 2219)),
+        ),
+        "sites": (
+            SiteGrowth(session_site(), 326_400.0, 4000.0),
+            SiteGrowth(waiter_site(), 97_812.5, 594.0),
+            SiteGrowth(Site((Frame("json/decoder.py", 353),)), 24_104.0, 201.5),
+        ),
+        "containers": (session_container(), cache_container()),
+        "objects_per_iteration": 3399.0,
+        "bytes_per_iteration": 461_824.0,
+        "bytes_source": "traced",
+        "failure": None,
+        "complete": True,
+        "environment": ENVIRONMENT,
+        "notes": (
+            "Allocations were traced for 6 iterations in a pass of their own; RSS was read without tracing.",
+            "2 iterations of warm-up ran while the collector was still settling.",
+        ),
+    }
+    return LeakReport(**{**fields, **changes})
+
+
+def no_leak_report() -> LeakReport:
+    """Return the report of a step that leaves nothing behind."""
+    series = flat_series()
+    return leak_report(
+        verdict=Verdict.NO_LEAK,
+        reason="No metric rose throughout 120 iterations; a leak of 1.2 KiB each would have been seen.",
+        series=series,
+        tests=tuple(growth_test(series, metric) for metric in series.metrics if metric != "iteration"),
+        suspects=(),
+        types=(),
+        sites=(),
+        containers=(),
+        objects_per_iteration=0.0,
+        bytes_per_iteration=None,
+        bytes_source="",
+        notes=(),
+    )
+
+
+def failed_report() -> LeakReport:
+    """Return the report of a step that raised in round 7."""
+    report = leak_report()
+    short = Timeline(
+        report.series.time_s[:6],
+        {name: column[:6] for name, column in report.series.metrics.items()},
+        report.series.sources,
+        {"allocated_blocks": "this interpreter keeps no such count"},
+    )
+    return leak_report(
+        verdict=Verdict.INCONCLUSIVE,
+        reason="The step raised ValueError in round 7; what was seen until then is too little to judge.",
+        series=short,
+        tests=(),
+        suspects=(),
+        types=(),
+        sites=(),
+        containers=(),
+        objects_per_iteration=None,
+        bytes_per_iteration=None,
+        bytes_source="",
+        failure=StepFailure("builtins.ValueError", 56, "round 7", "app/service.py:31"),
+        complete=False,
+    )
+
+
+def leaking_series() -> Timeline:
+    """Return readings of a leaking step: every metric rises, RSS in jumps of the allocator's arenas."""
+    index = np.arange(ROUNDS)
+    noise = (index * 7 % 5) - 2
+    return Timeline(
+        floats(index * 0.31),
+        {
+            "iteration": ints(WARMUP + PER_ROUND * (index + 1)),
+            "rss_bytes": ints(
+                61_702_144 + (index * PER_ROUND * 468_000) // 1_048_576 * 1_048_576 + noise * 20_480
+            ),
+            "allocated_blocks": ints(402_113 + index * PER_ROUND * 4795 + noise * 9),
+            "tracked_objects": ints(81_204 + index * PER_ROUND * 3399),
+        },
+        {"rss_bytes": "statm", "allocated_blocks": "sys.getallocatedblocks", "tracked_objects": "gc"},
+        {"uss_bytes": "not read: it costs a walk of every mapping"},
+        "2031-05-06T07:08:09Z",
+    )
+
+
+def flat_series() -> Timeline:
+    """Return readings of a clean step: noise around a level."""
+    index = np.arange(ROUNDS)
+    noise = (index * 11 % 7) - 3
+    return Timeline(
+        floats(index * 0.29),
+        {
+            "iteration": ints(WARMUP + PER_ROUND * (index + 1)),
+            "rss_bytes": ints(61_702_144 + noise * 8192),
+            "allocated_blocks": ints(402_113 + noise * 4),
+            "tracked_objects": ints(81_204 + noise),
+        },
+        {"rss_bytes": "statm", "allocated_blocks": "sys.getallocatedblocks", "tracked_objects": "gc"},
+    )
+
+
+def growth_test(series: Timeline, metric: str) -> GrowthTest:
+    """Return the block-minima test of one metric, computed from the series it stands for."""
+    blocks = np.array_split(series.metrics[metric], BLOCKS)
+    minima = np.array([int(block.min()) for block in blocks])
+    grew = bool((np.diff(minima) > 0).all())
+    apart = len(series) / BLOCKS * PER_ROUND
+    slopes = np.diff(minima) / apart
+    rate = float(minima[-1] - minima[0]) / (apart * (BLOCKS - 1))
+    spread = 1.96 * float(slopes.std(ddof=1)) / BLOCKS**0.5
+    least = 1228.8 if metric.endswith("_bytes") else 0.4
+    return GrowthTest(
+        metric,
+        grew,
+        grew,
+        rate,
+        rate - spread,
+        rate + spread,
+        tuple(int(m) for m in minima - minima[0]),
+        1 / 720,
+        least,
+    )
+
+
+def session_site() -> Site:
+    """Return where sessions are made: a library's line, reached from the user's."""
+    return Site(
+        (
+            Frame("app/models.py", 42, "Session.__init__", "self.audit = [AuditEntry(n) for n in steps]"),
+            Frame("app/registry.py", 17, "open_session", "session = Session(user, steps)"),
+            Frame("app/service.py", 31, "handle_request", 'session = open_session(request["…"])'),
+            Frame("app/__init__.py", 9, "step", "handle_request(make_request())"),
+        ),
+        user_frame=2,
+    )
+
+
+def waiter_site() -> Site:
+    """Return where timers are made: inside the standard library."""
+    return Site(
+        (
+            Frame(
+                "asyncio/base_events.py",
+                760,
+                "BaseEventLoop.call_at",
+                "timer = events.TimerHandle(when, callback)",
+            ),
+            Frame("app/service.py", 44, "keep_alive", "loop.call_later(3600, session.ping)"),
+        ),
+        user_frame=1,
+    )
+
+
+def session_container() -> ContainerGrowth:
+    """Return the set that gains a session a request and has no bound."""
+    return ContainerGrowth("app.registry._live", "builtins.set", (1000, 2000, 3000, 4000), 1000.0)
+
+
+def cache_container() -> ContainerGrowth:
+    """Return a cache that is filling up towards its bound."""
+    return ContainerGrowth(
+        "app.text.render", "functools.lru_cache", (40, 76, 101, 118), 26.0, 128, "lru_cache maxsize"
+    )
+
+
+def session_chain() -> ReferenceChain:
+    """Return the chain from a module global to a session."""
+    return ReferenceChain(
+        RootKind.MODULE,
+        (
+            Link("", "module app.registry", "builtins.module"),
+            Link("._live", "_live (set)", "builtins.set"),
+            Link("[value]", "Session", "app.models.Session"),
+        ),
+    )
+
+
+def notebook_chain() -> ReferenceChain:
+    """Return a chain that starts in the notebook's own output history, with its middle cut."""
+    return ReferenceChain(
+        RootKind.NOTEBOOK,
+        (
+            Link("", "Out[3]", "builtins.dict"),
+            Link("[value]", "list", "builtins.list"),
+            Link("[7]", "Session", "app.models.Session"),
+        ),
+        cut=4,
+    )
+
+
+def session_suspect() -> Suspect:
+    """Return the first suspect: sessions in a registry."""
+    return Suspect(
+        type_name="app.models.Session",
+        objects_per_iteration=3000.0,
+        bytes_per_iteration=326_400.0,
+        share=0.8826,
+        types=(
+            TypeGrowth("app.models.Session", 1000.0, 56_000.0),
+            TypeGrowth("app.models.AuditEntry", 1000.0, 48_000.0),
+            TypeGrowth("builtins.dict", 1000.0, 184_000.0),
+        ),
+        site=session_site(),
+        chain=session_chain(),
+        container=session_container(),
+        prose=(
+            "Every iteration leaves 1,000 app.models.Session behind. Made at app/models.py:42, held by"
+            " the set app.registry._live, which gains 1,000 entries an iteration and is never emptied."
+        ),
+    )
+
+
+def waiter_suspect() -> Suspect:
+    """Return the second suspect: timers that no visible chain holds."""
+    return Suspect(
+        type_name="asyncio.events.TimerHandle",
+        objects_per_iteration=399.0,
+        bytes_per_iteration=97_812.5,
+        share=0.1174,
+        types=(TypeGrowth("asyncio.events.TimerHandle", 198.0, 27_720.0),),
+        site=waiter_site(),
+        chain=None,
+        container=None,
+        prose="399 objects an iteration under asyncio.events.TimerHandle; no holder was seen in Python.",
+    )
+
+
+def explanation() -> Explanation:
+    """Return who holds a session: the registry, and the notebook."""
+    return Explanation(
+        type_name="app.models.Session",
+        chains=(session_chain(), notebook_chain()),
+        verdict="Two references hold it: the registry's set, and the notebook's output history.",
+        refcount=3,
+        holders=2,
+        searched=81_204,
+        complete=True,
+        notes=("One reference was not seen in any Python object: native code may hold it.",),
+    )
+
+
+def snapshot() -> Snapshot:
+    """Return four rows of live memory: two tracebacks of two frames, one of one, one in a native domain."""
+    return Snapshot(
+        traceback=ints([0, 1, 2, 0]),
+        domain=ints([0, 0, 0, 389047]),
+        size_bytes=ints([8_388_608, 524_288, 1536, 96]),
+        blocks=ints([1000, 128, 3, 1]),
+        starts=ints([0, 2, 4, 5]),
+        frame_of=ints([0, 1, 2, 1, 3]),
+        frame_file=ints([0, 1, 0, 2]),
+        frame_line=ints([42, 31, 57, 353]),
+        files=("app/models.py", "app/service.py", "json/decoder.py"),
+        engine="tracemalloc",
+        depth=2,
+        label="after the first thousand requests",
+        notes=("Tracing began when the snapshot was asked for: what was allocated before is not in it.",),
+    )
+
+
+def snapshot_diff() -> SnapshotDiff:
+    """Return one site of every fate."""
+    return SnapshotDiff(
+        by="line",
+        sites=(
+            SiteDiff(session_site(), 8_388_608, 4_194_304, 1000, 500, Change.GREW),
+            SiteDiff(waiter_site(), 97_812, 97_812, 594, 594, Change.APPEARED),
+            SiteDiff(Site((Frame("json/decoder.py", 353),)), 0, -24_104, 0, -201, Change.VANISHED),
+            SiteDiff(
+                Site((Frame("app/text.py", 12, "render", "return cache[key]"),)),
+                512,
+                -512,
+                4,
+                -4,
+                Change.SHRANK,
+            ),
+        ),
+        total_diff_bytes=4_267_500,
+        total_diff_blocks=889,
+        older_label="before",
+        newer_label="after",
+        engine="tracemalloc",
+        notes=("Sizes are tracemalloc's: memory that bypasses Python's allocators is not in them.",),
+    )
+
+
+def timeline(samples: int = 600) -> Timeline:
+    """Return a process that climbs, spikes for one single sample, and falls back."""
+    index = np.arange(samples)
+    rss = 50_331_648 + index * 20_480 + (np.sin(index / 9) * 1_500_000).astype(np.int64)
+    rss[samples * 2 // 3 :] -= 6_291_456
+    rss[samples // 2] = 157_286_400  # the spike: one sample wide
+    return Timeline(
+        floats(index * 0.02),
+        {"rss_bytes": ints(rss), "threads": ints(1 + (index > samples // 3))},
+        {"rss_bytes": "statm", "threads": "psutil"},
+        {"uss_bytes": "reading /proc/self/smaps_rollup was refused"},
+        "2031-05-06T07:08:09Z",
+    )
+
+
+def capture() -> Capture:
+    """Return a recording with two marks and the kernel's own peak above the sampled one."""
+    return Capture(
+        timeline=timeline(),
+        marks=(Mark(2.0, "load"), Mark(8.0, "train")),
+        peak=Peak(163_577_856, 50_331_648, "vmhwm"),
+        environment=ENVIRONMENT,
+        complete=True,
+        notes=("The sampler was 12 ms late at most.",),
+    )
+
+
+def memit_result() -> MemitResult:
+    """Return the classic line's numbers: 143.77 MiB, 0.23 MiB above the baseline."""
+    return MemitResult(
+        peaks_bytes=(150_753_771, 150_700_032),
+        baseline_bytes=150_512_599,
+        repeat=2,
+        timeout=None,
+        interval=0.1,
+        include_children=False,
+        source="vmhwm",
+        notes=("The second repeat took memory again that the first had given back to the allocator.",),
+    )
+
+
+def all_results() -> dict:
+    """Return every kind by a name, for parametrised tests."""
+    return {
+        "leak": leak_report(),
+        "no leak": no_leak_report(),
+        "failed": failed_report(),
+        "explanation": explanation(),
+        "snapshot": snapshot(),
+        "snapshot diff": snapshot_diff(),
+        "capture": capture(),
+        "timeline": timeline(),
+        "memit": memit_result(),
+    }
