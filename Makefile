@@ -1,0 +1,97 @@
+# The ways in. `make` alone lists them. Works with make 3.81 and any POSIX shell; needs python3 >= 3.11.
+#
+# One environment, .venv, grown in two steps: `.core` is memlab and its three dependencies (seconds; enough
+# for the demo), `.full` adds JupyterLab, matplotlib, pandas and the tools of development.
+#
+#   make test PYTHON=python3.12   another interpreter (for a new .venv)
+#   make test LOCKED=1            exactly the versions and hashes of requirements.lock
+
+PYTHON ?= python3
+VERSIONS ?= 3.11 3.12 3.13
+VENV := .venv
+BIN := $(VENV)/bin
+CORE := $(VENV)/.core
+FULL := $(VENV)/.full$(if $(LOCKED),-locked)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# uv where it is on PATH, else pip: the same result, sooner.
+HAVE_UV := $(shell command -v uv 2>/dev/null)
+INSTALL := $(if $(HAVE_UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lab check bench test-all test-long html format lock environment clean
+
+help:  ## List these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(CORE)  ## Hunt the leak of a real published package, then its fixed version; writes two reports
+	$(BIN)/python -m memlab demo
+
+test: $(FULL)  ## Run every test; those of the browser need Chromium and say so when they skip
+	$(BIN)/python -m pytest $(ARGS)
+
+lab: $(FULL)  ## Open JupyterLab on the notebooks
+	$(BIN)/python -m memlab lab
+
+check: $(FULL)  ## Lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict
+	$(BIN)/lint-imports --no-logo
+
+bench: $(FULL)  ## Run the measurements behind docs/benchmarks.md
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+
+test-all:  ## Run the unit tests on each Python of VERSIONS that this machine has
+	@sh scripts/test_all.sh $(VERSIONS)
+
+test-long: $(FULL)  ## Run the soak and fuzz tests too (an hour and more)
+	MEMLAB_LONG=1 $(BIN)/python -m pytest --timeout 7200 $(ARGS)
+
+html: $(FULL)  ## Execute the notebooks and export them to out/html, one offline file each
+	@mkdir -p out/html
+	@set -e; for file in notebooks/*.ipynb; do \
+	  $(BIN)/python -m memlab export --execute "$$file" -o "out/html/$$(basename "$$file" .ipynb).html"; done
+
+format: $(FULL)  ## Format the code and strip the notebooks' outputs
+	$(BIN)/ruff check --fix --quiet . || true
+	$(BIN)/ruff format .
+	$(BIN)/python scripts/strip_notebooks.py notebooks/*.ipynb
+
+lock:  ## Make requirements.lock anew (needs uv on PATH)
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-annotate --extra notebook --extra dev pyproject.toml --output-file requirements.lock
+
+environment: $(FULL)  ## Make environment.yml anew from pyproject.toml
+	$(BIN)/python scripts/make_environment.py
+
+clean:  ## Remove environments, caches and what runs left
+	rm -rf .venv .venv-3.* .demo out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	  .import_linter_cache .hypothesis
+	find memlab tests scripts benchmarks data notebooks docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "memlab needs Python 3.11 or newer, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(CORE): pyproject.toml setup.py | $(BIN)/python
+	@echo "installing memlab (three dependencies)"
+	@$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/.full: pyproject.toml setup.py | $(CORE)
+	@echo "installing JupyterLab, matplotlib, pandas and the tools of development (a minute or two with pip)"
+	@$(INSTALL) -e '.[notebook,dev]'
+	@touch $@
+
+# The lock pins what memlab needs at run time; memlab itself is this folder, built by setuptools in isolation.
+$(VENV)/.full-locked: requirements.lock pyproject.toml setup.py | $(BIN)/python
+	@echo "installing exactly what requirements.lock names (a minute or two with pip)"
+	@$(INSTALL) --require-hashes -r requirements.lock
+	@$(INSTALL) --no-deps -e .
+	@touch $@ $(CORE) $(VENV)/.full
