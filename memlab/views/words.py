@@ -136,20 +136,19 @@ def test_sentence(test: GrowthTest) -> str:
 
 def headline(report: LeakReport) -> str:
     """Return the verdict as one line, without the verdict's own word."""
-    step = report.step
-    if report.verdict is Verdict.LEAK:
-        return f"each iteration of {step} leaves {_left_behind(report)} behind"
-    if report.verdict is Verdict.NATIVE_LEAK:
-        return f"each iteration of {step} leaves {_left_behind(report)} behind, outside Python's own objects"
-    if report.verdict is Verdict.NO_LEAK:
-        return f"{step} left nothing behind that grew throughout {report.protocol.iterations:,} iterations"
-    if report.verdict is Verdict.WARMING_UP:
-        return f"{step} grows, but towards a bound or ever more slowly"
-    if report.verdict is Verdict.FRAGMENTATION:
-        return f"{step} frees its objects; the allocator keeps their memory"
-    if report.failure is not None:
+    step, calls = report.step, f"{report.protocol.iterations:,} iterations"
+    if report.verdict is Verdict.INCONCLUSIVE and report.failure is not None:
         return f"{step} stopped the hunt: {failure_sentence(report.failure)}"
-    return f"{report.protocol.iterations:,} iterations of {step} do not tell"
+    return {
+        Verdict.LEAK: f"each iteration of {step} leaves {_left_behind(report)} behind",
+        Verdict.NATIVE_LEAK: (
+            f"each iteration of {step} leaves {_left_behind(report)} behind, outside Python's own objects"
+        ),
+        Verdict.NO_LEAK: f"{step} left nothing behind that grew throughout {calls}",
+        Verdict.WARMING_UP: f"{step} grows, but towards a bound or ever more slowly",
+        Verdict.FRAGMENTATION: f"{step} frees its objects; the allocator keeps their memory",
+        Verdict.INCONCLUSIVE: f"{calls} of {step} do not tell",
+    }[report.verdict]
 
 
 def _left_behind(report: LeakReport) -> str:
