@@ -1,0 +1,29 @@
+"""Which class a stored kind is read as. A literal table: no name in a file ever picks what is imported."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from memlab.records.capture import Capture
+from memlab.records.chain import Explanation
+from memlab.records.leak_report import LeakReport
+from memlab.records.memit import MemitResult
+from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from memlab.records._result import Result
+
+__all__ = ["KINDS"]
+
+KINDS: Final[Mapping[str, type[Result]]] = {
+    "capture": Capture,
+    "explanation": Explanation,
+    "leak report": LeakReport,
+    "memit": MemitResult,
+    "snapshot": Snapshot,
+    "snapshot diff": SnapshotDiff,
+    "timeline": Timeline,
+}
