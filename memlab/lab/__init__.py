@@ -1,0 +1,1 @@
+"""The measured subjects: a leak hunt, a recording, a statement's peak."""
