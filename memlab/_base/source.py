@@ -88,7 +88,7 @@ def _opens(text: str) -> bool:
 
 
 def _marks(literal: str) -> tuple[str, str]:
-    """Return what stands before and after the content: ``rb\"`` and ``\"``."""
+    """Return what stands before and after the content: prefix and quotes, and quotes."""
     quote = next(i for i, c in enumerate(literal) if c in "\"'")
     triple = literal[quote : quote + 3]
     mark = triple if triple in ('"""', "'''") else literal[quote]

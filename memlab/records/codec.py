@@ -92,6 +92,8 @@ def _encode(value: Any, path: str, arrays: dict[str, npt.NDArray[Any]]) -> Any:
         return [_encode(item, f"{path}/{i}", arrays) for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         return {key: _encode(item, f"{path}/{key}", arrays) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()  # a scalar taken from a column is as good as a plain one
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(value)}
     return value
@@ -108,6 +110,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, np.generic):
+        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
@@ -137,14 +141,13 @@ def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
     if hint is float:
         if isinstance(value, dict) and set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
             return float(value["float"])
-        if type(value) in (int, float) and abs(value) < 2.0**1000:
+        if (type(value) is float and math.isfinite(value)) or (type(value) is int and abs(value) < 2**1000):
             return float(value)
     elif hint is int:
         if type(value) is int and -(2**63) <= value < 2**63:
             return value
     elif hint is str:
-        if type(value) is str and len(value) <= MAX_TEXT:
-            return value
+        return _decode_text(value, where)
     elif hint is bool:
         if type(value) is bool:
             return value
@@ -154,6 +157,16 @@ def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
         except ValueError:
             pass
     raise CaptureError(f"reading {where}: expected {getattr(hint, '__name__', hint)}")
+
+
+def _decode_text(value: Any, where: str) -> str:
+    try:
+        if type(value) is str and len(value) <= MAX_TEXT:
+            value.encode()  # a lone surrogate could be neither printed nor written
+            return value
+    except UnicodeEncodeError:
+        pass
+    raise CaptureError(f"reading {where}: expected Unicode text of at most {MAX_TEXT:,} characters")
 
 
 def _decode_union(

@@ -19,7 +19,7 @@ def floats(values: npt.ArrayLike) -> Floats:
     return _frozen(np.array(values, dtype=np.float64))
 
 
-def check_lengths(what: str, **columns: npt.NDArray[np.generic]) -> int:
+def check_lengths(what: str, /, **columns: npt.NDArray[np.generic]) -> int:
     """Return the common length of columns, or raise ValueError naming the odd one."""
     length = -1
     for name, column in columns.items():

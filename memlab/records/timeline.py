@@ -38,7 +38,7 @@ class Timeline(Result):
     def __post_init__(self) -> None:
         check_lengths("timeline", time_s=self.time_s, **self.metrics)
         if len(self.time_s) and (
-            not np.isfinite(self.time_s).all() or bool((np.diff(self.time_s) < 0).any())
+            not np.isfinite(self.time_s).all() or bool((self.time_s[1:] < self.time_s[:-1]).any())
         ):
             raise ValueError("timeline: time must be finite and never decrease")
 
