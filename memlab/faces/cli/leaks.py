@@ -1,0 +1,136 @@
+"""``memlab leaks``: hunt a leak in a function, print the report, and let the exit code say the verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from typing import TYPE_CHECKING
+
+from memlab.faces.cli.parser import BAD_USE, EXIT_CODES, describe
+from memlab.faces.cli.target import Target, import_target, importable, parse_target
+from memlab.faces.hunt_options import HUNT_OPTIONS, hunt_keywords
+from memlab.faces.outputs import Outputs
+from memlab.faces.steps import Watched, check_step
+from memlab.faces.user_errors import error_line, error_text, error_type
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from memlab.faces.cli.console import Console
+    from memlab.lab.leak_hunt import LeakHunt
+    from memlab.records.leak_report import LeakReport
+
+__all__ = ["HELP", "TEXTS", "add_arguments", "run"]
+
+HELP = "hunt a leak in a function: verdict, line, holder"
+TEXTS = describe(
+    "Call a function again and again, and tell whether it leaks: what, which line makes it, who holds it.\n"
+    "TARGET and the argument of --setup are package.module:function or path/to/file.py:function; --setup\n"
+    "also takes the name of a function beside TARGET's. What the function prints goes to stdout as ever;\n"
+    "with --json it goes to stderr, and stdout is exactly one JSON document.",
+    "memlab leaks app/jobs.py:handle_one --budget 10 --report leak.html",
+    EXIT_CODES,
+)
+LEAK = 1
+NO_VERDICT = 3
+INTERRUPTED = 130
+HAS_SETUP = "its module has a function 'setup', which is called only with --setup setup"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument("target", metavar="TARGET", help="the step: a function that does one iteration")
+    parser.add_argument("--setup", metavar="TARGET", help="called once before the first iteration")
+    for option in HUNT_OPTIONS:
+        if option.kind is None:
+            parser.add_argument(f"--{option.name}", action="store_true", help=option.help)
+        else:
+            parser.add_argument(
+                f"--{option.name}", metavar=option.metavar, type=option.kind, help=option.help
+            )
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
+    parser.add_argument("--quiet", action="store_true", help="no progress and no hints on stderr")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Hunt, print, and return the verdict as an exit code."""
+    outputs = Outputs(args.save, args.report)
+    target = parse_target(args.target)
+    stdout = console.only_results_on_stdout() if args.json else contextlib.nullcontext()
+    with importable(target), stdout:
+        module, found = import_target(target)
+        step = Watched(check_step(found, target.text))
+        setup = None
+        if args.setup is not None:
+            setup = _watched_setup(parse_target(args.setup, beside=target))
+        from memlab.lab.leak_hunt import LeakHunt
+
+        hunt = LeakHunt(
+            step.call,
+            setup.call if setup is not None else None,
+            label=target.text,
+            progress=console.progress,
+            **hunt_keywords(vars(args)),
+        )
+        show = functools.partial(_show, console=console, outputs=outputs, as_json=args.json)
+        forgot = args.setup is None and callable(vars(module).get("setup"))
+        return _hunt(hunt, step, setup, console, show, HAS_SETUP if forgot else "")
+
+
+def _watched_setup(target: Target) -> Watched:
+    with importable(target):
+        return Watched(check_step(import_target(target)[1], target.text))
+
+
+def _hunt(
+    hunt: LeakHunt,
+    step: Watched,
+    setup: Watched | None,
+    console: Console,
+    show: Callable[[LeakReport | None], None],
+    hint: str,
+) -> int:
+    """Run the hunt to whatever end it takes, and return the exit code of that end."""
+    try:
+        report = hunt.run()
+    except KeyboardInterrupt:
+        show(hunt.report)
+        console.error("interrupted")
+        return INTERRUPTED
+    except BaseException as error:  # SystemExit too: a step that leaves is a step that raises
+        if setup is not None and setup.raised is error:
+            console.error(f"the setup raised {_describe(error)} at {error_line(error)} (its own exception)")
+            return BAD_USE
+        seen = hunt.report
+        if step.raised is not error or seen is None or seen.failure is None:
+            raise
+        show(seen)
+        console.error(
+            f"the step raised {_describe(error)} in iteration {seen.failure.iteration:,} "
+            f"at {seen.failure.at or error_line(error)} (the step's own exception)"
+            + (f"; {hint}" if hint else "")
+        )
+        return BAD_USE
+    show(report)
+    if hint:
+        console.hint(hint)
+    if report.verdict.is_leak:
+        return LEAK
+    return 0 if report.verdict == "no leak" else NO_VERDICT
+
+
+def _show(report: LeakReport | None, *, console: Console, outputs: Outputs, as_json: bool) -> None:
+    if report is None:
+        return
+    if as_json:
+        console.out_json(report.to_dict())
+    else:
+        console.out(str(report).rstrip("\n"))
+    for line in outputs.write(report):
+        console.hint(line)
+
+
+def _describe(error: BaseException) -> str:
+    text = error_text(error)
+    return f"{error_type(error)} ({text})" if text else error_type(error)

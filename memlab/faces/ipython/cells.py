@@ -1,0 +1,86 @@
+"""Code from a magic's line or cell: compiled once as the shell would, run again and again in its namespace.
+
+The code is registered with the shell's own compiler, so that tracebacks show its lines and ``linecache``
+knows them. The body of a cell magic starts on line 2 there, as it does in the cell.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from typing import TYPE_CHECKING, Any
+
+from memlab.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import CodeType
+
+__all__ = ["Code", "cell_names"]
+
+_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+
+
+class Code:
+    """Code of the user's, ready to run.
+
+    Args:
+        shell: the interactive shell.
+        magic: the magic that was given the code, with its percent signs.
+        source: the code as typed; magics and ``!`` in it work.
+
+    Raises:
+        SyntaxError: the user's own, with the cell's line.
+        UsageError: when the code is empty, or awaits outside a function.
+    """
+
+    def __init__(self, shell: Any, magic: str, source: str) -> None:
+        if not source.strip():
+            raise UsageError(f"{magic}: there is no code to run; for an example: {magic.lstrip('%')}?")
+        is_cell = magic.startswith("%%")
+        text = ("\n" if is_cell else "") + shell.transform_cell(source)
+        number = shell.execution_count
+        self.filename: str = shell.compile.cache(text, number, raw_code=text)
+        self.label = f"Cell In[{number}]" if is_cell else f"{magic} in In[{number}]"
+        tree = shell.transform_ast(shell.compile.ast_parse(text, filename=self.filename))
+        if _awaits(tree):
+            raise UsageError(
+                f"{magic}: an await outside a function cannot be run again and again beside the notebook's "
+                "event loop; put it in 'async def work()' and, in a cell of its own, "
+                "'await asyncio.to_thread(memlab.find_leaks, work)'"
+            )
+        self._code: CodeType = shell.compile(tree, self.filename, "exec")
+        self._shell = shell
+
+    def function(self) -> Callable[[], None]:
+        """Return a function that runs the code once in the user's namespace."""
+        code, scope, names = self._code, self._shell.user_global_ns, self._shell.user_ns
+
+        def run() -> None:
+            exec(code, scope, names)  # noqa: S102 - running the user's cell is what a magic is for
+
+        return run
+
+
+def cell_names(shell: Any) -> dict[str, str]:
+    """Return the file names under which cells were compiled, each with what the notebook calls the cell."""
+    names = {}
+    for filename in list(linecache.cache):
+        said = shell.compile.format_code_name(filename)
+        if said is not None:
+            names[filename] = " ".join(said)
+    return names
+
+
+def _awaits(tree: ast.AST) -> bool:
+    """Tell whether code awaits outside every function."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, _SCOPES):
+            continue
+        if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) or bool(
+            getattr(node, "is_async", False)
+        ):
+            return True
+        if _awaits(node):
+            return True
+    return False

@@ -1,0 +1,299 @@
+"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``.
+
+Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
+is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
+stays memory_profiler's. A result is displayed, not returned: ``Out`` would keep it.
+
+An error in how a magic was used is one line. What the user's code raises passes through as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, cast
+
+from IPython.core.error import UsageError as ShellUsageError
+from IPython.core.magic import Magics, magics_class, no_var_expand
+
+from memlab.errors import MemlabError, UsageError
+from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
+from memlab.faces.ipython.cells import Code, cell_names
+from memlab.faces.ipython.memit_line import parse_memit
+from memlab.faces.ipython.names import evaluate, named_callable
+from memlab.faces.ipython.options import parse
+from memlab.faces.ipython.showing import Showing
+from memlab.faces.outputs import Outputs
+from memlab.faces.steps import Watched
+from memlab.faces.user_errors import drop_memlab_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from memlab.lab.leak_hunt import LeakHunt
+    from memlab.records.chain import Explanation
+    from memlab.records.leak_report import LeakReport
+    from memlab.records.memit import MemitResult
+
+__all__ = ["MemlabMagics", "register", "unregister"]
+
+RETURN = Option("return", "o", None, "", "", "return the result as well")
+QUIET = Option("quiet", "q", None, "", "", "show nothing")
+LEAKS_OPTIONS = (*HUNT_OPTIONS, Option("setup", "", str, "STMT", "", "run once before"), RETURN, QUIET)
+WHY_OPTIONS = (
+    Option("keys", "k", None, "", "", "show the keys of mappings"),
+    Option("chains", "n", int, "N", "", "how many chains to look for"),
+    RETURN,
+    QUIET,
+)
+SHORT_NAMES = {"leaks": "line_cell", "memit": "line_cell", "why": "line"}
+PREFIX = "memlab_"
+
+
+@magics_class
+class MemlabMagics(Magics):
+    """The magics of one shell."""
+
+    @no_var_expand
+    def leaks(self, line: str, cell: str | None = None) -> LeakReport | None:
+        """Tell whether code leaks: what is left behind, which line makes it, who holds it.
+
+        Usage::
+
+          %%leaks [options]
+          the code of one iteration
+
+          %leaks [options] statement
+          %leaks [options] name_of_a_function
+
+        The code runs again and again in the notebook's namespace, so choose a small but whole piece of
+        work. The report is shown, not kept; take it with -o.
+
+        Options:
+
+        -b S, --budget S
+          Seconds to spend, about. Default: 30.
+        -n N, --iterations N
+          How often to run the code. Default: what fits in the budget.
+        -w N, --warmup N
+          Runs before the first reading that counts.
+        --depth N
+          Frames to keep for each traced block. Default: 25.
+        --no-trace
+          Do not trace allocations: no lines in the report, and much faster.
+        --setup "STATEMENT"
+          Run once before the first iteration.
+        --save FILE, --report OUT.html
+          Write the result as a capture, or as one HTML page that opens offline.
+        -o
+          Return the LeakReport as well.
+        -q
+          Show nothing.
+
+        Example::
+
+          In [1]: %load_ext memlab
+          In [2]: kept = []
+          In [3]: %%leaks --budget 5
+             ...: kept.append(object())
+
+          In [4]: report = %leaks -oq -b 5 handle_request
+          In [5]: report.verdict
+        """
+        __tracebackhide__ = True
+        magic = "%leaks" if cell is None else "%%leaks"
+        with _one_line():
+            options, rest = parse("leaks", line, LEAKS_OPTIONS)
+            outputs = Outputs(options.get("save"), options.get("report"))
+            showing = Showing(self.shell, magic, quiet=options.get("quiet", False))
+            step, setup, keywords = self._steps(magic, rest, cell, options)
+            from memlab.lab.leak_hunt import LeakHunt
+
+            hunt = LeakHunt(
+                step.call,
+                setup.call if setup is not None else None,
+                progress=showing.progress,
+                **keywords,
+                **hunt_keywords(options),
+            )
+        report = _run(hunt, (step, setup), outputs, showing)
+        return report if options.get("return") else None
+
+    @no_var_expand
+    def memit(self, line: str, cell: str | None = None) -> MemitResult | None:
+        """Measure the peak memory of code, as memory_profiler's magic of this name, without missing peaks.
+
+        Usage::
+
+          %memit [-r R] [-t T] [-i I] [-c] [-o] [-q] statement
+
+          %%memit [options] setup statement, run and not measured
+          the code that is measured
+
+        The peak is the greatest RSS while the code ran; where the kernel keeps a resettable mark (Linux)
+        no spike is missed, however short. The increment is the peak less the RSS before.
+
+        Options:
+
+        -r R
+          Run R times and take the greatest peak. Default: 1.
+        -t T
+          Stop sampling after T seconds. Default: never.
+        -i I
+          Sample every I seconds where only samples can be had. Default: 0.1.
+        -c
+          Count child processes too.
+        -o
+          Return the MemitResult as well.
+        -q
+          Show nothing.
+
+        Example::
+
+          In [1]: %memit bytearray(50_000_000)
+          peak memory: 121.42 MiB, increment: 47.68 MiB
+        """
+        __tracebackhide__ = True
+        magic = "%memit" if cell is None else "%%memit"
+        with _one_line():
+            options, rest = parse_memit(self, line)
+            setup = Code(self.shell, magic, rest) if cell is not None and rest.strip() else None
+            code = Code(self.shell, magic, rest if cell is None else cell)
+        if setup is not None:
+            setup.function()()
+        step = Watched(code.function())
+        with _one_line(step):
+            from memlab.lab.memit import memit
+
+            result = memit(step.call, **options.keywords)
+        if not options.quiet:
+            print(result)
+        return result if options.give_back else None
+
+    @no_var_expand
+    def why(self, line: str) -> Explanation | None:
+        """Show what keeps an object alive: named references from a root to it.
+
+        Usage::
+
+          %why [options] name_or_expression
+
+        The notebook's own holders have their names: Out[3], _, the last traceback.
+
+        Options:
+
+        -n N, --chains N
+          How many chains to look for. Default: 3.
+        -k, --keys
+          Show the keys of mappings; they may be data.
+        -o
+          Return the Explanation as well.
+        -q
+          Show nothing.
+
+        Example::
+
+          In [1]: cache = {"a": [1, 2]}
+          In [2]: %why cache["a"]
+        """
+        __tracebackhide__ = True
+        with _one_line():
+            options, rest = parse("why", line, WHY_OPTIONS)
+            showing = Showing(self.shell, "%why", quiet=options.get("quiet", False))
+            code, shell = evaluate("%why", rest), cast("Any", self.shell)
+            from memlab.collectors.references import why
+
+            # The object goes straight from eval into the call: a name for it here would be a holder.
+            result = why(
+                eval(code, shell.user_global_ns, shell.user_ns),  # noqa: S307 - the user's own
+                chains=options.get("chains", 3),
+                reveal_keys=options.get("keys", False),
+            )
+        showing.finish(result)
+        return result if options.get("return") else None
+
+    def _steps(
+        self, magic: str, rest: str, cell: str | None, options: dict[str, Any]
+    ) -> tuple[Watched, Watched | None, dict[str, Any]]:
+        """Return the step, the setup, and how the report shall name their code."""
+        if cell is not None and rest:
+            raise UsageError(f"%%leaks: {rest!r} is no option; code goes below, a setup after --setup")
+        label = None
+        step = named_callable(self.shell, magic, rest) if cell is None else None
+        aliases: dict[str, str] = {}
+        if step is None:
+            code = Code(self.shell, magic, rest if cell is None else cell)
+            step, label = code.function(), code.label
+            aliases[code.filename] = code.label
+        setup = None
+        if "setup" in options:
+            before = Code(self.shell, "%leaks --setup", options["setup"])
+            setup = Watched(before.function())
+            aliases[before.filename] = before.label
+        return Watched(step), setup, {"label": label, "aliases": cell_names(self.shell) | aliases}
+
+
+def register(shell: Any) -> None:
+    """Make the magics known to a shell; does nothing when they are.
+
+    Short names that somebody else has stay theirs, and one line says so.
+    """
+    magics = MemlabMagics(shell=shell)
+    unregister(shell)
+    tables = shell.magics_manager.magics
+    taken = []
+    for name, kind in SHORT_NAMES.items():
+        function = getattr(magics, name)
+        shell.register_magic_function(function, kind, PREFIX + name)
+        if any(name in tables[one] for one in kind.split("_")):
+            taken.append(name)
+        else:
+            shell.register_magic_function(function, kind, name)
+    for name in taken:
+        print(f"memlab: %{name} is another extension's and stays so; memlab's is %{PREFIX}{name}")
+
+
+def unregister(shell: Any) -> None:
+    """Take the magics of memlab away; what others have registered, before or since, stays."""
+    for table in shell.magics_manager.magics.values():
+        ours = [n for n, f in table.items() if isinstance(getattr(f, "__self__", None), MemlabMagics)]
+        for name in ours:
+            del table[name]
+
+
+def _run(
+    hunt: LeakHunt, watched: tuple[Watched, Watched | None], outputs: Outputs, showing: Showing
+) -> LeakReport:
+    """Hunt and show; when the step raises, or on an interrupt, show what was seen and let it pass."""
+    __tracebackhide__ = True
+    step, setup = watched
+    try:
+        report = hunt.run()
+    except BaseException as error:
+        is_steps = step.raised is error or isinstance(error, KeyboardInterrupt)
+        seen = hunt.report if is_steps else None
+        showing.finish(seen)
+        if seen is not None:
+            outputs.write(seen)
+        is_setups = setup is not None and setup.raised is error
+        if isinstance(error, MemlabError) and not is_steps and not is_setups:
+            raise ShellUsageError(str(error)) from None
+        if is_steps or is_setups:
+            error.__traceback__ = drop_memlab_frames(error.__traceback__)
+        raise
+    showing.finish(report)
+    with _one_line():
+        for line in outputs.write(report):
+            print(line)
+    return report
+
+
+@contextlib.contextmanager
+def _one_line(step: Watched | None = None) -> Iterator[None]:
+    """Turn memlab's own errors into the shell's one-line kind; all others pass, the step's too."""
+    __tracebackhide__ = True
+    try:
+        yield
+    except MemlabError as error:
+        if step is not None and step.raised is error:
+            raise
+        raise ShellUsageError(str(error)) from None
