@@ -29,9 +29,7 @@ def check_step(step: Any, name: str) -> Callable[[], object]:
     """
     if not callable(step):
         kind = instance_type_name(step).removeprefix("builtins.")
-        raise StepError(
-            f"{name} cannot be called, its type is {kind}: name a function that does one iteration"
-        )
+        raise StepError(f"{name} cannot be called, its type is {kind}: name a function")
     if inspect.isgeneratorfunction(step) or inspect.isasyncgenfunction(step):
         raise StepError(f"{name} is a generator function, calling it runs nothing: name one that exhausts it")
     missing = _missing_arguments(step)

@@ -75,7 +75,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         )
         show = functools.partial(_show, console=console, outputs=outputs, as_json=args.json)
         forgot = args.setup is None and callable(vars(module).get("setup"))
-        return _hunt(hunt, step, setup, console, show, HAS_SETUP if forgot else "")
+        return _hunt(hunt, step, setup, console=console, show=show, hint=HAS_SETUP if forgot else "")
 
 
 def _watched_setup(target: Target) -> Watched:
@@ -87,6 +87,7 @@ def _hunt(
     hunt: LeakHunt,
     step: Watched,
     setup: Watched | None,
+    *,
     console: Console,
     show: Callable[[LeakReport | None], None],
     hint: str,

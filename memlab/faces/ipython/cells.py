@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Code", "cell_names"]
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
+_WAITS = (ast.Await, ast.AsyncFor, ast.AsyncWith)
 
 
 class Code:
@@ -77,9 +78,7 @@ def _awaits(tree: ast.AST) -> bool:
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, _SCOPES):
             continue
-        if isinstance(node, (ast.Await, ast.AsyncFor, ast.AsyncWith)) or bool(
-            getattr(node, "is_async", False)
-        ):
+        if isinstance(node, _WAITS) or (isinstance(node, ast.comprehension) and node.is_async):
             return True
         if _awaits(node):
             return True
