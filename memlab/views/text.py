@@ -83,7 +83,11 @@ def _(report: LeakReport) -> str:
 
 @render_text.register
 def _(explanation: Explanation) -> str:
-    lines = wrap(f"{words.printable(explanation.type_name)}: {words.printable(explanation.verdict)}", 0, 2)
+    lines = wrap(
+        f"{words.printable(words.type_text(explanation.type_name))}: {words.printable(explanation.verdict)}",
+        0,
+        2,
+    )
     for chain in explanation.chains:
         lines += ["", *wrap(words.printable(words.chain_text(chain)), 2, 6)]
         lines += wrap(f"root: {chain.root.value}; {words.root_sentence(chain.root)}", 6)
@@ -205,7 +209,7 @@ def _figures(report: LeakReport) -> list[str]:
 def _suspect(number: int, suspect: Suspect) -> list[str]:
     indent, column = 5, 5 + _LABELS
     lines = wrap(
-        f"{number}. {words.printable(suspect.type_name, 200)}:"
+        f"{number}. {words.printable(words.type_text(suspect.type_name), 200)}:"
         f" {format_count(suspect.objects_per_iteration)} objects,"
         f" {format_bytes(suspect.bytes_per_iteration)} per iteration"
         f" ({suspect.share * 100:.0f} % of what grows)",
@@ -233,13 +237,13 @@ def _suspect(number: int, suspect: Suspect) -> list[str]:
         lengths = " -> ".join(f"{n:,}" for n in _ends(grown.lengths)) or "?"
         rate = words.growth("entries", grown.entries_per_iteration)
         text = (
-            f"{grown.name} ({grown.type_name}): {lengths} entries,"
+            f"{grown.name} ({words.type_text(grown.type_name)}): {lengths} entries,"
             f" {rate} per iteration, {words.bound_sentence(grown)}"
         )
         lines += labelled("container", words.printable(text), indent, column)
     if suspect.types:
         under = [
-            f"{format_count(t.objects_per_iteration)} {words.printable(t.type_name, 120)}"
+            f"{format_count(t.objects_per_iteration)} {words.printable(words.type_text(t.type_name), 120)}"
             f" ({format_bytes(t.bytes_per_iteration)})"
             for t in suspect.types[:_MOST_UNDER]
         ]
@@ -277,7 +281,7 @@ def _tests(report: LeakReport) -> list[str]:
 def _types(title: str, types: tuple[TypeGrowth, ...]) -> list[str]:
     rows = [
         (
-            words.printable(t.type_name, 200),
+            words.printable(words.type_text(t.type_name), 200),
             words.growth("objects", t.objects_per_iteration),
             format_signed_bytes(t.bytes_per_iteration),
         )

@@ -6,6 +6,7 @@ reason and never as 0. Text that came from the measured program goes through ``p
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
@@ -35,6 +36,7 @@ __all__ = [
     "protocol_sentence",
     "root_sentence",
     "test_sentence",
+    "type_text",
 ]
 
 LONGEST = 2000
@@ -130,7 +132,9 @@ def test_sentence(test: GrowthTest) -> str:
         return f"rose in each of {blocks} blocks, and went on rising in the second half"
     if test.grew:
         return f"rose in each of {blocks} blocks, but slowed down in the second half: it may be filling up"
-    rises = sum(b > a for a, b in zip(test.minima, test.minima[1:], strict=False))
+    rises = sum(b > a for a, b in itertools.pairwise(test.minima))
+    if rises == blocks - 1:
+        return f"rose in each of {blocks} blocks, but by less than this metric moves on its own"
     return f"rose in {rises} of {max(blocks - 1, 0)} steps between blocks: no lasting growth"
 
 
@@ -219,6 +223,15 @@ def bound_sentence(container: ContainerGrowth) -> str:
     if now is not None and now >= container.bound:
         return f"full: it holds at most {container.bound:,} entries{source}"
     return f"stops at {container.bound:,} entries{source}"
+
+
+def type_text(name: str) -> str:
+    """Return a type's name as people write it: builtins without their module.
+
+    >>> type_text("builtins.dict"), type_text("app.models.Session")
+    ('dict', 'app.models.Session')
+    """
+    return name.removeprefix("builtins.") or name
 
 
 def failure_sentence(failure: StepFailure) -> str:

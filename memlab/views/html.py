@@ -1,0 +1,163 @@
+"""The one place that makes HTML: any result becomes one page that opens offline and asks for nothing.
+
+A record becomes a ``Page`` of plain text (``leak_page``, ``other_pages``); Jinja templates with autoescape
+set it. The style sheet and the script are inlined as they lie in ``assets``; a content security policy in the
+page allows exactly these bytes, by their hashes, and nothing else: no request, no inline style or handler.
+What the script needs lies in an inert JSON block. Text of the measured program passes ``printable`` on its
+way into the template, whichever slot it fills. The page depends on the record alone, so a loaded result
+gives the same bytes as the live one.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import lru_cache, singledispatch
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from memlab._base.atomic import write_text
+from memlab.records.capture import Capture
+from memlab.records.chain import Explanation
+from memlab.records.leak_report import LeakReport
+from memlab.records.memit import MemitResult
+from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.timeline import Timeline
+from memlab.views import other_pages
+from memlab.views.leak_page import leak_page
+from memlab.views.words import printable
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from memlab.records._result import Result
+    from memlab.views.page import Page
+
+__all__ = ["build_page", "embed_json", "render_page", "render_summary", "write_page"]
+
+
+@singledispatch
+def build_page(result: Result) -> Page:
+    """Return what the page of a result says, before it is markup.
+
+    Raises:
+        TypeError: when ``result`` is no result of memlab's.
+    """
+    raise TypeError(f"cannot show a {type(result).__name__}: it is no result of memlab's")
+
+
+build_page.register(LeakReport, leak_page)
+build_page.register(Explanation, other_pages.explanation_page)
+build_page.register(Snapshot, other_pages.snapshot_page)
+build_page.register(SnapshotDiff, other_pages.diff_page)
+build_page.register(Capture, other_pages.capture_page)
+build_page.register(Timeline, other_pages.timeline_page)
+build_page.register(MemitResult, other_pages.memit_page)
+
+
+def render_page(result: Result) -> str:
+    """Return a result as one self-contained HTML page.
+
+    The page needs no network and no script to be read; with scripts, its tables sort and filter and its
+    charts can be read point by point.
+
+    Raises:
+        TypeError: when ``result`` is no result of memlab's.
+
+    Example:
+        >>> from memlab.records.memit import MemitResult
+        >>> page = render_page(MemitResult((3 * 2**20,), 2**20))
+        >>> page.startswith("<!doctype html>"), "3.00 MiB" in page
+        (True, True)
+    """
+    page = build_page(result)
+    style, script = _asset("report.css"), _asset("report.js")
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+    data = {
+        "charts": {
+            chart.id: {"x": [x for x, _ in chart.line], "y": [y for _, y in chart.line], "say": chart.say}
+            for chart in page.charts
+        }
+    }
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            policy=policy,
+            style=Markup(style),  # noqa: S704 - our own asset, and the policy's hash is of these bytes
+            script=Markup(script),  # noqa: S704 - the same
+            data=embed_json(data),
+        )
+    )
+
+
+def render_summary(result: Result) -> str:
+    """Return what a notebook shows: a plain summary that survives sanitising, then the page in a frame.
+
+    JupyterLab takes frames, scripts and styles out of a notebook that is not trusted; the summary's tables
+    stay. A result that the summary tells whole has no frame.
+    """
+    page = build_page(result)
+    inner = render_page(result) if page.height else ""
+    return _environment().get_template("summary.html.j2").render(page=page, inner=inner)
+
+
+def write_page(page: str, path: str | os.PathLike[str]) -> None:
+    """Write a page as UTF-8; the file appears whole or not at all.
+
+    Raises:
+        UsageError: when the folder is missing or cannot be written.
+    """
+    write_text(path, page)
+
+
+def embed_json(data: Mapping[str, Any]) -> Markup:
+    r"""Return data as JSON that may stand inside a script element, whatever its texts hold.
+
+    >>> str(embed_json({"name": "</script>\u2028&"}))
+    '{"name":"\\u003c/script\\u003e\\u2028\\u0026"}'
+    """
+    text = json.dumps(data, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(text)  # noqa: S704 - the letters that could end the element are gone
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _finalize(value: object) -> object:
+    """Make every text that a template prints safe to show; markup of our own passes."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _template(name: str) -> str:
+    return (resources.files("memlab.views") / "templates" / name).read_text(encoding="utf-8")
+
+
+@lru_cache(maxsize=4)
+def _asset(name: str) -> str:
+    return (resources.files("memlab.views") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"

@@ -1,0 +1,291 @@
+"""What a page says, before it is markup: headline, key figures, and sections made of a few kinds of block.
+
+Every kind of result becomes one ``Page`` of plain text and numbers (``leak_page``, ``other_pages``), and one
+template turns any ``Page`` into HTML. Tests read pages, so that what is said is checked apart from how it
+looks. Each block names itself in ``block``; the template has a macro of that name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from memlab.views import words
+
+__all__ = [
+    "Badge",
+    "Bar",
+    "Block",
+    "Card",
+    "Cards",
+    "Cell",
+    "Chain",
+    "Chart",
+    "Charts",
+    "Code",
+    "Column",
+    "Facts",
+    "Figure",
+    "Page",
+    "Section",
+    "Step",
+    "Table",
+    "Texts",
+    "type_cell",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Badge:
+    """A word with a tone: ``bad``, ``good``, ``warn``, ``native`` or ``plain``."""
+
+    text: str
+    tone: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Figure:
+    """A key figure. ``value`` is None when it is absent, and ``note`` then says why."""
+
+    label: str
+    value: str | None
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bar:
+    """A bar from ``start`` over ``width``, both in per cent of the cell."""
+
+    start: float
+    width: float
+    tone: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cell:
+    """A table's cell.
+
+    Attributes:
+        text: what is read.
+        prefix: said before it, less loudly (a type's module); None for a cell that is no type.
+        sort: what it sorts by where that is a number.
+        tone: colour of the text.
+        mono: set it as code.
+        under: a second line, set as code.
+        copy: text that a copy button takes, empty for no button.
+        bar: drawn behind the number.
+    """
+
+    text: str
+    prefix: str | None = None
+    sort: float | None = None
+    tone: str = ""
+    mono: bool = False
+    under: str = ""
+    copy: str = ""
+    bar: Bar | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Column:
+    """A table's column; ``number`` sets it to the right."""
+
+    title: str
+    number: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Table:
+    """A table; ``total`` is the number of rows there are, those that were cut included."""
+
+    block: ClassVar[str] = "table"
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    total: int
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn series: every place in the units of a ``width`` by ``height`` picture.
+
+    Attributes:
+        summary: the whole picture in words.
+        line: points of the readings' line.
+        dots: single readings, drawn when they are few.
+        bands: left edge and width of each stretch with a shade of its own.
+        steps: points of the ratchet, empty for none; ``minima`` are its readings.
+        y_ticks, x_ticks: place and text.
+        marks: place and text of named moments; ``level``: place and text of a horizontal line.
+        say: for each point of ``line``, what a cursor there reads out.
+    """
+
+    id: str
+    title: str
+    value: str
+    tone: str
+    summary: str
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    line: tuple[tuple[float, float], ...]
+    say: tuple[str, ...]
+    y_ticks: tuple[tuple[float, str], ...]
+    x_ticks: tuple[tuple[float, str], ...]
+    x_title: str
+    dots: bool = False
+    bands: tuple[tuple[float, float], ...] = ()
+    steps: tuple[tuple[float, float], ...] = ()
+    minima: tuple[tuple[float, float], ...] = ()
+    marks: tuple[tuple[float, str], ...] = ()
+    level: tuple[float, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Charts:
+    """Charts side by side, or one wide one, with a sentence on how to read them."""
+
+    block: ClassVar[str] = "charts"
+
+    charts: tuple[Chart, ...]
+    legend: str = ""
+    wide: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One link of a drawn chain."""
+
+    via: str
+    label: str
+    type_name: str = ""
+    cut: int = 0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Chain:
+    """A reference chain from its root (first) down to the object (last)."""
+
+    block: ClassVar[str] = "chain"
+
+    root: str
+    meaning: str
+    steps: tuple[Step, ...]
+    text: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Code:
+    """A labelled line of code, or of words where there is none."""
+
+    label: str
+    place: str
+    source: str = ""
+    copy: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Card:
+    """A leak suspect."""
+
+    number: int
+    prefix: str
+    title: str
+    share: str
+    rates: tuple[str, ...]
+    prose: str
+    codes: tuple[Code, ...]
+    stack: tuple[Code, ...]
+    chain: Chain | None
+    unheld: str
+    container: str
+    under: Table | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Cards:
+    """Suspects, one under the other."""
+
+    block: ClassVar[str] = "cards"
+
+    cards: tuple[Card, ...]
+    total: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Facts:
+    """Terms and what they are here."""
+
+    block: ClassVar[str] = "facts"
+
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Texts:
+    """Sentences as a list, under a heading; ``folded`` ones open on demand."""
+
+    block: ClassVar[str] = "texts"
+
+    title: str
+    texts: tuple[str, ...]
+    folded: bool = False
+    numbered: bool = False
+
+
+Block = Table | Charts | Cards | Chain | Facts | Texts
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page with its heading."""
+
+    id: str
+    title: str
+    blocks: tuple[Block, ...]
+    intro: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Page:
+    """One result, ready to be set.
+
+    Attributes:
+        kind: what the result is, in two words.
+        title: the document's title.
+        headline: the answer; ``lead`` gives the reason in a sentence.
+        brief: the table that a notebook shows where it shows nothing else; None for none.
+        height: room for the page inside a notebook, in pixels; 0 when the summary says it all.
+    """
+
+    kind: str
+    title: str
+    headline: str
+    lead: str
+    badge: Badge | None
+    figures: tuple[Figure, ...]
+    next_steps: tuple[str, ...]
+    sections: tuple[Section, ...]
+    brief: Table | None
+    height: int
+
+    @property
+    def charts(self) -> tuple[Chart, ...]:
+        """Every chart on the page, in order."""
+        blocks = (block for section in self.sections for block in section.blocks)
+        return tuple(chart for block in blocks if isinstance(block, Charts) for chart in block.charts)
+
+
+def type_cell(name: str) -> Cell:
+    """Return a cell that shows a type's own name loudly and its module less so."""
+    shown = words.type_text(name)
+    prefix, dot, last = shown.rpartition(".")
+    if not dot or shown.endswith(">"):
+        return Cell(shown, prefix="", mono=True)
+    return Cell(last, prefix=prefix + dot, mono=True)

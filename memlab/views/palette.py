@@ -1,0 +1,40 @@
+"""The colours of every picture, once for the page's style sheet and matplotlib; a test holds them equal.
+
+Each colour has a meaning, not a place. On its background each text colour has a contrast of at least 4.5 to
+1, each line at least 3 to 1 (WCAG AA), in the light and in the dark page. Colour never says something alone:
+a sign, a word or a shape says it too.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DARK", "LIGHT"]
+
+LIGHT = {
+    "page": "#f7f7f5",
+    "surface": "#ffffff",
+    "sunken": "#f0f1ef",
+    "ink": "#1b1f24",
+    "muted": "#59626d",
+    "line": "#dcdfe0",
+    "accent": "#1d5c8f",
+    "grew": "#b3261e",
+    "shrank": "#1d5c8f",
+    "good": "#1f6b43",
+    "warn": "#865400",
+    "native": "#6a3d9a",
+}
+
+DARK = {
+    "page": "#14171a",
+    "surface": "#1b1f24",
+    "sunken": "#23282e",
+    "ink": "#e7e9eb",
+    "muted": "#a4adb7",
+    "line": "#363d45",
+    "accent": "#86b8e6",
+    "grew": "#ff8f85",
+    "shrank": "#86b8e6",
+    "good": "#7dcf9f",
+    "warn": "#e9b95c",
+    "native": "#c5a6f2",
+}
