@@ -87,6 +87,7 @@ class Snapshot(Result):
         frame_of: frame index, shape ``(sum of depths,)``.
         frame_file, frame_line: shape ``(frames,)``; ``frame_file`` indexes ``files``.
         files: file labels, see ``Frame.file``.
+        own_files: indexes into ``files`` of the user's own code; a library's files are not in it.
         engine: what recorded it (``tracemalloc``). Two snapshots are comparable only with equal engines.
         depth: greatest number of frames kept per block.
         label: the user's name for it.
@@ -107,6 +108,7 @@ class Snapshot(Result):
     depth: int = 1
     label: str = ""
     notes: tuple[str, ...] = ()
+    own_files: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_lengths(
@@ -124,6 +126,8 @@ class Snapshot(Result):
         _check_range("traceback", self.traceback, len(self.starts) - 1)
         _check_range("frame_of", self.frame_of, len(self.frame_file))
         _check_range("frame_file", self.frame_file, len(self.files))
+        if any(not 0 <= own < len(self.files) for own in self.own_files):
+            raise ValueError("snapshot: own_files points outside its table")
 
     def __len__(self) -> int:
         return len(self.traceback)
