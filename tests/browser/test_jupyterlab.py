@@ -1,0 +1,193 @@
+"""The notebooks in a real JupyterLab in a real browser: open, run all, read the verdict, click the report.
+
+JupyterLab is driven by its own command API, not by its menus: a click on Run All is accepted before the
+kernel is connected, and then nothing runs. Outputs are read from the notebook's model; only what a person
+would click in the report is clicked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "out"
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+# No news toast over the page, and every cell in the document, also those off screen.
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+RUN_ALL = """async () => {
+  const app = window.jupyterapp;
+  await app.restored;
+  const deadline = Date.now() + 60000;
+  let panel;
+  while (!panel && Date.now() < deadline) {
+    panel = [...app.shell.widgets('main')].find(w => w.context && w.sessionContext);
+    await new Promise(done => setTimeout(done, 100));
+  }
+  await panel.context.ready;
+  await panel.sessionContext.ready;
+  await panel.revealed;
+  await panel.sessionContext.session.kernel.info;
+  await app.commands.execute('notebook:run-all-cells');
+  return [...panel.content.model.cells].map(cell => {
+    const model = cell.toJSON();
+    return {id: model.id, count: model.execution_count ?? null, outputs: model.outputs ?? []};
+  });
+}"""
+
+
+@dataclasses.dataclass
+class Lab:
+    """A running JupyterLab, with copies of the notebooks as its files."""
+
+    url: str
+    token: str
+
+    def address(self, notebook):
+        return f"{self.url}lab/tree/notebooks/{notebook}?token={self.token}"
+
+
+@pytest.fixture(scope="module")
+def lab():
+    """JupyterLab on a port of its own choosing, with every folder of its own."""
+    pytest.importorskip("jupyterlab", reason="needs memlab[notebook]")
+    folder = Path(tempfile.mkdtemp(prefix="lab"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        files, settings, runtime = folder / "files", folder / "settings", folder / "runtime"
+        for name in ("notebooks", "data"):
+            shutil.copytree(ROOT / name, files / name, ignore=shutil.ignore_patterns("__pycache__", "leaks"))
+        for name, values in SETTINGS.items():
+            path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(values))
+        runtime.mkdir()
+        environment = os.environ | {
+            "HOME": str(folder),
+            "JUPYTER_CONFIG_DIR": str(folder / "config"),
+            "JUPYTER_DATA_DIR": str(folder / "data"),
+            "JUPYTER_RUNTIME_DIR": str(runtime),
+            "JUPYTERLAB_SETTINGS_DIR": str(settings),
+            "JUPYTERLAB_WORKSPACES_DIR": str(folder / "workspaces"),
+            "IPYTHONDIR": str(folder / "ipython"),
+            "MEMLAB_FAST": "1",
+        }
+        token = secrets.token_hex(16)
+        command = [
+            *(
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                "--no-browser",
+                "--ip=127.0.0.1",
+                "--port=0",
+                "--allow-root",
+            ),
+            f"--IdentityProvider.token={token}",
+            f"--ServerApp.root_dir={files}",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.extension_manager=readonly",
+        ]
+        log = stack.enter_context((folder / "server.log").open("w"))
+        server = subprocess.Popen(
+            command, env=environment, cwd=files, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            start_new_session=True,
+        )  # fmt: skip
+        stack.callback(_stop, server)
+        yield Lab(_address(server, runtime, folder / "server.log"), token)
+
+
+def _address(server, runtime, log):
+    """Wait for the file in which the server writes its address."""
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline and server.poll() is None:
+        for path in runtime.glob("jpserver-*.json"):
+            with contextlib.suppress(ValueError):  # being written
+                return json.loads(path.read_text())["url"]
+        time.sleep(0.1)
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-3000:]}")
+
+
+def _stop(server):
+    """End the server gently, then its whole group: kernels are in it too."""
+    server.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        server.wait(timeout=10)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
+
+
+@dataclasses.dataclass
+class Visit:
+    """A page of JupyterLab with a notebook open, and what the page complained about or asked for."""
+
+    page: object
+    errors: list
+    outside: list
+
+    def run_all(self):
+        """Run every cell and return the cells with their outputs; fail on the first error."""
+        cells = self.page.evaluate(RUN_ALL)
+        for cell in cells:
+            for output in cell["outputs"]:
+                trouble = (output.get("ename"), output.get("evalue"))
+                assert output["output_type"] != "error", (cell["id"], *trouble)
+        return {cell["id"]: cell for cell in cells}
+
+
+@pytest.fixture
+def visit(chromium, lab):
+    """Open a notebook in a new browser profile that can reach nothing but the server."""
+    with contextlib.ExitStack() as stack:
+        context = chromium.new_context(viewport={"width": 1400, "height": 1000})
+        stack.callback(context.close)
+        page = context.new_page()
+        seen = Visit(page, [], [])
+
+        def guard(route):
+            if urlsplit(route.request.url).hostname == "127.0.0.1":
+                route.continue_()
+            else:
+                seen.outside.append(route.request.url)
+                route.abort()
+
+        context.route(lambda url: url.startswith("http"), guard)
+        page.on("console", lambda m: seen.errors.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: seen.errors.append(str(error)))
+
+        def go(notebook):
+            page.goto(lab.address(notebook))
+            page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
+            return seen
+
+        yield go
+
+
+def _texts(cell):
+    """Everything one cell put out, as text."""
+    return "\n".join(
+        text if isinstance(text, str) else "".join(text)
+        for output in cell["outputs"]
+        for text in (output.get("text", ""), *output.get("data", {}).values())
+        if isinstance(text, (str, list))
+    )
