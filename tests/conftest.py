@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-
 _LEAVE_ONE_CALLBACK = {"hypothesis.internal.conjecture.junkdrawer"}  # on first use, to time the collector
 
 

@@ -8,7 +8,6 @@ import json
 import numpy as np
 import pytest
 
-from memlab.records._result import Result
 from memlab.store.capture_file import load, read_header, save
 
 
@@ -16,7 +15,7 @@ class ResultContract:
     """Every result is a frozen value that survives a file, and can be shown without any extra."""
 
     @pytest.fixture
-    def result(self) -> Result:
+    def result(self):
         """The result that the contract is checked on."""
         raise NotImplementedError
 

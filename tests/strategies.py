@@ -1,4 +1,4 @@
-"""Hypothesis strategies for records, made from their own type hints: a new field is tried without a word here.
+"""Hypothesis strategies for records, made from their own type hints: a new field is tried by itself.
 
 Only what a type cannot say (equal lengths, indexes into tables) is written out by hand.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping  # noqa: TC003 - the codec reads the hints at run time
 
 import numpy as np
 import pytest
