@@ -159,7 +159,7 @@ class Region:
                 self._sampler = Sampler(self._interval_s, ("rss_bytes",), probe=self._probe)
                 self._sampler.start()
         except BaseException:
-            self._abandon()
+            self.cancel()
             raise
         return self
 
@@ -176,8 +176,7 @@ class Region:
                 self._peak = self._stop_exact() if self._mark is not None else self._stop_sampled()
                 self._state = "ended"
         finally:
-            if self._state != "ended":  # interrupted
-                self._abandon()
+            self.cancel()  # does nothing, unless an interrupt struck
         return self._peak
 
     def _start_exact(self) -> None:
@@ -201,20 +200,23 @@ class Region:
         return Peak(greatest, self._mark.start, "vmhwm")
 
     def _stop_sampled(self) -> Peak | None:
-        if self._sampler is None:  # given up by an interrupt before
-            return None
+        assert self._sampler is not None
         timeline = self._sampler.stop()
-        self._sampler = None
         column = timeline.metrics.get("rss_bytes")
         if column is None or not len(column):
             self.reason = timeline.absent.get("rss_bytes", "RSS was never read")
             return None
         return Peak(int(column.max()), int(column[0]), "sampled")
 
-    def _abandon(self) -> None:
-        self._mark = None  # the bookkeeper's reference is weak
-        self._sampler = None  # ends with its last reference
+    def cancel(self) -> None:
+        """Give the region up: it has no peak. Does nothing after ``stop``."""
+        if self._state == "ended":
+            return
         self._state = "ended"
+        self.reason = "the region was cut short"
+        self._mark = None  # the bookkeeper's reference is weak
+        if self._sampler is not None:
+            self._sampler.cancel()
 
     def __enter__(self) -> Self:
         return self.start()

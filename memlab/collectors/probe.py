@@ -162,13 +162,15 @@ class Probe:
             "allocated_blocks": _Chain([("sys.getallocatedblocks", _allocated_blocks)]),
             "traced_bytes": _Chain([("tracemalloc", _traced_bytes)]),
             "children_rss_bytes": _Chain([("psutil", self._psutil_children)]),
+            "family_rss_bytes": _Chain([("psutil", self._family_rss)]),
         }
 
     def read(self, *metrics: str) -> Reading:
         """Read the named metrics, or those of ``METRICS``, one after the other.
 
         ``peak_rss_bytes`` counts from the start of the process, or from the last reset of the kernel's
-        mark. ``children_rss_bytes`` is the sum over all descendants: pages that they share count in each.
+        mark. ``children_rss_bytes`` is the sum over all descendants, ``family_rss_bytes`` adds the process
+        itself: pages that they share count in each.
 
         Raises:
             KeyError: for a metric that no chain knows.
@@ -253,6 +255,9 @@ class Probe:
             except psutil.Error:  # it ended meanwhile
                 continue
         return total
+
+    def _family_rss(self) -> int:
+        return self._chains["rss_bytes"].read() + self._psutil_children()
 
 
 class _Chain:

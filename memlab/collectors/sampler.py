@@ -92,7 +92,7 @@ class Sampler:
             )
             self._worker.begin()
         except BaseException:
-            self._abandon()
+            self.cancel()
             raise
         return self
 
@@ -148,12 +148,13 @@ class Sampler:
         try:
             self.stop()
         finally:
-            self._abandon()
+            self.cancel()
 
     def __del__(self) -> None:
-        self._abandon()
+        self.cancel()
 
-    def _abandon(self) -> None:
+    def cancel(self) -> None:
+        """Ask the thread to end, without waiting for it; does nothing after ``stop``."""
         worker = getattr(self, "_worker", None)
         if worker is not None:
             worker.abandon()
