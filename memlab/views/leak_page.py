@@ -35,9 +35,9 @@ from memlab.views.page import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from memlab.records.chain import ReferenceChain
+    from memlab.records.chain import Link, ReferenceChain
     from memlab.records.leak_report import ContainerGrowth, GrowthTest, LeakReport, Suspect, TypeGrowth
-    from memlab.records.snapshot import Frame, Site
+    from memlab.records.snapshot import Frame
     from memlab.views.page import Block
 
 __all__ = ["chain_block", "leak_page", "site_cell"]
@@ -105,7 +105,7 @@ def leak_page(report: LeakReport) -> Page:
         kind="leak report",
         title=f"{report.verdict.value}: {report.step}",
         headline=line,
-        lead=report.reason,
+        lead=words.sentence(report.reason),
         badge=Badge(report.verdict.value, _TONES[report.verdict]),
         figures=_figures(report),
         next_steps=words.next_steps(report),
@@ -117,10 +117,18 @@ def leak_page(report: LeakReport) -> Page:
 
 def chain_block(chain: ReferenceChain) -> Chain:
     """Return a reference chain as it is drawn."""
-    steps = [Step(link.via, link.label, words.type_text(link.type_name)) for link in chain.links]
+    steps = [_step(link) for link in chain.links]
     if chain.cut:
         steps.insert(len(steps) // 2, Step("", "", cut=chain.cut))
     return Chain(chain.root.value, words.root_sentence(chain.root), tuple(steps), words.chain_text(chain))
+
+
+def _step(link: Link) -> Step:
+    """Return a drawn link: a name or a type that its label says already is not said twice."""
+    shown, kind = words.link_text(link), words.type_text(link.type_name)
+    via = link.via if shown == f"{link.via} {link.label}" else ""
+    said = kind in link.label.replace("(", " ").replace(")", " ").split()
+    return Step(via, link.label if via else shown, "" if said else kind)
 
 
 def site_cell(frame: Frame) -> Cell:
@@ -141,7 +149,7 @@ def _figures(report: LeakReport) -> tuple[Figure, ...]:
         Figure("Objects per iteration", format_count(objects), "tracked by the collector, still alive")
         if objects is not None
         else Figure("Objects per iteration", None, words.absent(report, "objects")),
-        Figure("Memory per iteration", format_bytes(size), report.bytes_source)
+        Figure("Memory per iteration", format_bytes(size), words.source_words(report.bytes_source))
         if size is not None
         else Figure("Memory per iteration", None, words.absent(report, "bytes")),
         Figure(
@@ -167,7 +175,7 @@ def _brief(report: LeakReport) -> Table:
         rows.append(
             (
                 type_cell(suspect.type_name),
-                Cell(format_count(suspect.objects_per_iteration)),
+                Cell(words.suspect_objects(suspect)),
                 Cell(format_bytes(suspect.bytes_per_iteration)),
                 site_cell(where) if where is not None else Cell("not traced"),
                 Cell(words.chain_text(suspect.chain), mono=True)
@@ -177,7 +185,7 @@ def _brief(report: LeakReport) -> Table:
         )
     columns = (
         Column("Suspect"),
-        Column("Objects per iteration", number=True),
+        Column("Left per iteration", number=True),
         Column("Memory per iteration", number=True),
         Column("Line"),
         Column("Held by"),
@@ -204,11 +212,11 @@ def _card(number: int, suspect: Suspect) -> Card:
         title=name.text,
         share=f"{suspect.share * 100:.0f} % of what grows",
         rates=(
-            f"{format_count(suspect.objects_per_iteration)} objects",
+            words.suspect_objects(suspect),
             f"{format_bytes(suspect.bytes_per_iteration)} per iteration",
         ),
         prose=suspect.prose,
-        codes=_codes(suspect.site),
+        codes=_codes(suspect),
         stack=tuple(_code("", frame) for frame in suspect.site.frames) if suspect.site is not None else (),
         chain=chain_block(suspect.chain) if suspect.chain is not None else None,
         unheld="" if suspect.chain is not None else "Nothing in Python was seen to hold it.",
@@ -219,12 +227,16 @@ def _card(number: int, suspect: Suspect) -> Card:
     )
 
 
-def _codes(site: Site | None) -> tuple[Code, ...]:
+def _codes(suspect: Suspect) -> tuple[Code, ...]:
+    site, entry = suspect.site, suspect.entry
     if site is None:
-        return (Code("Made at", "not traced: a line is known only for traced allocations"),)
-    codes = [_code("Made at" if site.user_frame else "Made at your line", site.frame)]
-    if site.user is not None and site.user_frame > 0:
-        codes.append(_code("Reached from your line", site.user))
+        codes = [Code("Made at", "not traced: a line is known only for traced allocations")]
+    else:
+        codes = [_code("Made at" if site.user_frame else "Made at your line", site.frame)]
+        if site.user is not None and site.user_frame > 0:
+            codes.append(_code("Reached from your line", site.user))
+    if entry is not None:
+        codes.append(_code("The container's entry is made at", entry.user or entry.frame))
     return tuple(codes)
 
 
@@ -272,8 +284,8 @@ def _tests_table(tests: tuple[GrowthTest, ...]) -> Table:
         Column("Per iteration", number=True),
         Column("95 % interval", number=True),
         Column("What it did"),
-        Column("If by chance", number=True),
-        Column("Least seen", number=True),
+        Column("By chance, at most", number=True),
+        Column("Least it could see", number=True),
     )
     rows = tuple(
         (
@@ -397,7 +409,7 @@ def _run(report: LeakReport) -> Section:
         facts.append(("The step failed", words.failure_sentence(report.failure)))
     if not report.complete:
         facts.append(("Complete", "no: the hunt ended early, and this is what was seen until then"))
-    facts += [(key.capitalize(), value) for key, value in report.environment.items()]
+    facts += words.environment_facts(report.environment)
     blocks: list[Block] = [Facts(tuple(facts))]
     if report.notes:
         blocks.append(Texts("Notes and limits", report.notes))

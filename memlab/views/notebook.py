@@ -1,4 +1,4 @@
-"""A result in a notebook: its text, and HTML whose plain tables stay readable where scripts and frames do not.
+"""A result in a notebook: its text, and HTML whose plain tables stay where scripts and frames do not.
 
 JupyterLab removes frames, scripts, styles and SVG from the outputs of a notebook that it does not trust and
 does not fall back to the text. So the tables come first and tell the result by themselves; the whole page

@@ -194,7 +194,7 @@ def capture_page(capture: Capture) -> Page:
         sections.append(Section("marks-section", "Marks", (table,)))
     sections += _notes(capture.notes)
     if capture.environment:
-        facts = Facts(tuple((key.capitalize(), value) for key, value in capture.environment.items()))
+        facts = Facts(words.environment_facts(capture.environment))
         sections.append(Section("run", "Where it was recorded", (facts,)))
     return Page(
         kind="recording",

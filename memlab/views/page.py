@@ -113,7 +113,8 @@ class Chart:
     """A drawn series: every place in the units of a ``width`` by ``height`` picture.
 
     Attributes:
-        summary: the whole picture in words.
+        summary: the whole picture in words, for those who do not see it.
+        caption: the same in one short sentence, set below it.
         line: points of the readings' line.
         dots: single readings, drawn when they are few.
         bands: left edge and width of each stretch with a shade of its own.
@@ -128,6 +129,7 @@ class Chart:
     value: str
     tone: str
     summary: str
+    caption: str
     width: int
     height: int
     left: int

@@ -64,7 +64,7 @@ def _(result: MemitResult) -> str:
 @render_text.register
 def _(report: LeakReport) -> str:
     lines = wrap(f"{report.verdict.value.upper()}: {words.printable(words.headline(report))}", 0, 2)
-    lines += wrap(words.printable(report.reason), 2)
+    lines += wrap(words.printable(words.sentence(report.reason)), 2)
     if report.failure is not None and report.verdict is not Verdict.INCONCLUSIVE:
         lines += wrap(f"The step failed: {words.printable(words.failure_sentence(report.failure))}", 2)
     lines += _figures(report)
@@ -187,7 +187,9 @@ def _figures(report: LeakReport) -> list[str]:
         _LABELS,
     )
     size = report.bytes_per_iteration
-    source = f" ({words.printable(report.bytes_source, 60)})" if report.bytes_source else ""
+    source = (
+        f" ({words.printable(words.source_words(report.bytes_source), 60)})" if report.bytes_source else ""
+    )
     lines += labelled(
         "memory",
         f"{format_bytes(size)} per iteration{source}" if size is not None else words.absent(report, "bytes"),
@@ -210,7 +212,7 @@ def _suspect(number: int, suspect: Suspect) -> list[str]:
     indent, column = 5, 5 + _LABELS
     lines = wrap(
         f"{number}. {words.printable(words.type_text(suspect.type_name), 200)}:"
-        f" {format_count(suspect.objects_per_iteration)} objects,"
+        f" {words.suspect_objects(suspect)},"
         f" {format_bytes(suspect.bytes_per_iteration)} per iteration"
         f" ({suspect.share * 100:.0f} % of what grows)",
         2,
@@ -226,6 +228,8 @@ def _suspect(number: int, suspect: Suspect) -> list[str]:
         user = suspect.site.user
         if user is not None and suspect.site.user_frame > 0:
             lines += _code("your line", user, indent, column)
+    if suspect.entry is not None:
+        lines += _code("entry made at", suspect.entry.user or suspect.entry.frame, indent, column)
     holder = (
         words.printable(words.chain_text(suspect.chain))
         if suspect.chain is not None

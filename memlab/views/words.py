@@ -14,8 +14,17 @@ from memlab.records.chain import RootKind
 from memlab.records.leak_report import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from memlab.records.chain import Link, ReferenceChain
-    from memlab.records.leak_report import ContainerGrowth, GrowthTest, LeakReport, Protocol, StepFailure
+    from memlab.records.leak_report import (
+        ContainerGrowth,
+        GrowthTest,
+        LeakReport,
+        Protocol,
+        StepFailure,
+        Suspect,
+    )
     from memlab.records.snapshot import Frame
 
 __all__ = [
@@ -24,6 +33,7 @@ __all__ = [
     "bound_sentence",
     "chain_text",
     "chance",
+    "environment_facts",
     "failure_sentence",
     "growth",
     "headline",
@@ -35,6 +45,9 @@ __all__ = [
     "printable",
     "protocol_sentence",
     "root_sentence",
+    "sentence",
+    "source_words",
+    "suspect_objects",
     "test_sentence",
     "type_text",
 ]
@@ -188,6 +201,37 @@ def place(frame: Frame) -> str:
     return f"{spot} in {frame.function}" if frame.function else spot
 
 
+def sentence(text: str) -> str:
+    """Set a clause as a sentence: a capital unless it begins with a name, and a full stop.
+
+    >>> sentence("the hunt was stopped"), sentence("app.py failed"), sentence("Done.")
+    ('The hunt was stopped.', 'app.py failed.', 'Done.')
+    """
+    first = text.split(" ", 1)[0]
+    if first.isalpha():
+        text = text[0].upper() + text[1:]
+    return text if not text or text[-1] in ".!?…" else f"{text}."
+
+
+def source_words(source: str) -> str:
+    """Say what a report's bytes per iteration are made of."""
+    known = {
+        "traced": "traced: what Python's allocators handed out",
+        "rss": "RSS of the whole process",
+    }
+    return known.get(source, source)
+
+
+def suspect_objects(suspect: Suspect) -> str:
+    """Say how many things an iteration leaves under a suspect.
+
+    Plain strings and numbers are not tracked by the collector; then the container's entries are told.
+    """
+    if not suspect.objects_per_iteration and suspect.container is not None:
+        return f"{format_count(suspect.container.entries_per_iteration)} untracked entries"
+    return f"{format_count(suspect.objects_per_iteration)} objects"
+
+
 def link_text(link: Link) -> str:
     """Return one link of a chain; a name that stands in both its parts is said once.
 
@@ -232,6 +276,12 @@ def type_text(name: str) -> str:
     ('dict', 'app.models.Session')
     """
     return name.removeprefix("builtins.") or name
+
+
+def environment_facts(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return what a record says of where it was made, under names fit to be shown."""
+    names = {"python": "Python", "platform": "Platform"}
+    return tuple((names.get(key, key), value) for key, value in environment.items())
 
 
 def failure_sentence(failure: StepFailure) -> str:

@@ -163,25 +163,17 @@ def flat_series() -> Timeline:
 
 def growth_test(series: Timeline, metric: str) -> GrowthTest:
     """Return the block-minima test of one metric, computed from the series it stands for."""
-    blocks = np.array_split(series.metrics[metric], BLOCKS)
-    minima = np.array([int(block.min()) for block in blocks])
+    values, at = series.metrics[metric][ROUNDS // 4 :], series.metrics["iteration"][ROUNDS // 4 :]
+    size = len(values) // BLOCKS
+    lowest = [start + int(values[start : start + size].argmin()) for start in range(0, len(values), size)]
+    minima, where = values[lowest], at[lowest]
     grew = bool((np.diff(minima) > 0).all())
-    apart = len(series) / BLOCKS * PER_ROUND
-    slopes = np.diff(minima) / apart
-    rate = float(minima[-1] - minima[0]) / (apart * (BLOCKS - 1))
-    spread = 1.96 * float(slopes.std(ddof=1)) / BLOCKS**0.5
-    least = 1228.8 if metric.endswith("_bytes") else 0.4
-    return GrowthTest(
-        metric,
-        grew,
-        grew,
-        rate,
-        rate - spread,
-        rate + spread,
-        tuple(int(m) for m in minima - minima[0]),
-        1 / 720,
-        least,
-    )
+    rates = np.diff(minima) / np.diff(where)
+    rate = float(minima[-1] - minima[0]) / float(where[-1] - where[0])
+    spread = 2.776 * float(rates.std(ddof=1)) / len(rates) ** 0.5
+    least = 1456.4 if metric.endswith("_bytes") else 0.4
+    steps = tuple(int(m - minima[0]) for m in minima)
+    return GrowthTest(metric, grew, grew, rate, rate - spread, rate + spread, steps, 1 / 720, least)
 
 
 def session_site() -> Site:

@@ -62,7 +62,7 @@ export function makeSortable(table, say) {
 /** Put a box above a table of some length that hides the rows which lack its text. */
 export function makeFilterable(table, say) {
   const rows = [...table.tBodies[0].rows];
-  if (rows.length < 5) return;
+  if (rows.length < 8) return;
   const label = make("label", "filter", "Filter ");
   const box = make("input");
   const caption = table.caption ? table.caption.textContent : "table";
