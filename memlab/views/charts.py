@@ -148,7 +148,7 @@ def _labels(
 def _x_labels(low: float, high: float, scale: Scale) -> tuple[tuple[float, str], ...]:
     if low == high:
         return ((scale(low), f"{low:g}"),)
-    ticks = [t for t in round_ticks(low, high, sizes=False, about=_X_STEPS) if low <= t <= high]
+    ticks = [t for t in round_ticks(low, high, sizes=False, about=_X_STEPS, whole=False) if low <= t <= high]
     step = ticks[1] - ticks[0] if len(ticks) > 1 else 1.0
     return tuple((scale(t), tick_label(t, step, sizes=False)) for t in ticks)
 

@@ -89,7 +89,9 @@ def ratchet(values: Ints, test: GrowthTest) -> tuple[Block, ...]:
     return ()
 
 
-def round_ticks(low: float, high: float, *, sizes: bool, about: int = 4) -> tuple[float, ...]:
+def round_ticks(
+    low: float, high: float, *, sizes: bool, about: int = 4, whole: bool = True
+) -> tuple[float, ...]:
     """Return evenly spaced round values that enclose ``low`` to ``high``.
 
     Args:
@@ -97,6 +99,7 @@ def round_ticks(low: float, high: float, *, sizes: bool, about: int = 4) -> tupl
         high: greatest value shown.
         sizes: round in powers of two (bytes) rather than of ten.
         about: number of steps aimed at.
+        whole: never step by less than 1 (sizes and counts are whole numbers).
 
     >>> round_ticks(0, 46_137_344, sizes=True) == tuple(n * 2**24 for n in range(4))
     True
@@ -113,6 +116,7 @@ def round_ticks(low: float, high: float, *, sizes: bool, about: int = 4) -> tupl
     else:
         base = 10.0 ** math.floor(math.log10(rough))
         step = base * next(f for f in (1, 2, 5, 10) if f * base >= rough * 0.999)
+        step = max(step, 1.0) if whole else step
     first, last = math.floor(low / step), math.ceil(high / step)
     return tuple(n * step for n in range(first, last + 1))
 

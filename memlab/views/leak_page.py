@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.leak_report import Verdict
 from memlab.views import words
-from memlab.views.charts import growth_chart
+from memlab.views.charts import growth_chart, timeline_chart
 from memlab.views.page import (
     Badge,
     Bar,
@@ -269,6 +269,10 @@ def _evidence(report: LeakReport) -> Section:
     drawn = [growth_chart(report.series, test, i) for i, test in enumerate(report.tests[:_MOST_CHARTS])]
     charts = tuple(chart for chart in drawn if chart is not None)
     blocks: list[Block] = [Charts(charts, _LEGEND)] if charts else []
+    if not report.tests and len(report.series):
+        read = [m for m in report.series.metrics if m != "iteration"][:_MOST_CHARTS]
+        plain = tuple(timeline_chart(report.series, metric, i) for i, metric in enumerate(read))
+        blocks.append(Charts(plain, "What was read until the hunt ended, untested.", wide=True))
     if report.tests:
         blocks.append(_tests_table(report.tests))
     missing = tuple(f"{words.metric_name(k)}: {why}" for k, why in report.series.absent.items())

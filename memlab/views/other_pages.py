@@ -167,7 +167,7 @@ def diff_page(diff: SnapshotDiff) -> Page:
 
 
 def _diff_row(site: SiteDiff, most: int) -> tuple[Cell, ...]:
-    width = round(abs(site.size_diff_bytes) / most * _HALF, 1)
+    width = round(max(abs(site.size_diff_bytes) / most * _HALF, 0.6 if site.size_diff_bytes else 0.0), 1)
     tone = "grew" if site.size_diff_bytes > 0 else "shrank" if site.size_diff_bytes < 0 else ""
     bar = Bar(_HALF if site.size_diff_bytes >= 0 else round(_HALF - width, 1), width, tone)
     return (
@@ -190,7 +190,7 @@ def capture_page(capture: Capture) -> Page:
             (Cell(mark.label), Cell(format_seconds(mark.time_s), sort=mark.time_s))
             for mark in capture.marks[:MOST_ROWS]
         )
-        table = Table("marks", "Marks", columns, rows, len(capture.marks))
+        table = Table("marks", "Named moments", columns, rows, len(capture.marks))
         sections.append(Section("marks-section", "Marks", (table,)))
     sections += _notes(capture.notes)
     if capture.environment:

@@ -182,7 +182,9 @@ def _figures(report: LeakReport) -> list[str]:
     objects = report.objects_per_iteration
     lines += labelled(
         "objects",
-        f"{format_count(objects)} per iteration" if objects is not None else words.absent(report, "objects"),
+        f"{format_count(objects)} per iteration"
+        if objects is not None
+        else f"not known: {words.absent(report, 'objects')}",
         2,
         _LABELS,
     )
@@ -192,7 +194,9 @@ def _figures(report: LeakReport) -> list[str]:
     )
     lines += labelled(
         "memory",
-        f"{format_bytes(size)} per iteration{source}" if size is not None else words.absent(report, "bytes"),
+        f"{format_bytes(size)} per iteration{source}"
+        if size is not None
+        else f"not known: {words.absent(report, 'bytes')}",
         2,
         _LABELS,
     )
@@ -201,7 +205,7 @@ def _figures(report: LeakReport) -> list[str]:
         "process (RSS)",
         f"{words.growth(rss.metric, rss.per_iteration)} per iteration, 95 % interval {words.interval(rss)}"
         if rss is not None
-        else words.absent(report, "rss_bytes"),
+        else f"not known: {words.absent(report, 'rss_bytes')}",
         2,
         _LABELS,
     )

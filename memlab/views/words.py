@@ -182,12 +182,12 @@ def absent(report: LeakReport, metric: str) -> str:
     """Say why a report has no figure for a metric."""
     reason = report.series.absent.get(metric)
     if reason:
-        return f"not read: {reason}"
+        return f"it was not read: {reason}"
     if report.failure is not None:
-        return "not known: the step failed before it could be measured"
+        return "the step failed before it could be measured"
     if not report.complete:
-        return "not known: the hunt ended before it could be measured"
-    return "not measured in this run"
+        return "the hunt ended before it could be measured"
+    return "it was not measured in this run"
 
 
 def place(frame: Frame) -> str:
@@ -345,10 +345,15 @@ def _about_first_suspect(report: LeakReport) -> tuple[str, ...]:
 
 
 def _how_fine(report: LeakReport) -> tuple[str, ...]:
-    fine = [f"{amount(t.metric, t.least)} ({metric_name(t.metric)})" for t in report.tests if t.least > 0]
+    nouns = {"rss_bytes": "of RSS", "allocated_blocks": "memory blocks", "tracked_objects": "objects"}
+    fine = [
+        f"{amount(t.metric, t.least)} {nouns.get(t.metric, metric_name(t.metric))}"
+        for t in report.tests
+        if t.least > 0
+    ]
     if not fine:
         return ("A slower leak needs more iterations to be seen.",)
     return (
-        f"A leak below these, per iteration, would not be seen: {', '.join(fine)}.",
+        f"A leak below {' and '.join(fine)} per iteration would not have been seen.",
         "More iterations see finer.",
     )

@@ -1,0 +1,239 @@
+"""Results as matplotlib pictures, one axes each, drawn on the caller's or on a new one.
+
+A new axes comes from ``pyplot``: a notebook shows the figures that pyplot knows and closes them at the end of
+the cell, and a bare ``Figure`` would stay unseen. Given ``ax``, nothing global is touched. Colours and the
+ratchet are those of the HTML page.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING
+
+from memlab._base.units import format_bytes, format_signed_bytes
+from memlab.errors import MissingExtraError, UnavailableError
+from memlab.records.capture import Capture
+from memlab.records.chain import Explanation
+from memlab.records.leak_report import LeakReport
+from memlab.records.memit import MemitResult
+from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.timeline import Timeline
+from memlab.views import words
+from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
+from memlab.views.palette import LIGHT
+from memlab.views.sites import top_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+
+    from memlab.records._result import Result
+
+__all__ = ["plot"]
+
+_MOST_BARS = 12
+_BUCKETS = 500
+_LONGEST_NAME = 48
+
+
+def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> Axes:
+    """Draw the picture that matters most in a result.
+
+    A leak report shows one tested metric over iterations as change since the first tested reading, with the
+    blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak; a
+    snapshot and a difference show their greatest lines; a statement shows its repeats.
+
+    Args:
+        result: any result but an explanation, which is no picture of numbers.
+        ax: where to draw; None makes a new figure.
+        metric: what to draw of a leak report or a timeline; None for RSS, or else the first there is.
+
+    Returns:
+        The axes, with byte axes in KiB and MiB.
+
+    Raises:
+        MissingExtraError: when matplotlib is not installed.
+        UnavailableError: when the result holds nothing that could be drawn.
+
+    Example:
+        >>> from memlab.records.memit import MemitResult
+        >>> from matplotlib.figure import Figure
+        >>> plot(MemitResult((3 * 2**20,), 2**20), Figure().subplots()).get_ylabel()
+        'peak RSS'
+    """
+    return _draw(result, ax, metric)
+
+
+def _axes(ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    try:
+        from matplotlib import pyplot as plt
+    except ImportError:
+        raise MissingExtraError.needs("a plot", "matplotlib", "notebook") from None
+    return plt.subplots(figsize=(8, 3.6), layout="constrained")[1]
+
+
+@singledispatch
+def _draw(result: Result, ax: Axes | None, metric: str | None) -> Axes:  # noqa: ARG001 - a case for each kind
+    raise TypeError(f"cannot plot a {type(result).__name__}: it is no result of memlab's")
+
+
+@_draw.register(Explanation)
+def _explanation(_result: Explanation, _ax: Axes | None, _metric: str | None) -> Axes:
+    raise UnavailableError("an explanation has no numbers to plot: show it, or write it with to_html()")
+
+
+@_draw.register(LeakReport)
+def _leak(report: LeakReport, ax: Axes | None, metric: str | None) -> Axes:
+    tested = [test for test in report.tests if test.metric in report.series.metrics]
+    if not tested:
+        return _draw(report.series, ax, metric)
+    names = [test.metric for test in tested]
+    wanted = metric if metric is not None else "rss_bytes" if "rss_bytes" in names else names[0]
+    if wanted not in names:
+        raise UnavailableError(f"{wanted} was not tested: there are {', '.join(names)}")
+    test = tested[names.index(wanted)]
+    values = report.series.metrics[wanted]
+    at = report.series.metrics.get("iteration")
+    xs = at if at is not None else report.series.time_s
+    blocks = ratchet(values, test)
+    change = values - int(values[blocks[0].lowest] if blocks else values[0])
+    axes = _axes(ax)
+    color = LIGHT["grew"] if test.grew and test.sustained else LIGHT["good"]
+    axes.plot(xs, change, color=LIGHT["muted"], lw=1, marker=".", ms=4, label="readings")
+    for i, block in enumerate(blocks):
+        level = int(change[block.lowest])
+        ends = [xs[block.start], xs[min(block.stop, len(xs) - 1)]]
+        label = "lowest of each block" if i == 0 else None
+        axes.plot(ends, [level, level], color=color, lw=2.5, solid_capstyle="butt", label=label)
+        axes.plot([xs[block.lowest]], [level], color=color, marker="o", mfc="white", ms=6)
+    axes.set_title(f"{words.metric_name(wanted)}: {words.growth(wanted, test.per_iteration)} per iteration")
+    axes.set_xlabel("iteration" if at is not None else "seconds")
+    axes.set_ylabel("change")
+    axes.legend(frameon=False)
+    _ticks(axes, int(change.min()), int(change.max()), sizes=wanted.endswith("_bytes"), signed=True)
+    return _tidy(axes)
+
+
+@_draw.register(Timeline)
+def _timeline(timeline: Timeline, ax: Axes | None, metric: str | None) -> Axes:
+    names = [name for name in timeline.metrics if name != "iteration"]
+    wanted = metric if metric is not None else "rss_bytes" if "rss_bytes" in names else next(iter(names), "")
+    if wanted not in names or not len(timeline):
+        raise UnavailableError(f"nothing to plot: no samples of {wanted or 'any metric'}")
+    axes = _axes(ax)
+    values = timeline.metrics[wanted]
+    kept = pick(values, _BUCKETS)
+    top = int(values.argmax())
+    axes.plot(timeline.time_s[kept], values[kept], color=LIGHT["accent"], lw=1.5)
+    axes.plot([timeline.time_s[top]], [values[top]], color=LIGHT["accent"], marker="o", mfc="white", ms=6)
+    axes.set_title(f"{words.metric_name(wanted)}: greatest {words.amount(wanted, int(values[top]))}")
+    axes.set_xlabel("seconds")
+    _ticks(axes, int(values.min()), int(values.max()), sizes=wanted.endswith("_bytes"))
+    return _tidy(axes)
+
+
+@_draw.register(Capture)
+def _capture(capture: Capture, ax: Axes | None, metric: str | None) -> Axes:
+    axes = _draw(capture.timeline, ax, metric)
+    for mark in capture.marks:
+        axes.axvline(mark.time_s, color=LIGHT["muted"], lw=1, ls=":")
+        axes.annotate(
+            _plain(mark.label),
+            (mark.time_s, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(3, -11),
+            textcoords="offset points",
+            fontsize="small",
+            color=LIGHT["muted"],
+            parse_math=False,
+        )
+    if capture.peak is not None and metric in (None, "rss_bytes"):
+        peak = capture.peak.value_bytes
+        axes.axhline(peak, color=LIGHT["grew"], lw=1, ls="--")
+        values = capture.timeline.metrics["rss_bytes"]
+        _ticks(axes, int(values.min()), max(peak, int(values.max())), sizes=True)
+        axes.set_title(f"{words.metric_name('rss_bytes')}: peak {format_bytes(peak)} ({capture.peak.source})")
+    return axes
+
+
+@_draw.register(Snapshot)
+def _snapshot(snapshot: Snapshot, ax: Axes | None, _metric: str | None) -> Axes:
+    lines = top_lines(snapshot)[:_MOST_BARS]
+    if not lines:
+        raise UnavailableError("nothing to plot: the snapshot is empty")
+    axes = _bars(
+        _axes(ax),
+        [words.place(line.frame) for line in lines],
+        [line.size_bytes for line in lines],
+        [LIGHT["accent"]] * len(lines),
+    )
+    axes.set_title(f"{format_bytes(snapshot.total_bytes)} live, greatest lines")
+    return _tidy(axes)
+
+
+@_draw.register(SnapshotDiff)
+def _diff(diff: SnapshotDiff, ax: Axes | None, _metric: str | None) -> Axes:
+    sites = diff.sites[:_MOST_BARS]
+    if not sites:
+        raise UnavailableError("nothing to plot: the two snapshots do not differ")
+    axes = _bars(
+        _axes(ax),
+        [words.place(site.site.frame) for site in sites],
+        [site.size_diff_bytes for site in sites],
+        [LIGHT["grew"] if site.size_diff_bytes > 0 else LIGHT["shrank"] for site in sites],
+    )
+    axes.axvline(0, color=LIGHT["muted"], lw=1)
+    axes.set_title(f"{format_signed_bytes(diff.total_diff_bytes)} between the two snapshots")
+    return _tidy(axes)
+
+
+@_draw.register(MemitResult)
+def _memit(result: MemitResult, ax: Axes | None, _metric: str | None) -> Axes:
+    axes = _axes(ax)
+    repeats = list(range(1, len(result.peaks_bytes) + 1))
+    axes.plot(repeats, result.peaks_bytes, color=LIGHT["accent"], marker="o", ls="")
+    axes.axhline(result.baseline_bytes, color=LIGHT["muted"], lw=1, ls="--", label="baseline")
+    axes.set_xticks(repeats)
+    axes.set_xlabel("repeat")
+    axes.set_ylabel("peak RSS")
+    axes.legend(frameon=False)
+    everything = (*result.peaks_bytes, result.baseline_bytes)
+    _ticks(axes, min(everything), max(everything), sizes=True)
+    return _tidy(axes)
+
+
+# -- parts
+
+
+def _bars(axes: Axes, names: Sequence[str], sizes: Sequence[int], colors: Sequence[str]) -> Axes:
+    places = list(range(len(names)))
+    axes.barh(places, sizes, color=list(colors), height=0.7)
+    axes.set_yticks(places, [_plain(name) for name in names], fontsize="small", parse_math=False)
+    axes.invert_yaxis()
+    low, high = min(0, *sizes), max(0, *sizes)
+    ticks = round_ticks(low, high, sizes=True)
+    labels = [tick_label(t, ticks[1] - ticks[0], sizes=True) for t in ticks]
+    axes.set_xticks(list(ticks), labels)
+    return axes
+
+
+def _ticks(axes: Axes, low: int, high: int, *, sizes: bool, signed: bool = False) -> None:
+    ticks = round_ticks(low, high, sizes=sizes)
+    labels = [tick_label(t, ticks[1] - ticks[0], sizes=sizes, signed=signed) for t in ticks]
+    axes.set_yticks(list(ticks), labels)
+
+
+def _tidy(axes: Axes) -> Axes:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(visible=True, axis="both", color=LIGHT["line"], lw=0.6)
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _plain(name: str) -> str:
+    """Return a foreign name cut to the room there is (its end tells most)."""
+    shown = words.printable(name)
+    return shown if len(shown) <= _LONGEST_NAME else "…" + shown[1 - _LONGEST_NAME :]

@@ -1,0 +1,268 @@
+"""Results as pandas tables: one row a thing, sizes in bytes, durations in seconds, names as text.
+
+pandas is imported only here and only when asked for. A result with nothing to list gives an empty table with
+the same columns, so that code written for one report works on the next.
+"""
+
+from __future__ import annotations
+
+from functools import singledispatch
+from typing import TYPE_CHECKING, Any
+
+from memlab.errors import MissingExtraError, UsageError
+from memlab.records.capture import Capture
+from memlab.records.chain import Explanation
+from memlab.records.leak_report import LeakReport
+from memlab.records.memit import MemitResult
+from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.timeline import Timeline
+from memlab.views import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from pandas import DataFrame
+
+    from memlab.records._result import Result
+    from memlab.records.snapshot import Site
+
+__all__ = ["to_frame"]
+
+Row = tuple[Any, ...]
+
+
+def to_frame(result: Result, table: str | None = None) -> DataFrame:
+    """Return the table that matters most in a result, or another one of a leak report's.
+
+    Columns, with what each does not include in the record's own documentation:
+
+    - leak report: ``suspects`` (default), ``tests``, ``types``, ``sites``, ``containers``, ``series``.
+      Columns that end in ``_per_iteration`` are rates, ``bytes`` in bytes, others in counts.
+    - explanation: one row a link: ``chain``, ``step``, ``root``, ``via``, ``label``, ``type``.
+    - snapshot: one row a traceback and domain, greatest first: ``file``, ``line``, ``size_bytes``,
+      ``blocks``, ``domain``, ``traceback`` (most recent call first).
+    - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
+      ``size_bytes``, ``blocks``, ``change``.
+    - capture and timeline: one column a metric, indexed by ``time_s``.
+    - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
+
+    Args:
+        result: any of memlab's results.
+        table: a leak report's table; None for the default.
+
+    Raises:
+        MissingExtraError: when pandas is not installed.
+        UsageError: when the result has no table of that name.
+
+    Example:
+        >>> from memlab.records.memit import MemitResult
+        >>> to_frame(MemitResult((3 * 2**20,), 2**20)).peak_bytes.tolist()
+        [3145728]
+    """
+    if table is not None:
+        if isinstance(result, LeakReport) and table in _TABLES:
+            return _table(*_TABLES[table](result))
+        if isinstance(result, LeakReport) and table == "series":
+            return _frame(result.series)
+        raise UsageError(f"no table {table!r}: a leak report has {', '.join(_TABLES)} and series")
+    return _frame(result)
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[Row]) -> DataFrame:
+    pandas = _pandas()
+    return pandas.DataFrame.from_records(list(rows), columns=list(columns))  # type: ignore[no-any-return]
+
+
+def _pandas() -> Any:
+    try:
+        import pandas as pd
+    except ImportError:
+        raise MissingExtraError.needs("a table", "pandas", "notebook") from None
+    return pd
+
+
+@singledispatch
+def _frame(result: Result) -> DataFrame:
+    raise TypeError(f"cannot tabulate a {type(result).__name__}: it is no result of memlab's")
+
+
+@_frame.register(LeakReport)
+def _leakreport_frame(report: LeakReport) -> DataFrame:
+    return _table(*_suspects(report))
+
+
+@_frame.register(Explanation)
+def _explanation_frame(explanation: Explanation) -> DataFrame:
+    return _table(
+        ("chain", "step", "root", "via", "label", "type"),
+        (
+            (number, step, chain.root.value, link.via, link.label, link.type_name)
+            for number, chain in enumerate(explanation.chains)
+            for step, link in enumerate(chain.links)
+        ),
+    )
+
+
+@_frame.register(Snapshot)
+def _snapshot_frame(snapshot: Snapshot) -> DataFrame:
+    rows = []
+    for traceback, domain, size, blocks in zip(
+        snapshot.traceback.tolist(),
+        snapshot.domain.tolist(),
+        snapshot.size_bytes.tolist(),
+        snapshot.blocks.tolist(),
+        strict=True,
+    ):
+        frames = snapshot.frames(traceback)
+        stack = " <- ".join(words.place(frame) for frame in frames)
+        rows.append((frames[0].file, frames[0].line, size, blocks, domain, stack))
+    rows.sort(key=lambda row: (-row[2], -row[3], row[:2], row[5], row[4]))
+    return _table(("file", "line", "size_bytes", "blocks", "domain", "traceback"), rows)
+
+
+@_frame.register(SnapshotDiff)
+def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
+    columns = (
+        "file",
+        "line",
+        "function",
+        "size_diff_bytes",
+        "blocks_diff",
+        "size_bytes",
+        "blocks",
+        "change",
+    )
+    return _table(
+        columns,
+        (
+            (
+                s.site.frame.file,
+                s.site.frame.line,
+                s.site.frame.function,
+                s.size_diff_bytes,
+                s.blocks_diff,
+                s.size_bytes,
+                s.blocks,
+                s.change.value,
+            )
+            for s in diff.sites
+        ),
+    )
+
+
+@_frame.register(Timeline)
+def _timeline_frame(timeline: Timeline) -> DataFrame:
+    pandas = _pandas()
+    index = pandas.Index(timeline.time_s.copy(), name="time_s")
+    columns = {name: column.copy() for name, column in timeline.metrics.items()}
+    return pandas.DataFrame(columns, index=index)  # type: ignore[no-any-return]
+
+
+@_frame.register(Capture)
+def _capture_frame(capture: Capture) -> DataFrame:
+    return _frame(capture.timeline)
+
+
+@_frame.register(MemitResult)
+def _memitresult_frame(result: MemitResult) -> DataFrame:
+    return _table(
+        ("repeat", "peak_bytes", "increment_bytes", "source"),
+        (
+            (number, peak, peak - result.baseline_bytes, result.source)
+            for number, peak in enumerate(result.peaks_bytes, 1)
+        ),
+    )
+
+
+# -- a leak report's tables
+
+
+def _suspects(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
+    columns = (
+        "type",
+        "objects_per_iteration",
+        "bytes_per_iteration",
+        "share",
+        "made_at",
+        "source",
+        "your_line",
+        "held_by",
+        "container",
+        "entries_per_iteration",
+    )
+    rows = (
+        (
+            s.type_name,
+            s.objects_per_iteration,
+            s.bytes_per_iteration,
+            s.share,
+            *_places(s.site),
+            words.chain_text(s.chain) if s.chain is not None else None,
+            s.container.name if s.container is not None else None,
+            s.container.entries_per_iteration if s.container is not None else None,
+        )
+        for s in report.suspects
+    )
+    return columns, rows
+
+
+def _places(site: Site | None) -> tuple[str | None, str | None, str | None]:
+    """Return the allocating line, its source, and the user's line; None where it is not known."""
+    if site is None:
+        return None, None, None
+    user = words.place(site.user) if site.user is not None else None
+    return words.place(site.frame), site.frame.source or None, user
+
+
+def _tests(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
+    columns = (
+        "metric",
+        "grew",
+        "sustained",
+        "per_iteration",
+        "low",
+        "high",
+        "false_positive_bound",
+        "least",
+    )
+    rows = (
+        (t.metric, t.grew, t.sustained, t.per_iteration, t.low, t.high, t.false_positive_bound, t.least)
+        for t in report.tests
+    )
+    return columns, rows
+
+
+def _types(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
+    columns = ("type", "objects_per_iteration", "bytes_per_iteration")
+    return columns, ((t.type_name, t.objects_per_iteration, t.bytes_per_iteration) for t in report.types)
+
+
+def _sites(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
+    columns = ("made_at", "source", "your_line", "bytes_per_iteration", "blocks_per_iteration")
+    rows = ((*_places(s.site), s.bytes_per_iteration, s.blocks_per_iteration) for s in report.sites)
+    return columns, rows
+
+
+def _containers(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
+    columns = ("container", "type", "entries", "entries_per_iteration", "bound", "bound_source")
+    rows = (
+        (
+            c.name,
+            c.type_name,
+            c.lengths[-1] if c.lengths else None,
+            c.entries_per_iteration,
+            c.bound,
+            c.bound_source or None,
+        )
+        for c in report.containers
+    )
+    return columns, rows
+
+
+_TABLES: dict[str, Callable[[LeakReport], tuple[tuple[str, ...], Iterable[Row]]]] = {
+    "suspects": _suspects,
+    "tests": _tests,
+    "types": _types,
+    "sites": _sites,
+    "containers": _containers,
+}
