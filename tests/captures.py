@@ -54,6 +54,7 @@ def forge(path, kind="timeline", tree=None, arrays=None, *, meta=None, rows=None
             *pragmas,
         ):
             connection.execute(f"PRAGMA {pragma}").close()
+        connection.execute("BEGIN")
         for definition in schema.TABLES.values() if tables is None else tables:
             connection.execute(definition)
         if tables is None:
@@ -62,6 +63,7 @@ def forge(path, kind="timeline", tree=None, arrays=None, *, meta=None, rows=None
                 [(key, value, schema.meta_crc(key, value)) for key, value in values.items()],
             )
             connection.executemany("INSERT INTO blobs VALUES (NULL, ?, ?, ?, ?, ?, ?)", rows)
+        connection.execute("COMMIT")
     return path
 
 

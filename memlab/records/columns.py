@@ -1,12 +1,17 @@
 """The column types of records, and the checks that they share."""
 
+from typing import Any, TypeVar
+
 import numpy as np
 import numpy.typing as npt
 
 __all__ = ["Floats", "Ints", "check_lengths", "floats", "ints"]
 
-Ints = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+# Spelled out: from numpy 2.5 on, ``NDArray`` is an alias that the codec could not look into at run time.
+Ints = np.ndarray[Any, np.dtype[np.int64]]
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+
+Column = TypeVar("Column", Ints, Floats)
 
 
 def ints(values: npt.ArrayLike) -> Ints:
@@ -29,6 +34,6 @@ def check_lengths(what: str, /, **columns: npt.NDArray[np.generic]) -> int:
     return max(length, 0)
 
 
-def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:  # type: ignore[misc]
+def _frozen(array: Column) -> Column:
     array.flags.writeable = False
     return array

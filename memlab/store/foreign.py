@@ -43,7 +43,7 @@ _BOUNDS: Final = {
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 1000,
     sqlite3.SQLITE_LIMIT_COLUMN: 16,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 10,
-    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 2,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 1,
     sqlite3.SQLITE_LIMIT_VDBE_OP: 5000,
     sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 2,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
@@ -106,11 +106,13 @@ def opened(path: str, limits: Limits) -> Iterator[sqlite3.Connection]:
 def _check_head(path: str, limits: Limits) -> None:
     # A pipe would block in open() and a device has no end: neither is waited for.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, no path
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise RefusedError("is no regular file: name a file that a result's save() has written")
-        head = file.read(_HEAD_BYTES)
+        head = os.read(descriptor, _HEAD_BYTES)
+    finally:
+        os.close(descriptor)
     if status.st_size > limits.file_bytes:
         raise RefusedError(
             f"holds {format_bytes(status.st_size)}, the reader's limit is {format_bytes(limits.file_bytes)}: "
