@@ -98,7 +98,7 @@ def opened(path: str, limits: Limits) -> Iterator[sqlite3.Connection]:
         connection.set_authorizer(_permit)
         connection.set_progress_handler(_past(limits.seconds), _STEPS_BETWEEN_CHECKS)
         tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-        if sorted(tables) != sorted(("table", name, name, sql) for name, sql in schema.TABLES.items()):
+        if set(tables) != {("table", name, name, sql) for name, sql in schema.TABLES.items()}:
             raise RefusedError(_NO_CAPTURE)
         yield connection
 

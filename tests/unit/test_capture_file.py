@@ -179,7 +179,7 @@ def test_a_foreign_journal_beside_it_is_neither_read_nor_touched(file):
 
 def test_a_newer_writers_extra_blobs_and_fields_are_skipped(file):
     """Rows and fields under unknown names do no harm within a schema version."""
-    tree, arrays = small_timeline()
+    _, arrays = small_timeline()
     rows = [
         row("tree", "json", b'{"time_s": {"array": "time_s"}, "metrics": {}, "invented": [1]}'),
         row("array/time_s", "<f8", arrays["time_s"].tobytes()),
@@ -240,7 +240,7 @@ def test_a_column_of_another_type_is_not_saved(file):
 
 def test_a_missing_folder_is_named(tmp_path):
     """The message is about writing and gives the path."""
-    with pytest.raises(UsageError, match="cannot write .*missing"):
+    with pytest.raises(UsageError, match=r"cannot write .*missing"):
         save(MEMIT, tmp_path / "missing" / "a.memlab")
 
 
