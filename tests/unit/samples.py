@@ -257,6 +257,7 @@ def session_suspect() -> Suspect:
         site=session_site(),
         chain=session_chain(),
         container=session_container(),
+        entry=Site((Frame("app/registry.py", 18, "open_session", "_live.add(session)"),), user_frame=0),
         prose=(
             "Every iteration leaves 1,000 app.models.Session behind. Made at app/models.py:42, held by"
             " the set app.registry._live, which gains 1,000 entries an iteration and is never emptied."
