@@ -37,6 +37,7 @@ class PathLabels:
         self._libraries = _library_folders()
         self.label = lru_cache(maxsize=4096)(self._label)
         self.is_own = lru_cache(maxsize=4096)(self._is_own)
+        self.is_memlab = lru_cache(maxsize=4096)(_is_memlab)
 
     def _label(self, filename: str) -> str:
         """Return the label of a file name as code objects have it."""
@@ -58,6 +59,11 @@ class PathLabels:
             return False
         path = os.path.abspath(filename)  # noqa: PTH100
         return not path.startswith((OWN_FOLDER + os.sep, *(f + os.sep for f in self._libraries)))
+
+
+def _is_memlab(filename: str) -> bool:
+    """Tell whether a file is memlab's own."""
+    return os.path.abspath(filename).startswith(OWN_FOLDER + os.sep)  # noqa: PTH100
 
 
 @lru_cache(maxsize=1)

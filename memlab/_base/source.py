@@ -7,6 +7,8 @@ code from a line inside a multi-line literal. What the tokenizer cannot follow i
 
 from __future__ import annotations
 
+import ast
+import functools
 import io
 import linecache
 import tokenize
@@ -14,7 +16,7 @@ from functools import lru_cache
 
 from memlab._base.safety import clean
 
-__all__ = ["redact", "source_line"]
+__all__ = ["enclosing_function", "redact", "source_line"]
 
 _MIDDLES = frozenset(
     getattr(tokenize, name) for name in ("FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)
@@ -31,6 +33,39 @@ def source_line(filename: str, line: int) -> str:
         return ""
     redacted = _redacted("".join(lines))
     return redacted[line - 1] if line <= len(redacted) else ""
+
+
+def enclosing_function(filename: str, line: int) -> str:
+    """Return the qualified name of the function or class body that a line stands in; empty at top level.
+
+    tracemalloc records no names. A line that a decorator or a default value shares with a ``def`` counts as
+    the function's.
+    """
+    best = ""
+    for first, last, name in _definitions(filename):
+        if first <= line <= last:
+            best = name  # outer definitions come first
+    return best
+
+
+@functools.lru_cache(maxsize=256)
+def _definitions(filename: str) -> tuple[tuple[int, int, str], ...]:
+    try:
+        tree = ast.parse("".join(linecache.getlines(filename)))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return ()
+    found: list[tuple[int, int, str]] = []
+    pending: list[tuple[ast.AST, str]] = [(tree, "")]
+    while pending:
+        node, prefix = pending.pop(0)
+        for child in ast.iter_child_nodes(node):
+            name = prefix
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+                name = f"{prefix}.{child.name}" if prefix else child.name
+                found.append((child.lineno, child.end_lineno or child.lineno, name))
+            if isinstance(child, (ast.stmt, ast.excepthandler, ast.match_case)):
+                pending.append((child, name))
+    return tuple(found)
 
 
 def redact(line: str) -> str:

@@ -4,7 +4,8 @@
 for each object (each would be traced while tracemalloc runs, and the count would grow by its own hand).
 ``FrozenHeap`` moves everything alive at the start into the collector's permanent generation: from then on
 the list holds only what was made since, and collections are cheap. That is process-wide state, so it is
-shared out by nobody else: it is refused when someone froze the heap before, and always undone.
+shared out by nobody else: it is refused when someone froze the heap before, and always undone. (Python 3.12
+freezes some hundred objects of its own when it starts; these go back to the collector with the rest.)
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from memlab.records.columns import Ints
 
 __all__ = ["Census", "Container", "FrozenHeap", "addresses", "grown_containers", "native_size", "take_census"]
+
+_FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 
 # Sized by the base's own slot, which no subclass can override: dict.__len__(x) runs no user code.
 _SIZED: dict[type, Any] = {
@@ -70,7 +73,7 @@ class FrozenHeap:
     """
 
     def __init__(self) -> None:
-        self.available = gc.get_freeze_count() == 0
+        self.available = gc.get_freeze_count() <= _FROZEN_AT_START
         self._frozen = False
 
     def __enter__(self) -> Self:

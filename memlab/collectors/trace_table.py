@@ -9,6 +9,7 @@ private table is used after its entries were compared with the public ones; othe
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import gc
 import itertools
@@ -140,9 +141,11 @@ def grown(traces: Sequence[RawTraces]) -> list[tuple[Frames, list[int], list[int
 def site_of(obj: object) -> Frames | None:
     """Return where a live object was allocated, most recent call first; None when it was not traced."""
     traceback = tracemalloc.get_object_traceback(obj)
-    if traceback is None:
-        return None
-    return tuple((frame.filename, frame.lineno) for frame in reversed(traceback))
+    if traceback is not None:
+        return tuple((frame.filename, frame.lineno) for frame in reversed(traceback))
+    if sys.version_info < (3, 12) and tracemalloc.is_tracing():
+        return _site_before_header(obj)
+    return None
 
 
 def to_snapshot(
@@ -189,6 +192,26 @@ def to_snapshot(
         label=label,
         notes=notes,
     )
+
+
+def _site_before_header(obj: object) -> Frames | None:
+    """Ask again, at the true start of the object's block: Python 3.11 looks for it at the wrong address.
+
+    An instance whose attributes the interpreter manages has two pointers before the collector's header
+    there, which ``get_object_traceback`` of 3.11 does not count: it finds no instance of a plain class.
+    """
+    if not type.__dict__["__flags__"].__get__(type(obj)) & _MANAGED_DICT:
+        return None
+    lookup = getattr(ctypes.pythonapi, "_PyTraceMalloc_GetTraceback", None)
+    if lookup is None:
+        return None
+    lookup.restype, lookup.argtypes = ctypes.py_object, [ctypes.c_uint, ctypes.c_size_t]
+    pointers = 4 * ctypes.sizeof(ctypes.c_void_p)
+    found: Frames | None = lookup(0, id(obj) - pointers)
+    return found
+
+
+_MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
 
 
 # -- reading

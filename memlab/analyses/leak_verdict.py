@@ -1,0 +1,168 @@
+"""From tests and suspects to a verdict and the sentence that says why.
+
+The order of the questions is the protocol: did any metric rise throughout; did the rise go on or slow down;
+did it go on when the step ran again, traced; does what grows have a bound that it has not reached; and is
+it made of Python's memory or of the process's alone. Pure functions of records: a saved report can be
+judged again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from memlab._base.units import format_bytes, format_count
+from memlab.records.leak_report import GrowthTest, Suspect, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Findings", "Judgement", "judge", "rises", "slows"]
+
+_EXPLAINED = 0.3
+"""Part of the resident growth that Python's traced memory must account for, to call it Python's."""
+_BOUNDED = 0.7
+"""Part of the growth under containers with a bound from which the whole counts as filling."""
+_GOES_ON = 0.2
+"""Least ratio of the growth in the second pass to that in the first."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Findings:
+    """What the passes found.
+
+    Attributes:
+        tests: of the bare pass, by metric.
+        enough: whether there were readings enough to test.
+        suspects: what grows, None when the second pass was not run.
+        objects_rate: tracked objects per iteration in the second pass, None when it was not run.
+        traced_rate: traced bytes per iteration in the second pass, None when nothing was traced.
+    """
+
+    tests: Sequence[GrowthTest]
+    enough: bool
+    suspects: tuple[Suspect, ...] | None = None
+    objects_rate: float | None = None
+    traced_rate: float | None = None
+
+    def test(self, metric: str) -> GrowthTest | None:
+        return next((t for t in self.tests if t.metric == metric), None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict, why, and what one iteration leaves behind."""
+
+    verdict: Verdict
+    reason: str
+
+
+def rises(tests: Sequence[GrowthTest]) -> bool:
+    """Tell whether any metric rose throughout and went on rising."""
+    return any(t.grew and t.sustained for t in tests)
+
+
+def slows(tests: Sequence[GrowthTest]) -> bool:
+    """Tell whether something rose throughout but is slowing down: worth running longer."""
+    return any(t.grew and not t.sustained for t in tests) and not rises(tests)
+
+
+def judge(found: Findings) -> Judgement:
+    """Return the verdict on what was found."""
+    if not found.enough:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            "too few rounds to tell growth from noise; give a larger budget or a faster step",
+        )
+    if slows(found.tests):
+        what = " and ".join(_words(t.metric) for t in found.tests if t.grew)
+        return Judgement(Verdict.WARMING_UP, f"{what} rose in every block of rounds but ever more slowly")
+    if not rises(found.tests):
+        return Judgement(Verdict.NO_LEAK, _no_leak_reason(found))
+    python = any(_sustained(found.test(m)) for m in ("allocated_blocks", "tracked_objects"))
+    return _judge_python(found) if python else _judge_process(found)
+
+
+def _judge_python(found: Findings) -> Judgement:
+    growth = _growth_sentence(found)
+    if found.suspects is None:
+        return Judgement(Verdict.LEAK, growth)
+    if _stopped(found):
+        return Judgement(
+            Verdict.WARMING_UP, f"{growth}; but growth all but stopped when the step ran on, so it was filling up"
+        )
+    bounded = [s for s in found.suspects if s.container is not None and s.container.bound is not None]
+    total = sum(s.share for s in found.suspects)
+    if bounded and sum(s.share for s in bounded) >= _BOUNDED * total:
+        fills = "; ".join(
+            f"{c.name} holds {c.lengths[-1]:,} of at most {c.bound:,} ({c.bound_source})"
+            for c in (s.container for s in bounded[:3])
+            if c is not None and c.bound is not None
+        )
+        return Judgement(Verdict.WARMING_UP, f"what grows is a cache that is not yet full: {fills}")
+    return Judgement(Verdict.LEAK, growth)
+
+
+def _judge_process(found: Findings) -> Judgement:
+    """Judge growth of the process in which Python's small blocks have no part."""
+    test = found.test("rss_bytes")
+    rate = test.per_iteration if test is not None else 0.0
+    sentence = f"resident memory rose in every block of rounds, by {format_bytes(rate)} an iteration"
+    if found.traced_rate is None:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{sentence}, while Python's small blocks did not; without tracing it cannot be told whose it is",
+        )
+    if found.traced_rate >= _EXPLAINED * rate:
+        return Judgement(
+            Verdict.LEAK,
+            f"{sentence}; Python's allocators account for {format_bytes(found.traced_rate)} of it, in large blocks",
+        )
+    return Judgement(
+        Verdict.NATIVE_LEAK,
+        f"{sentence}, while Python's own allocations did not: native code loses it",
+    )
+
+
+def _growth_sentence(found: Findings) -> str:
+    parts = []
+    for metric in ("tracked_objects", "allocated_blocks"):
+        test = found.test(metric)
+        if test is not None and _sustained(test):
+            parts.append(f"{format_count(test.per_iteration)} {_words(metric)}")
+    test = found.tests[0]
+    return (
+        f"each iteration leaves {' and '.join(parts)} behind, in every one of {len(test.minima)} blocks of rounds"
+    )
+
+
+def _no_leak_reason(found: Findings) -> str:
+    """Say what leak would have been seen, so that 'no leak' is worth something."""
+    parts = []
+    for metric in ("tracked_objects", "rss_bytes"):
+        test = found.test(metric)
+        if test is not None:
+            amount = format_bytes(test.least) if metric == "rss_bytes" else f"{format_count(test.least)} objects"
+            parts.append(amount)
+    least = " or ".join(parts)
+    return f"nothing rose in every block of rounds; a leak of {least} an iteration would have been seen"
+
+
+def _stopped(found: Findings) -> bool:
+    """Tell whether the second pass saw far less growth than the first."""
+    test = found.test("tracked_objects")
+    if test is None or not _sustained(test) or found.objects_rate is None:
+        return False
+    return found.objects_rate < _GOES_ON * test.per_iteration
+
+
+def _sustained(test: GrowthTest | None) -> bool:
+    return test is not None and test.grew and test.sustained
+
+
+def _words(metric: str) -> str:
+    return {
+        "rss_bytes": "resident memory",
+        "allocated_blocks": "allocated blocks",
+        "tracked_objects": "objects",
+    }.get(metric, metric.replace("_", " "))

@@ -1,0 +1,108 @@
+"""Read how many entries a container may hold, where that can be known without running its code.
+
+A cache that still fills looks exactly like a leak; no statistic tells them apart before the cache is full.
+So the bound is read: ``maxsize`` of a ``functools.lru_cache``, ``maxlen`` of a deque, or a plain integer
+attribute with a bound's name (``maxsize``, ``capacity``, ``cache_size`` ...) on the object that owns the
+container, if it is no smaller than what the container holds now.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import re
+import types
+from collections import deque
+from typing import Any
+
+from memlab._base.safety import class_dict, mro_of
+
+__all__ = ["known_bound", "owners_of"]
+
+_LRU = type(functools.lru_cache(maxsize=1)(int))
+_LRU_INFO = _LRU.__dict__["cache_info"]
+_MAXLEN = deque.__dict__["maxlen"]
+_MOST_OWNERS = 64
+_BOUND_NAME = re.compile(
+    r"_*(max(_?(size|len|length|entries|items|count|num|keys|cache_?size))?|(cache_?)?(size_)?limit"
+    r"|capacity|cache_?size|maximum(_?size)?|bound)_*",
+    re.IGNORECASE,
+)
+
+
+def known_bound(container: Any, holders: list[Any]) -> tuple[int, str] | None:
+    """Return the greatest number of entries and where it was read, or None when no bound is known.
+
+    Args:
+        container: the container that grows.
+        holders: objects that may own it: its referrers, and theirs.
+    """
+    if issubclass(type(container), deque):
+        maxlen = _MAXLEN.__get__(container)
+        if maxlen is not None:
+            return int(maxlen), "deque maxlen"
+    for wrapper in (container, *holders):
+        if type(wrapper) is _LRU and (wrapper is container or _refers_to(wrapper, container)):
+            maxsize = _LRU_INFO(wrapper).maxsize
+            return (int(maxsize), "lru_cache maxsize") if maxsize is not None else None
+    least = _length(container)
+    for owner in (container, *holders):
+        found = _attribute_bound(owner, least)
+        if found is not None:
+            return found
+    return None
+
+
+def owners_of(container: Any, avoid: frozenset[int]) -> list[Any]:
+    """Return what may own a container: its referrers and, past plain dicts, the referrers of these."""
+    direct = _referrers([container], avoid)
+    namespaces = [holder for holder in direct if type(holder) is dict]
+    return direct + _referrers(namespaces, avoid | {id(direct), id(namespaces)}) if namespaces else direct
+
+
+def _referrers(objects: list[Any], avoid: frozenset[int]) -> list[Any]:
+    found = gc.get_referrers(*objects)
+    return [
+        holder
+        for holder in found[:_MOST_OWNERS]
+        if id(holder) not in avoid and holder is not objects and type(holder) is not types.FrameType
+    ]
+
+
+def _refers_to(holder: Any, target: Any) -> bool:
+    return any(referent is target for referent in gc.get_referents(holder))
+
+
+def _length(container: Any) -> int:
+    for base in mro_of(type(container)):
+        if base in (dict, list, set, deque):
+            return int(base.__len__(container))
+    return 0
+
+
+def _attribute_bound(owner: Any, least: int) -> tuple[int, str] | None:
+    """Look among an instance's own attributes; modules, classes and functions own too much to say."""
+    if issubclass(type(owner), (type, types.ModuleType, types.FunctionType, types.FrameType)):
+        return None
+    namespace = _namespace(owner)
+    for name, value in namespace.items() if type(namespace) is dict else ():
+        if (
+            type(name) is str
+            and type(value) is int
+            and value >= max(least, 1)
+            and _BOUND_NAME.fullmatch(name)
+        ):
+            return value, f"attribute {name}"
+    return None
+
+
+def _namespace(owner: Any) -> Any:
+    """Return an instance's ``__dict__`` by the native getter of its class; None when it has none."""
+    for cls in mro_of(type(owner)):
+        getter = class_dict(cls).get("__dict__")
+        if type(getter) is types.GetSetDescriptorType and cls is not type:
+            try:
+                return getter.__get__(owner)
+            except (AttributeError, TypeError):
+                return None
+    return None

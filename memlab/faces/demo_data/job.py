@@ -1,0 +1,18 @@
+"""A job that asks one question on a terminal, as a deployment tool or a bot does. It ought to leave nothing.
+
+The terminal is a dummy here, so that the demo needs none; the prompt is the real one.
+"""
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.input import DummyInput
+from prompt_toolkit.output import DummyOutput
+
+
+def ask(question):
+    session = PromptSession(question, input=DummyInput(), output=DummyOutput())
+    return session.default_buffer.text
+
+
+def step():
+    answer = ask("Deploy to production? ")
+    assert answer == ""

@@ -1,0 +1,157 @@
+"""The first pass of a hunt: run the step with nothing switched on, and read the process between rounds.
+
+A round is one or more calls of the step; after it the collector runs and three figures are read: resident
+memory, blocks of Python's small-object allocator, objects that the collector tracks. The readings go into
+columns made beforehand, so that reading adds nothing to what is read. How long a round must be is not
+known in advance: when the columns are full every second reading is dropped and rounds become twice as long,
+so a step of a microsecond and one of a second both end with 64 to 128 readings over the time they are given.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memlab.records.columns import floats, ints
+from memlab.records.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from memlab.lab._step import Step
+
+__all__ = ["BarePass", "Stop"]
+
+ROWS = 128
+MOST_OBJECTS = 400_000
+"""New objects after which growth is plain and more of it only costs time."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """When the pass ends.
+
+    Attributes:
+        least_rounds: readings before time may end it.
+        until: value of the clock at which it ends.
+        iterations: calls after which it ends, None for no such limit.
+        growth_bytes: resident growth at which it ends whatever else: the step must not eat the machine.
+    """
+
+    least_rounds: int
+    until: float
+    iterations: int | None
+    growth_bytes: int
+
+
+class BarePass:
+    """Rounds of the step, and a reading after each.
+
+    Args:
+        step: what to run.
+        read_rss: resident memory in bytes, None where it cannot be read.
+        clock: monotonic seconds.
+        per_round: calls in the first rounds.
+        adapt: whether rounds may become longer.
+    """
+
+    def __init__(
+        self,
+        step: Step,
+        read_rss: Callable[[], int | None],
+        clock: Callable[[], float],
+        per_round: int = 1,
+        adapt: bool = True,
+    ) -> None:
+        self.step = step
+        self.per_round = per_round
+        self.rounds = 0
+        self.stopped_by_growth = False
+        self._adapt = adapt
+        self._read_rss = read_rss
+        self._clock = clock
+        self._began = clock()
+        rows = ROWS if adapt else 4 * ROWS
+        self._iteration = np.zeros(rows, dtype=np.int64)
+        self._time = np.zeros(rows, dtype=np.float64)
+        self._rss = np.zeros(rows, dtype=np.int64)
+        self._blocks = np.zeros(rows, dtype=np.int64)
+        self._objects = np.zeros(rows, dtype=np.int64)
+        self.has_rss = True
+
+    def run(self, stop: Stop, progress: Callable[[float], None]) -> None:
+        """Run rounds until ``stop`` says so; may be called again to go on."""
+        began = self._clock()
+        while not self._ended(stop):
+            if self.rounds == len(self._iteration):
+                self._thin()
+            self.step.run(self.per_round)
+            self._read()
+            progress((self._clock() - began) / max(stop.until - began, 1e-9))
+
+    def series(self, started_at: str) -> Timeline:
+        """Return the readings so far."""
+        kept = slice(0, self.rounds)
+        metrics = {
+            "iteration": ints(self._iteration[kept]),
+            "allocated_blocks": ints(self._blocks[kept]),
+            "tracked_objects": ints(self._objects[kept]),
+        }
+        sources = {
+            "iteration": "calls of the step",
+            "allocated_blocks": "sys.getallocatedblocks",
+            "tracked_objects": "gc.get_objects, those made since the start",
+        }
+        absent = {}
+        if self.has_rss:
+            metrics["rss_bytes"] = ints(self._rss[kept])
+            sources["rss_bytes"] = "resident memory of the process"
+        else:
+            absent["rss_bytes"] = "this platform does not tell a process its resident memory"
+        return Timeline(floats(self._time[kept]), metrics, sources, absent, started_at)
+
+    def _ended(self, stop: Stop) -> bool:
+        if self.rounds and self._grown(stop):
+            self.stopped_by_growth = True
+            return True
+        if stop.iterations is not None:
+            done = int(self._iteration[self.rounds - 1]) if self.rounds else 0
+            return done >= stop.iterations
+        if self.rounds < stop.least_rounds:
+            return False
+        return self._clock() >= stop.until
+
+    def _grown(self, stop: Stop) -> bool:
+        """Tell whether the step has left so much behind that the next rounds would only cost."""
+        last = self.rounds - 1
+        if self.has_rss and int(self._rss[last] - self._rss[0]) > stop.growth_bytes:
+            return True
+        enough = self.rounds >= ROWS // 2
+        return enough and int(self._objects[last]) > MOST_OBJECTS
+
+    def _read(self) -> None:
+        gc.collect()
+        row = self.rounds
+        rss = self._read_rss()
+        self._blocks[row] = sys.getallocatedblocks()
+        if rss is None:
+            self.has_rss = False
+        else:
+            self._rss[row] = rss
+        self._objects[row] = len(gc.get_objects())
+        previous = self._iteration[row - 1] if row else 0
+        self._iteration[row] = previous + self.per_round
+        self._time[row] = self._clock() - self._began
+        self.rounds = row + 1
+
+    def _thin(self) -> None:
+        """Keep every second reading, the newest among them, and make rounds twice as long."""
+        half = self.rounds // 2
+        for column in (self._iteration, self._time, self._rss, self._blocks, self._objects):
+            column[:half] = column[1 : 2 * half : 2].copy()
+        self.rounds = half
+        self.per_round *= 2

@@ -1,0 +1,114 @@
+"""The step that is measured: called as it is, counted, and named for the report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import inspect
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from memlab._base.safety import clean, instance_type_name
+from memlab.errors import StepError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from memlab._base.paths import PathLabels
+
+__all__ = ["Step"]
+
+
+class Step:
+    """A callable without arguments, and how often it has been called.
+
+    Args:
+        function: the step; a coroutine function is awaited in one event loop that lives as long as the hunt.
+        label: its name in the report; by default ``module:qualname``.
+    """
+
+    def __init__(self, function: Callable[[], Any], label: str | None = None, role: str = "step") -> None:
+        if not callable(function):
+            raise StepError(
+                f"the {role} must be something to call without arguments, not {_article(function)}; "
+                "wrap what you want to repeat in a function"
+            )
+        self.function = function
+        self.label = clean(label or _name(function))
+        self.calls = 0
+        self.inside = False
+        """True while the step runs, and after it raised: whose error it is."""
+        self._runner: asyncio.Runner | None = None
+        self._is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
+
+    @contextlib.contextmanager
+    def ready(self) -> Iterator[None]:
+        """Hold what calling needs: an event loop, for a coroutine function."""
+        if not self._is_async:
+            yield
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            pass
+        else:
+            raise StepError(
+                "the step is a coroutine function and an event loop is running here already; "
+                "hunt in a plain script, or in a thread: await asyncio.to_thread(memlab.find_leaks, step)"
+            )
+        with asyncio.Runner() as runner:
+            self._runner = runner
+            try:
+                yield
+            finally:
+                self._runner = None
+
+    def run(self, times: int) -> None:
+        """Call the step ``times`` times; its exception passes through."""
+        function = self.function
+        if self._runner is not None:
+            function = functools.partial(_await, self._runner, self.function)
+        for _ in range(times):
+            self.calls += 1
+            self.inside = True
+            function()
+            self.inside = False
+
+
+def failed_at(error: BaseException, step: Step, labels: PathLabels) -> str:
+    """Return the line of the user's own code where the step failed, empty when it is not known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if labels.is_own(frame.filename)]
+    last = own[-1] if own else None
+    return f"{labels.label(last.filename)}:{last.lineno}" if last is not None else step.label
+
+
+def step_traceback(error: BaseException) -> Any:
+    """Return the traceback from the step's own frame on: memlab's frames are left out."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in (__name__, _HUNT):
+        trace = trace.tb_next
+    return trace
+
+
+_HUNT = "memlab.lab.leak_hunt"
+
+
+def _await(runner: asyncio.Runner, function: Callable[[], Any]) -> None:
+    runner.run(function())
+
+
+def _name(function: Any) -> str:
+    target = inspect.unwrap(function)
+    if isinstance(target, functools.partial):
+        target = target.func
+    module, name = getattr(target, "__module__", None), getattr(target, "__qualname__", None)
+    if isinstance(name, str):
+        return f"{module}:{name}" if isinstance(module, str) else name
+    return instance_type_name(function)
+
+
+def _article(value: object) -> str:
+    name = instance_type_name(value).removeprefix("builtins.")
+    return "None" if value is None else f"{'an' if name[:1] in 'aeiou' else 'a'} {name}"

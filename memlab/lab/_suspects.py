@@ -1,0 +1,338 @@
+"""Join what survives into suspects: the container that gains, who holds it, what it holds, made where.
+
+A group of new objects under one old holder is a suspect when the whole process gained objects of these
+types (otherwise a full cache only replaced its entries) or when the holder gained entries. The type that
+names it is the one that leads to most of the others and was made nearest to the user's own code: one
+``PromptSession`` drags three thousand tuples and cells along, and it is the session that the user knows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from memlab._base.safety import instance_type_name, short_name
+from memlab._base.source import enclosing_function, source_line
+from memlab._base.units import format_bytes, format_count
+from memlab.collectors.bounds import known_bound, owners_of
+from memlab.collectors.census import Container, native_size
+from memlab.collectors.edges import name_entry
+from memlab.collectors.references import find_chains
+from memlab.records.chain import ReferenceChain
+from memlab.records.leak_report import ContainerGrowth, Suspect, TypeGrowth
+from memlab.records.snapshot import Frame, Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from memlab._base.paths import PathLabels
+    from memlab.collectors.frontier import Frontier, Group
+
+__all__ = ["Evidence", "NamedContainer", "explain_suspects", "name_containers", "name_site"]
+
+_MOST_SUSPECTS = 10
+_MOST_CONTAINERS = 30
+_MOST_TYPES = 12
+_FAR = 1_000
+_LEAST_SHARE = 0.01
+"""Part of all that is left behind below which a group is what happened once, such as an import."""
+
+# Types that serve others: true of what leaks, but not what a reader would look for.
+_PLUMBING = frozenset(
+    "weakref _weakref _weakrefset collections _collections functools _functools re _thread types _abc "
+    "itertools operator abc enum contextlib _io typing".split()
+)
+
+RawSite = tuple[tuple[str, int], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the second pass hands over. Refers to live objects; lives as long as the search for names.
+
+    Attributes:
+        frontier: new objects by holder.
+        net: growth of the number of all objects during the pass, by type name.
+        gained: containers that gained entries from census to census.
+        calls: iterations of the pass.
+        old: every object that was there before it.
+        own: addresses of memlab's own objects.
+        site_of: the traceback of a live object, most recent call first, or None.
+        labels: names files.
+    """
+
+    frontier: Frontier
+    net: Mapping[str, int]
+    gained: Sequence[Container]
+    calls: int
+    old: list[Any]
+    own: frozenset[int]
+    site_of: Callable[[Any], RawSite | None]
+    labels: PathLabels
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class NamedContainer:
+    """A container that gains entries: the live object, its record, and the chain to it."""
+
+    container: Any
+    growth: ContainerGrowth
+    chain: ReferenceChain | None
+
+
+def name_containers(evidence: Evidence) -> list[NamedContainer]:
+    """Find the gaining containers among the old objects, who holds each, and its bound."""
+    wanted = {c.address: c for c in evidence.gained[:_MOST_CONTAINERS] if c.address not in evidence.own}
+    live = [(obj, wanted[id(obj)]) for obj in evidence.old if id(obj) in wanted]
+    live.sort(key=lambda pair: pair[1].lengths[1] - pair[1].lengths[2])
+    objects = [obj for obj, _ in live]
+    chains = find_chains(objects, avoid=evidence.own | {id(objects), id(live)})
+    named = []
+    for (obj, gain), chain in zip(live, chains, strict=True):
+        type_name = instance_type_name(obj)
+        bound = known_bound(obj, owners_of(obj, evidence.own | {id(objects), id(live)}))
+        growth = ContainerGrowth(
+            name=_dotted(chain) if chain is not None else f"a {short_name(type_name)}",
+            type_name=type_name,
+            lengths=gain.lengths,
+            entries_per_iteration=(gain.lengths[-1] - gain.lengths[-2]) / evidence.calls,
+            bound=bound[0] if bound is not None else None,
+            bound_source=bound[1] if bound is not None else "",
+        )
+        named.append(NamedContainer(obj, growth, chain))
+    return named
+
+
+def explain_suspects(evidence: Evidence, containers: Sequence[NamedContainer]) -> tuple[Suspect, ...]:
+    """Return the suspects, the one that leaves most bytes behind first."""
+    by_address = {id(c.container): c for c in containers}
+    floor = max(3, evidence.calls // 50)
+    kept: list[tuple[Group, float]] = []
+    for group in evidence.frontier.groups:
+        share = _newly_there(group, evidence.net)
+        gains = id(group.holder) in by_address
+        if group.objects >= floor and (share >= 0.5 or gains) and not _is_own(group):  # noqa: PLR2004
+            kept.append((group, max(share, 0.5 if gains else 0.0)))
+    weights = [_weight(group) * share for group, share in kept]
+    least = _LEAST_SHARE * sum(weights)
+    kept = [pair for pair, weight in zip(kept, weights, strict=True) if weight >= least]
+    kept.sort(key=lambda pair: -_weight(pair[0]) * pair[1])
+    del kept[_MOST_SUSPECTS:]
+    covered = {id(group.holder) for group, _ in kept}
+    chains = _chains(evidence, [group for group, _ in kept])
+    drafts = [
+        _suspect(evidence, group, share, chain, by_address.get(id(group.holder)))
+        for (group, share), chain in zip(kept, chains, strict=True)
+    ]
+    drafts += [
+        _container_suspect(evidence, c)
+        for c in containers
+        if id(c.container) not in covered and _holds_leaves(c.container)
+    ]
+    total = sum(s.bytes_per_iteration for s in drafts) or 1.0
+    ranked = sorted(drafts, key=lambda s: -s.bytes_per_iteration)[:_MOST_SUSPECTS]
+    return tuple(
+        dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s)) for s in ranked
+    )
+
+
+def name_site(frames: RawSite, labels: PathLabels) -> Site | None:
+    """Return a traceback as a site: memlab's own frames, below the step, are left out."""
+    kept: list[tuple[str, int]] = []
+    for filename, line in frames:
+        if labels.is_memlab(filename):
+            break
+        kept.append((filename, line))
+    if not kept:
+        return None
+    user = next((i for i, (filename, _) in enumerate(kept) if labels.is_own(filename)), -1)
+    shown = {0, user}
+    return Site(
+        tuple(
+            Frame(
+                labels.label(filename),
+                line,
+                enclosing_function(filename, line) if i in shown else "",
+                source_line(filename, line) if i in shown else "",
+            )
+            for i, (filename, line) in enumerate(kept)
+        ),
+        user,
+    )
+
+
+# -- one suspect
+
+
+def _suspect(
+    evidence: Evidence,
+    group: Group,
+    share: float,
+    chain: ReferenceChain | None,
+    container: NamedContainer | None,
+) -> Suspect:
+    factor = share / evidence.calls
+    ranked = _by_telling(evidence, group)
+    name, raw = ranked[0]
+    site = name_site(raw, evidence.labels) if raw else None
+    entry = _entry_site(evidence, group)
+    return Suspect(
+        type_name=name,
+        objects_per_iteration=group.objects * factor,
+        bytes_per_iteration=sum(group.shallow.values()) * factor,
+        share=0.0,
+        types=tuple(
+            TypeGrowth(t, group.counts[t] * factor, group.shallow[t] * factor)
+            for t, _ in ranked[:_MOST_TYPES]
+        ),
+        site=site,
+        chain=chain,
+        container=container.growth if container is not None else None,
+        entry=entry if entry is not None and (site is None or entry.frame != site.frame) else None,
+    )
+
+
+def _container_suspect(evidence: Evidence, found: NamedContainer) -> Suspect:
+    """Make a suspect of a container whose new entries the collector does not track: strings, numbers."""
+    entries = _latest_entries(found.container)
+    name, _ = Counter(map(instance_type_name, entries)).most_common(1)[0]
+    typical = [e for e in entries if instance_type_name(e) == name]
+    size = sum(map(native_size, entries)) / len(entries) + _SLOT
+    rate = found.growth.entries_per_iteration
+    raw = next((s for s in map(evidence.site_of, reversed(typical)) if s), None)
+    chain = found.chain
+    if chain is not None:
+        chain = ReferenceChain(
+            chain.root, (*chain.links, name_entry(found.container, typical[-1])), chain.cut
+        )
+    return Suspect(
+        type_name=name,
+        objects_per_iteration=0.0,
+        bytes_per_iteration=rate * size,
+        share=0.0,
+        types=(TypeGrowth(name, rate, rate * size),),
+        site=name_site(raw, evidence.labels) if raw else None,
+        chain=chain,
+        container=found.growth,
+    )
+
+
+_SLOT = 8
+
+
+def _by_telling(evidence: Evidence, group: Group) -> list[tuple[str, RawSite | None]]:
+    """Return the group's types, the most telling first, each with where one of its objects was made."""
+    floor = min(max(group.heads.values(), default=1), evidence.calls) * 0.3
+    widest = max(group.reach.values(), default=1)
+    scored = []
+    for name, count in group.counts.items():
+        raw = next((s for s in map(evidence.site_of, group.samples.get(name, ())) if s), None)
+        score = (
+            count < floor,
+            _rank_of(name),
+            group.reach.get(name, 0) < 0.5 * widest,  # noqa: PLR2004
+            _distance(raw, evidence.labels),
+            name not in group.heads,
+            count,
+            name,
+        )
+        scored.append((score, name, raw))
+    return [(name, raw) for _, name, raw in sorted(scored, key=lambda s: s[0])]
+
+
+def _rank_of(name: str) -> int:
+    """Return 0 for a type that a reader would look for, 1 for plumbing, 2 for a builtin."""
+    if name.startswith("builtins."):
+        return 2
+    return 1 if name.partition(".")[0] in _PLUMBING else 0
+
+
+def _distance(raw: RawSite | None, labels: PathLabels) -> int:
+    """Return how many calls lie between the user's own line and the allocation."""
+    if raw is None:
+        return _FAR
+    return next((i for i, (filename, _) in enumerate(raw) if labels.is_own(filename)), _FAR)
+
+
+def _entry_site(evidence: Evidence, group: Group) -> Site | None:
+    raw = next((s for s in map(evidence.site_of, group.head_samples) if s), None)
+    return name_site(raw, evidence.labels) if raw else None
+
+
+def _newly_there(group: Group, net: Mapping[str, int]) -> float:
+    """Return the part of a group by which the process really gained objects of these types."""
+    gained = sum(min(count, max(net.get(name, 0), 0)) for name, count in group.counts.items())
+    return gained / max(group.objects, 1)
+
+
+def _weight(group: Group) -> int:
+    return group.shallow.total()
+
+
+def _is_own(group: Group) -> bool:
+    return group.holder is not None and instance_type_name(group.holder).startswith("memlab.")
+
+
+def _chains(evidence: Evidence, groups: Sequence[Group]) -> list[ReferenceChain | None]:
+    """Return, for each group, the chain to its holder and from there to one of its heads."""
+    heads = [g.head_samples[len(g.head_samples) // 2] for g in groups]
+    targets = [g.holder if g.holder is not None else h for g, h in zip(groups, heads, strict=True)]
+    avoid = evidence.own | {id(heads), id(targets), id(groups), *map(id, groups)}
+    avoid |= {id(part) for g in groups for part in (g.samples, g.head_samples, *g.samples.values())}
+    chains = find_chains(targets, avoid=avoid)
+    return [
+        chain
+        if chain is None or group.holder is None
+        else ReferenceChain(chain.root, (*chain.links, name_entry(group.holder, head)), chain.cut)
+        for group, head, chain in zip(groups, heads, chains, strict=True)
+    ]
+
+
+def _holds_leaves(container: Any) -> bool:
+    """Tell whether a container's newest entries are untracked, so that no group can stand for them."""
+    entries = _latest_entries(container)
+    return bool(entries) and not any(map(gc.is_tracked, entries))
+
+
+def _latest_entries(container: Any) -> list[Any]:
+    """Return a few of what a container refers to: what was put in last, where it keeps an order."""
+    return gc.get_referents(container)[-12:]
+
+
+# -- words
+
+
+def _dotted(chain: ReferenceChain) -> str:
+    """Return a chain as a short path: ``app.registry._live``."""
+    first = chain.links[0].label.removeprefix("module ")
+    return first + "".join(link.via if link.via[:1] in ".[" else f" -> {link.via}" for link in chain.links[1:])
+
+
+def _prose(suspect: Suspect) -> str:
+    """Say it in a sentence or two."""
+    size = f"{format_bytes(suspect.bytes_per_iteration)}"
+    rate = next(
+        (t.objects_per_iteration for t in suspect.types if t.type_name == suspect.type_name),
+        suspect.objects_per_iteration,
+    )
+    what = f"{format_count(rate)} {short_name(suspect.type_name)}"
+    others = suspect.objects_per_iteration - rate
+    if others >= 0.5:  # noqa: PLR2004
+        what += f" and {format_count(others)} other objects with it"
+    sentence = f"Each iteration leaves {what} behind ({size})"
+    if suspect.site is not None:
+        line = suspect.site.user or suspect.site.frame
+        sentence += f", made at {line.file}:{line.line}"
+    if suspect.container is not None:
+        c = suspect.container
+        sentence += (
+            f"; {c.name}, a {short_name(c.type_name)}, gains {format_count(c.entries_per_iteration)} "
+            f"entries an iteration and holds {c.lengths[-1]:,}"
+        )
+        if c.bound is not None:
+            sentence += f" of at most {c.bound:,} ({c.bound_source})"
+    elif suspect.chain is not None:
+        sentence += f"; held through {suspect.chain.links[0].label}"
+    return sentence + "."

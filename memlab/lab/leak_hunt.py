@@ -1,0 +1,392 @@
+"""Hunt a leak: run a step again and again, and say whether it leaves something behind for ever.
+
+The protocol: the step warms up; a first pass runs it with nothing switched on and reads the process after
+equal rounds; the block-minima test asks whether any metric rose throughout and went on rising. Only then a
+second pass runs the step on, with allocations traced, and joins what survives: type, line, holder. Nothing
+of the user's is changed but this, and all of it is undone however the hunt ends: the collector's permanent
+generation holds the start's objects (``gc.freeze``), collections happen after each round, and tracemalloc
+runs during the second pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import psutil
+
+from memlab._base.environment import describe_environment
+from memlab._base.paths import PathLabels
+from memlab._base.safety import instance_type_name
+from memlab.analyses.growth import COUNTS, RSS, growth_test
+from memlab.analyses.leak_verdict import Findings, judge, rises, slows
+from memlab.collectors.census import Census, FrozenHeap, take_census
+from memlab.collectors.probe import Probe
+from memlab.errors import UsageError
+from memlab.lab._bare_pass import BarePass, Stop
+from memlab.lab._step import Step, failed_at, step_traceback
+from memlab.lab._traced_pass import TracedFacts, TracedPass
+from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from memlab.records.timeline import Timeline
+
+__all__ = ["LeakHunt", "find_leaks"]
+
+_BARE_SHARE = 0.45
+"""Part of the budget for the first pass; the second has what the third question, why, leaves over."""
+_EXTENDED_SHARE = 0.7
+_TRACED_SHARE = 0.85
+_LEAST_ROUNDS = 16  # two readings in each of six blocks after a quarter is dropped
+_WARMUP_CALLS = 3
+_MOST_GROWTH = 1 << 30
+_LOG = logging.getLogger("memlab")
+
+
+def find_leaks(
+    step: Callable[[], Any],
+    setup: Callable[[], Any] | None = None,
+    *,
+    budget_s: float = 30.0,
+    iterations: int | None = None,
+    warmup: int | None = None,
+    depth: int = 25,
+    trace: bool = True,
+    label: str | None = None,
+    aliases: Mapping[str, str] | None = None,
+    progress: Callable[[str, float], None] | None = None,
+) -> LeakReport:
+    """Run ``step`` again and again and say whether it leaks: verdict, evidence, line and holder.
+
+    The step runs in this process, unchanged. Its exception, if it raises, goes on to the caller unchanged;
+    use ``LeakHunt`` to have the report of what was seen so far.
+
+    Args:
+        step: called without arguments; ought to leave nothing behind. A coroutine function is awaited.
+        setup: called once before.
+        budget_s: seconds to spend, about. A step that takes longer than a hundredth of it is run less often.
+        iterations: calls in the first pass; default: as many as the budget allows.
+        warmup: calls before the first reading that counts; default: a few, and a quarter of the readings.
+        depth: frames kept for each traced block in the second pass.
+        trace: False leaves the second pass out: a verdict without lines and holders, and no tracing.
+        label: the step's name in the report; default ``module:function``.
+        aliases: names to show for code files, e.g. a notebook cell's.
+        progress: called as ``progress(stage, done)`` between rounds, ``done`` from 0 to 1.
+
+    Raises:
+        StepError: when ``step`` or ``setup`` cannot be called.
+        UsageError: when a number is out of range.
+
+    Example:
+        >>> import memlab
+        >>> kept = []
+        >>> def step():
+        ...     kept.append({"id": len(kept)})
+        >>> report = memlab.find_leaks(step, budget_s=2, iterations=400)
+        >>> str(report.verdict), round(report.objects_per_iteration)
+        ('leak', 1)
+        >>> kept.clear()
+    """
+    hunt = LeakHunt(
+        step,
+        setup,
+        budget_s=budget_s,
+        iterations=iterations,
+        warmup=warmup,
+        depth=depth,
+        trace=trace,
+        label=label,
+        aliases=aliases,
+        progress=progress,
+    )
+    return hunt.run()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Options:
+    budget_s: float
+    iterations: int | None
+    warmup: int | None
+    depth: int
+    trace: bool
+
+
+class LeakHunt:
+    """One hunt, from which the report can be had at any time: also after the step raised.
+
+    The arguments are those of ``find_leaks``.
+
+    Example:
+        >>> hunt = LeakHunt(lambda: 1 / 0, iterations=200)
+        >>> try:
+        ...     hunt.run()
+        ... except ZeroDivisionError:
+        ...     print(hunt.report.failure.exception, hunt.report.failure.iteration)
+        builtins.ZeroDivisionError 1
+    """
+
+    def __init__(
+        self,
+        step: Callable[[], Any],
+        setup: Callable[[], Any] | None = None,
+        *,
+        budget_s: float = 30.0,
+        iterations: int | None = None,
+        warmup: int | None = None,
+        depth: int = 25,
+        trace: bool = True,
+        label: str | None = None,
+        aliases: Mapping[str, str] | None = None,
+        progress: Callable[[str, float], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.options = _checked(_Options(budget_s, iterations, warmup, depth, trace))
+        self._step = Step(step, label)
+        self._setup = Step(setup, role="setup") if setup is not None else None
+        self._labels = PathLabels(aliases)
+        self._progress = progress or _silent
+        self._clock = clock
+        self._began = 0.0
+        self._started_at = ""
+        self._stage = "set-up"
+        self._warmup_calls = 0
+        self._bare: BarePass | None = None
+        self._before: Census | None = None
+        self._facts: TracedFacts | None = None
+        self._failure: StepFailure | None = None
+        self._complete = False
+        self._notes: list[str] = []
+        self._report: LeakReport | None = None
+
+    @property
+    def report(self) -> LeakReport | None:
+        """What was seen so far; None before ``run``. Made when first asked for after the hunt has ended."""
+        if self._report is None and self._began:
+            self._report = self._conclude()
+        return self._report
+
+    def run(self) -> LeakReport:
+        """Hunt, and return the report. May be called once.
+
+        Whatever the step or the user raises goes on unchanged; ``report`` then says what was seen.
+        """
+        if self._began:
+            raise UsageError("this hunt has run already: make another LeakHunt")
+        self._began = self._clock()
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            with self._step.ready():
+                self._hunt()
+            self._complete = True
+        except BaseException as error:
+            self._fail(error)
+            raise error.with_traceback(step_traceback(error) or error.__traceback__)
+        finally:
+            self._report = self._conclude()
+        return self._report
+
+    # -- the protocol
+
+    def _hunt(self) -> None:
+        if self._setup is not None:
+            with self._setup.ready():
+                self._setup.run(1)
+        self._warm_up()
+        with contextlib.ExitStack() as stack:
+            heap = FrozenHeap()
+            if not heap.available:
+                self._notes.append(
+                    "gc.freeze was in force already and was left alone: collections and counts take longer"
+                )
+            probe = stack.enter_context(Probe())
+            self._before = take_census()
+            stack.enter_context(heap)
+            self._measure(lambda: probe.value("rss_bytes"))
+            if self._needs_trace():
+                heap.thaw()
+                self._explain(heap)
+
+    def _warm_up(self) -> None:
+        self._stage = "warm-up"
+        calls = self.options.warmup if self.options.warmup is not None else _WARMUP_CALLS
+        until = self._clock() + self.options.budget_s * 0.1
+        for done in range(calls):
+            self._step.run(1)
+            self._progress("warming up", (done + 1) / calls)
+            if self.options.warmup is None and self._clock() > until:
+                break
+        self._warmup_calls = self._step.calls
+
+    def _measure(self, read_rss: Callable[[], int | None]) -> None:
+        self._stage = "round"
+        iterations = self.options.iterations
+        per_round = 1 if iterations is None else max(1, iterations // 96)
+        bare = self._bare = BarePass(self._step, read_rss, self._clock, per_round, adapt=iterations is None)
+        stop = Stop(_LEAST_ROUNDS, self._until(_BARE_SHARE), iterations, _growth_allowed())
+        bare.run(stop, lambda done: self._progress("measuring", min(done, 1.0)))
+        if iterations is None and not bare.stopped_by_growth and slows(self._tests()):
+            stop = dataclasses.replace(stop, until=self._until(_EXTENDED_SHARE))
+            bare.run(stop, lambda done: self._progress("still filling, measuring on", min(done, 1.0)))
+
+    def _explain(self, heap: FrozenHeap) -> None:
+        self._stage = "tracing"
+        bare, before = self._bare, self._before
+        if bare is None or before is None:
+            return
+        tests = {t.metric: t for t in self._tests()}
+        traced = TracedPass(
+            self._step, heap, self._labels, self._clock, depth=self.options.depth, before=before
+        )
+        self._facts = traced.run(
+            objects_rate=max(tests["tracked_objects"].per_iteration, 0.0),
+            blocks_rate=max(tests["allocated_blocks"].per_iteration, 0.0),
+            until=self._until(_TRACED_SHARE),
+            progress=self._progress,
+        )
+        self._notes.extend(self._facts.notes)
+
+    def _needs_trace(self) -> bool:
+        return self.options.trace and rises(self._tests())
+
+    def _until(self, share: float) -> float:
+        return self._began + share * self.options.budget_s
+
+    # -- what was seen
+
+    def _tests(self) -> tuple[GrowthTest, ...]:
+        if self._bare is None:
+            return ()
+        series = self._bare.series("")
+        at = series.metrics["iteration"]
+        found = []
+        for metric, rule in (("tracked_objects", COUNTS), ("allocated_blocks", COUNTS), ("rss_bytes", RSS)):
+            if metric in series.metrics:
+                if self.options.warmup is not None:
+                    rule = dataclasses.replace(rule, warmup_share=0.0)  # noqa: PLW2901
+                test = growth_test(metric, series.metrics[metric], at, rule)
+                if test is not None:
+                    found.append(test)
+        return tuple(found)
+
+    def _fail(self, error: BaseException) -> None:
+        stage = self._stage
+        if stage == "round" and self._bare is not None:
+            stage = f"round {self._bare.rounds + 1}"
+        self._failure = StepFailure(
+            exception=instance_type_name(error),
+            iteration=self._step.calls,
+            stage=stage,
+            at=failed_at(error, self._step, self._labels),
+        )
+        if isinstance(error, Exception):
+            _LOG.debug("the step raised %s in %s", self._failure.exception, stage)
+
+    def _conclude(self) -> LeakReport:
+        """Make the report of what was seen so far; it must never hide the step's own exception."""
+        tests = self._tests()
+        facts = self._facts
+        findings = Findings(
+            tests=tests,
+            enough=bool(tests),
+            suspects=facts.suspects if facts is not None else None,
+            objects_rate=facts.objects_rate if facts is not None else None,
+            traced_rate=facts.traced_rate if facts is not None else None,
+        )
+        verdict, reason = dataclasses.astuple(judge(findings))
+        if self._failure is not None:
+            verdict = Verdict.INCONCLUSIVE
+            reason = (
+                f"the hunt was stopped by {self._failure.exception} in iteration {self._failure.iteration:,} "
+                f"({self._failure.stage}); this is what was seen until then"
+            )
+        objects, size, source = _per_iteration(verdict, tests, facts)
+        if self._bare is not None and self._bare.stopped_by_growth:
+            self._notes.append("the first pass ended early: the step had left so much behind that it was plain")
+        return LeakReport(
+            verdict=verdict,
+            reason=reason,
+            step=self._step.label,
+            protocol=self._protocol(),
+            series=self._series(),
+            tests=tests,
+            suspects=facts.suspects if facts is not None and verdict is not Verdict.NATIVE_LEAK else (),
+            types=facts.types if facts is not None else (),
+            sites=facts.sites if facts is not None else (),
+            containers=facts.containers if facts is not None else (),
+            objects_per_iteration=objects,
+            bytes_per_iteration=size,
+            bytes_source=source,
+            failure=self._failure,
+            complete=self._complete,
+            environment=describe_environment(),
+            notes=tuple(dict.fromkeys(self._notes)),
+        )
+
+    def _protocol(self) -> Protocol:
+        bare, facts = self._bare, self._facts
+        return Protocol(
+            iterations=self._step.calls,
+            warmup=self._warmup_calls,
+            rounds=bare.rounds if bare is not None else 0,
+            per_round=bare.per_round if bare is not None else 0,
+            traced=facts.iterations if facts is not None else 0,
+            traceback_depth=facts.depth if facts is not None else 0,
+            budget_s=self.options.budget_s,
+            elapsed_s=round(self._clock() - self._began, 3),
+        )
+
+    def _series(self) -> Timeline:
+        if self._bare is None:
+            return _no_series(self._started_at)
+        return self._bare.series(self._started_at)
+
+
+def _checked(options: _Options) -> _Options:
+    if not 0.1 <= options.budget_s <= 24 * 3600:  # noqa: PLR2004
+        raise UsageError(f"budget_s must be between 0.1 s and a day, not {options.budget_s!r}")
+    if options.iterations is not None and not 1 <= options.iterations <= 10**9:
+        raise UsageError(f"iterations must be a positive number, not {options.iterations!r}")
+    if options.warmup is not None and not 0 <= options.warmup <= 10**9:
+        raise UsageError(f"warmup must be 0 or a positive number, not {options.warmup!r}")
+    if not 1 <= options.depth <= 200:  # noqa: PLR2004
+        raise UsageError(f"depth must be between 1 and 200 frames, not {options.depth!r}")
+    return options
+
+
+def _growth_allowed() -> int:
+    """Return how much the step may leave behind in the first pass: a quarter of what the machine has free."""
+    return min(_MOST_GROWTH, psutil.virtual_memory().available // 4)
+
+
+def _per_iteration(
+    verdict: Verdict, tests: tuple[GrowthTest, ...], facts: TracedFacts | None
+) -> tuple[float | None, float | None, Literal["", "traced", "rss"]]:
+    """Return objects and bytes that an iteration leaves behind, and where the bytes come from."""
+    by_metric = {t.metric: t for t in tests}
+    objects = by_metric.get("tracked_objects")
+    count = objects.per_iteration if objects is not None else None
+    rss = by_metric.get("rss_bytes")
+    if facts is not None and facts.traced_rate is not None and verdict is not Verdict.NATIVE_LEAK:
+        return count, facts.traced_rate, "traced"
+    if rss is not None and (rss.grew or verdict is Verdict.NO_LEAK):
+        return count, rss.per_iteration, "rss"
+    return count, None, ""
+
+
+def _no_series(started_at: str) -> Timeline:
+    from memlab.records.columns import floats, ints
+    from memlab.records.timeline import Timeline
+
+    return Timeline(floats([]), {"iteration": ints([])}, {}, {}, started_at)
+
+
+def _silent(stage: str, done: float) -> None:  # noqa: ARG001 - the progress of one who does not look
+    return
+
+
