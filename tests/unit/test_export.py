@@ -40,7 +40,7 @@ def notebook(tmp_path):
 
 
 def test_the_page_of_a_plain_notebook_loads_nothing_and_shows_its_outputs(notebook, tmp_path):
-    """nbconvert's own page asks three networks for scripts; ours none."""
+    """Nbconvert's own page asks three networks for scripts; ours none."""
     path = notebook(output(text__plain="some text"), output(image__png=PIXEL), source="hidden = 1")
     export_notebook(path, tmp_path / "out.html")
     page = (tmp_path / "out.html").read_text(encoding="utf-8")
@@ -67,7 +67,7 @@ def test_the_stock_page_would_load_scripts(notebook):
 
 
 def test_a_widget_with_html_beside_it_shows_the_html(notebook, tmp_path):
-    """nbconvert prefers the widget's view, which a static page cannot draw."""
+    """Nbconvert prefers the widget's view, which a static page cannot draw."""
     path = notebook(view(text__html="<b>the fallback</b>", text__plain="plain"))
     export_notebook(path, tmp_path / "out.html")
     page = (tmp_path / "out.html").read_text(encoding="utf-8")
@@ -207,7 +207,9 @@ def test_an_old_notebook_is_read(tmp_path):
         "nbformat": 3,
         "nbformat_minor": 0,
         "metadata": {"name": ""},
-        "worksheets": [{"metadata": {}, "cells": [{"cell_type": "markdown", "metadata": {}, "source": "old"}]}],
+        "worksheets": [
+            {"metadata": {}, "cells": [{"cell_type": "markdown", "metadata": {}, "source": "old"}]}
+        ],
     }
     (tmp_path / "old.ipynb").write_text(json.dumps(old), encoding="utf-8")
     export_notebook(tmp_path / "old.ipynb", tmp_path / "out.html")

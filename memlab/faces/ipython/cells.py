@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
+import sys
 from typing import TYPE_CHECKING, Any
 
 from memlab.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import CodeType
+    from types import CodeType, FrameType
 
 __all__ = ["Code", "cell_names"]
 
@@ -37,10 +39,12 @@ class Code:
 
     def __init__(self, shell: Any, magic: str, source: str) -> None:
         if not source.strip():
-            raise UsageError(f"{magic}: there is no code to run; for an example: {magic.lstrip('%')}?")
+            raise UsageError(
+                f"{magic}: there is no code to run; for an example: %{magic.strip('%').split()[0]}?"
+            )
         is_cell = magic.startswith("%%")
         text = ("\n" if is_cell else "") + shell.transform_cell(source)
-        number = shell.execution_count
+        number = _running_cell(shell)
         self.filename: str = shell.compile.cache(text, number, raw_code=text)
         self.label = f"Cell In[{number}]" if is_cell else f"{magic} in In[{number}]"
         tree = shell.transform_ast(shell.compile.ast_parse(text, filename=self.filename))
@@ -61,6 +65,18 @@ class Code:
             exec(code, scope, names)  # noqa: S102 - running the user's cell is what a magic is for
 
         return run
+
+
+def _running_cell(shell: Any) -> int:
+    """Return the number of the cell that calls the magic: the shell's count may already be the next one's."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - inspect.stack reads every frame's source
+    while frame is not None:
+        said = shell.compile.format_code_name(frame.f_code.co_filename)
+        number = re.fullmatch(r"In\[(\d+)\]", said[1]) if said is not None else None
+        if number is not None:
+            return int(number[1])
+        frame = frame.f_back
+    return int(shell.execution_count)
 
 
 def cell_names(shell: Any) -> dict[str, str]:

@@ -9,7 +9,6 @@ An error in how a magic was used is one line. What the user's code raises passes
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any, cast
 
 from IPython.core.error import UsageError as ShellUsageError
@@ -27,8 +26,6 @@ from memlab.faces.steps import Watched
 from memlab.faces.user_errors import drop_memlab_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from memlab.lab.leak_hunt import LeakHunt
     from memlab.records.chain import Explanation
     from memlab.records.leak_report import LeakReport
@@ -101,7 +98,7 @@ class MemlabMagics(Magics):
         """
         __tracebackhide__ = True
         magic = "%leaks" if cell is None else "%%leaks"
-        with _one_line():
+        with _OneLine():
             options, rest = parse("leaks", line, LEAKS_OPTIONS)
             outputs = Outputs(options.get("save"), options.get("report"))
             showing = Showing(self.shell, magic, quiet=options.get("quiet", False))
@@ -154,14 +151,14 @@ class MemlabMagics(Magics):
         """
         __tracebackhide__ = True
         magic = "%memit" if cell is None else "%%memit"
-        with _one_line():
+        with _OneLine():
             options, rest = parse_memit(self, line)
             setup = Code(self.shell, magic, rest) if cell is not None and rest.strip() else None
             code = Code(self.shell, magic, rest if cell is None else cell)
         if setup is not None:
             setup.function()()
         step = Watched(code.function())
-        with _one_line(step):
+        with _OneLine(step):
             from memlab.lab.memit import memit
 
             result = memit(step.call, **options.keywords)
@@ -196,10 +193,11 @@ class MemlabMagics(Magics):
           In [2]: %why cache["a"]
         """
         __tracebackhide__ = True
-        with _one_line():
+        with _OneLine():
             options, rest = parse("why", line, WHY_OPTIONS)
             showing = Showing(self.shell, "%why", quiet=options.get("quiet", False))
-            code, shell = evaluate("%why", rest), cast("Any", self.shell)
+            shell = cast("Any", self.shell)
+            code = evaluate(shell, "%why", rest)
             from memlab.collectors.references import why
 
             # The object goes straight from eval into the call: a name for it here would be a holder.
@@ -281,19 +279,27 @@ def _run(
             error.__traceback__ = drop_memlab_frames(error.__traceback__)
         raise
     showing.finish(report)
-    with _one_line():
+    with _OneLine():
         for line in outputs.write(report):
             print(line)
     return report
 
 
-@contextlib.contextmanager
-def _one_line(step: Watched | None = None) -> Iterator[None]:
-    """Turn memlab's own errors into the shell's one-line kind; all others pass, the step's too."""
-    __tracebackhide__ = True
-    try:
-        yield
-    except MemlabError as error:
-        if step is not None and step.raised is error:
-            raise
-        raise ShellUsageError(str(error)) from None
+class _OneLine:
+    """Turns memlab's own errors into the shell's one-line kind; all others pass, the step's too.
+
+    A step's exception passes without memlab's frames. (No generator: ``contextlib`` would put them back.)
+    """
+
+    def __init__(self, step: Watched | None = None) -> None:
+        self._step = step
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        __tracebackhide__ = True
+        if self._step is not None and error is not None and self._step.raised is error:
+            error.__traceback__ = drop_memlab_frames(error.__traceback__)
+        elif isinstance(error, MemlabError):
+            raise ShellUsageError(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 from typing import TYPE_CHECKING, Any
 
 from memlab.errors import UsageError
@@ -15,18 +16,25 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "named_callable"]
 
 
-def evaluate(magic: str, text: str) -> CodeType:
+def evaluate(shell: Any, magic: str, text: str) -> CodeType:
     """Return the code of an expression.
 
     Raises:
-        UsageError: when there is none, or the text is something else.
+        UsageError: when there is none, the text is something else, or it starts with an unknown name.
     """
     if not text.strip():
-        raise UsageError(f"{magic}: name an object; for an example: {magic.lstrip('%')}?")
+        raise UsageError(f"{magic}: name an object; for an example: {magic}?")
     try:
-        return compile(text.strip(), f"<{magic}>", "eval")
-    except SyntaxError as error:
-        raise UsageError(f"{magic}: {text.strip()!r} is no expression ({error.msg})") from None
+        tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError) as error:
+        said = getattr(error, "msg", None) or error
+        raise UsageError(f"{magic}: {text.strip()!r} is no expression ({said})") from None
+    start: ast.AST = tree.body
+    while isinstance(start, (ast.Attribute, ast.Subscript)):
+        start = start.value
+    if isinstance(start, ast.Name) and not _is_known(shell, start.id):
+        raise UsageError(f"{magic}: there is no {start.id!r} here")
+    return compile(tree, f"<{magic}>", "eval")
 
 
 def named_callable(shell: Any, magic: str, text: str) -> Callable[[], object] | None:
@@ -38,18 +46,20 @@ def named_callable(shell: Any, magic: str, text: str) -> Callable[[], object] | 
     """
     try:
         tree = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return None
     names = tree
     while isinstance(names, ast.Attribute):
         names = names.value
     if not isinstance(names, ast.Name):
         return None
-    if names.id not in shell.user_ns and not hasattr(__import__("builtins"), names.id):
-        raise UsageError(f"{magic}: there is no {names.id!r} here")
-    code = evaluate(magic, text)
+    code = evaluate(shell, magic, text)
     try:
         found = eval(code, shell.user_global_ns, shell.user_ns)  # noqa: S307 - the user's own name
     except AttributeError as error:
         raise UsageError(f"{magic}: {error}") from None
     return check_step(found, text.strip())
+
+
+def _is_known(shell: Any, name: str) -> bool:
+    return name in shell.user_ns or name in shell.user_global_ns or hasattr(builtins, name)
