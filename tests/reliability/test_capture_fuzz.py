@@ -262,7 +262,7 @@ def replaced(tree, path, value, how):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damage_inside_valid_checks_is_a_value_or_refused(kind, tmp_path):
-    """Wrong types, lengths, indexes and depths: a refusal, or a value that saves and loads again."""
+    """Wrong types, lengths, indexes and depths: a refusal, or a value that saves, loads and shows."""
     tree, arrays = parts_of(samples()[kind])
     if kind == "timeline":
         arrays = {name: array[:5] for name, array in arrays.items()}
@@ -294,6 +294,8 @@ def outcome(folder, kind, tree, arrays):
         save(value, folder / "again.memlab")
         assert load(folder / "again.memlab") == value
         json.dumps(value.to_dict(), allow_nan=False)
+        assert all(line.isprintable() for line in str(value).splitlines())
+        assert value._repr_mimebundle_().keys() == {"text/plain", "text/html"}
     return value
 
 

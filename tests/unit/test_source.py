@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from memlab._base.source import redact, source_line
+from memlab._base.source import enclosing_function, redact, source_line
 
 NEW_FSTRINGS = sys.version_info >= (3, 12)
 SECRET = "hunter2"
@@ -112,6 +112,31 @@ def test_source_line_knows_multi_line_fstrings(monkeypatch):
     assert lines[3] == '…""" + z'
     if NEW_FSTRINGS:
         assert "{make(1)}" in lines[1]
+
+
+def test_a_line_is_in_its_innermost_function(monkeypatch):
+    """Classes and functions nest in the name; a line of the module's own has none."""
+    text = (
+        "x = 1\n"
+        "class A:\n"
+        "    y = 2\n"
+        "    def f(self):\n"
+        "        async def g():\n"
+        "            return 1\n"
+        "        if self:\n"
+        "            def h(): return 2\n"
+        "        return g\n"
+        "z = 3\n"
+    )
+    name = put(monkeypatch, text, "<functions>")
+    found = [enclosing_function(name, row) for row in range(12)]
+    assert found == ["", "", "A", "A", "A.f", "A.f.g", "A.f.g", "A.f", "A.f.h", "A.f", "", ""]
+
+
+def test_the_function_of_what_is_no_python_is_unknown(monkeypatch):
+    """A file that is missing or does not compile names nothing, and raises nothing."""
+    assert enclosing_function("/no/such/file.py", 1) == ""
+    assert enclosing_function(put(monkeypatch, "def f(:\n  x\n", "<broken>"), 2) == ""
 
 
 def test_source_line_of_what_is_not_there():
