@@ -109,7 +109,7 @@ def _leak(report: LeakReport, ax: Axes | None, metric: str | None) -> Axes:
         label = "lowest of each block" if i == 0 else None
         axes.plot(ends, [level, level], color=color, lw=2.5, solid_capstyle="butt", label=label)
         axes.plot([xs[block.lowest]], [level], color=color, marker="o", mfc="white", ms=6)
-    axes.set_title(f"{words.metric_name(wanted)}: {words.growth(wanted, test.per_iteration)} per iteration")
+    _title(axes, f"{words.metric_name(wanted)}: {words.growth(wanted, test.per_iteration)} per iteration")
     axes.set_xlabel("iteration" if at is not None else "seconds")
     axes.set_ylabel("change")
     axes.legend(frameon=False)
@@ -129,7 +129,7 @@ def _timeline(timeline: Timeline, ax: Axes | None, metric: str | None) -> Axes:
     top = int(values.argmax())
     axes.plot(timeline.time_s[kept], values[kept], color=LIGHT["accent"], lw=1.5)
     axes.plot([timeline.time_s[top]], [values[top]], color=LIGHT["accent"], marker="o", mfc="white", ms=6)
-    axes.set_title(f"{words.metric_name(wanted)}: greatest {words.amount(wanted, int(values[top]))}")
+    _title(axes, f"{words.metric_name(wanted)}: greatest {words.amount(wanted, int(values[top]))}")
     axes.set_xlabel("seconds")
     _ticks(axes, int(values.min()), int(values.max()), sizes=wanted.endswith("_bytes"))
     return _tidy(axes)
@@ -150,12 +150,12 @@ def _capture(capture: Capture, ax: Axes | None, metric: str | None) -> Axes:
             color=LIGHT["muted"],
             parse_math=False,
         )
-    if capture.peak is not None and metric in (None, "rss_bytes"):
+    values = capture.timeline.metrics.get("rss_bytes")
+    if capture.peak is not None and values is not None and metric in (None, "rss_bytes"):
         peak = capture.peak.value_bytes
         axes.axhline(peak, color=LIGHT["grew"], lw=1, ls="--")
-        values = capture.timeline.metrics["rss_bytes"]
         _ticks(axes, int(values.min()), max(peak, int(values.max())), sizes=True)
-        axes.set_title(f"{words.metric_name('rss_bytes')}: peak {format_bytes(peak)} ({capture.peak.source})")
+        _title(axes, f"{words.metric_name('rss_bytes')}: peak {format_bytes(peak)} ({capture.peak.source})")
     return axes
 
 
@@ -170,7 +170,7 @@ def _snapshot(snapshot: Snapshot, ax: Axes | None, _metric: str | None) -> Axes:
         [line.size_bytes for line in lines],
         [LIGHT["accent"]] * len(lines),
     )
-    axes.set_title(f"{format_bytes(snapshot.total_bytes)} live, greatest lines")
+    _title(axes, f"{format_bytes(snapshot.total_bytes)} live, greatest lines")
     return _tidy(axes)
 
 
@@ -186,7 +186,7 @@ def _diff(diff: SnapshotDiff, ax: Axes | None, _metric: str | None) -> Axes:
         [LIGHT["grew"] if site.size_diff_bytes > 0 else LIGHT["shrank"] for site in sites],
     )
     axes.axvline(0, color=LIGHT["muted"], lw=1)
-    axes.set_title(f"{format_signed_bytes(diff.total_diff_bytes)} between the two snapshots")
+    _title(axes, f"{format_signed_bytes(diff.total_diff_bytes)} between the two snapshots")
     return _tidy(axes)
 
 
@@ -224,6 +224,10 @@ def _ticks(axes: Axes, low: int, high: int, *, sizes: bool, signed: bool = False
     ticks = round_ticks(low, high, sizes=sizes)
     labels = [tick_label(t, ticks[1] - ticks[0], sizes=sizes, signed=signed) for t in ticks]
     axes.set_yticks(list(ticks), labels)
+
+
+def _title(axes: Axes, text: str) -> None:
+    axes.set_title(words.printable(text, 120), parse_math=False)
 
 
 def _tidy(axes: Axes) -> Axes:

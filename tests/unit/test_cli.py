@@ -125,7 +125,7 @@ def test_too_few_iterations_is_exit_code_3(app):
 
 def test_a_file_is_a_target_as_a_module_is(app, capsys):
     """The path needs no package, and its folder need not be the current one."""
-    os.mkdir("elsewhere")
+    Path("elsewhere").mkdir()
     os.chdir("elsewhere")
     try:
         assert leaks(f"../{app}.py:leaks") == 1
@@ -209,7 +209,7 @@ def test_a_result_is_saved_shown_and_reported(app, capsys):
 def test_report_never_overwrites_its_input(app, capsys, name):
     """Whatever the capture is called, and through a link too."""
     leak_report().save("x.memlab")
-    os.symlink("x.memlab", "link")
+    Path("link").symlink_to("x.memlab")
     before = Path("x.memlab").read_bytes()
     assert main(["report", "x.memlab", "-o", name]) == 2
     assert Path("x.memlab").read_bytes() == before
@@ -411,7 +411,7 @@ def test_a_wrong_command_is_one_line(tmp_path, monkeypatch, capsys, command, sai
     (tmp_path / "app.py").write_text("x = 1\n")
     assert main(command) == 2
     assert said in one_line(capsys)
-    assert os.listdir(tmp_path) == ["app.py"]
+    assert [path.name for path in tmp_path.iterdir()] == ["app.py"]
 
 
 def test_no_command_is_the_help_and_exit_code_2(capsys):
