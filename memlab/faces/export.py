@@ -8,6 +8,7 @@ whole or not at all.
 
 from __future__ import annotations
 
+import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from memlab.faces.loaded import loaded_by
 from memlab.faces.outputs import check_writable, refuse_same
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable
 
 __all__ = ["export_notebook", "static_outputs"]
@@ -121,6 +121,7 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
         from jupyter_client.kernelspec import NoSuchKernel
         from nbclient import NotebookClient
         from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+        from traitlets.config import Config
     except ImportError:
         raise MissingExtraError.needs("--execute", "nbclient", "notebook") from None
     count = len(document.cells)
@@ -133,6 +134,8 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
         timeout=CELL_TIMEOUT_S,
         resources={"metadata": {"path": str(path.absolute().parent)}},
         on_cell_start=begins,
+        # No port that others on the machine could reach, and no warning about one.
+        config=Config({"KernelManager": {"transport": "ipc"}} if os.name == "posix" else {}),
     )
     try:
         client.execute()

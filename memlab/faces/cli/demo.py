@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=FOLDER,
         help=f"environments and reports (default {FOLDER})",
     )
-    parser.add_argument("--budget", metavar="S", type=float, default=10.0, help="seconds for each hunt")
+    parser.add_argument("--budget", metavar="S", type=float, default=20.0, help="seconds for each hunt")
 
 
 def run(args: argparse.Namespace, console: Console) -> int:

@@ -7,6 +7,7 @@ knows them. The body of a cell magic starts on line 2 there, as it does in the c
 from __future__ import annotations
 
 import ast
+import itertools
 import linecache
 import re
 import sys
@@ -43,7 +44,9 @@ class Code:
                 f"{magic}: there is no code to run; for an example: %{magic.strip('%').split()[0]}?"
             )
         is_cell = magic.startswith("%%")
-        text = ("\n" if is_cell else "") + shell.transform_cell(source)
+        # The shell drops blank lines at the start; a cell's own first line is the magic's.
+        above = 1 + sum(1 for _ in itertools.takewhile(lambda line: not line.strip(), source.splitlines()))
+        text = "\n" * (above if is_cell else 0) + shell.transform_cell(source)
         number = _running_cell(shell)
         self.filename: str = shell.compile.cache(text, number, raw_code=text)
         self.label = f"Cell In[{number}]" if is_cell else f"{magic} in In[{number}]"
