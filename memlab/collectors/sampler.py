@@ -192,7 +192,7 @@ class _Worker:
         return found
 
     def begin(self) -> None:
-        self._read()
+        self._read(self._origin)
         atexit.register(self.abandon)
         self._thread = threading.Thread(target=self._run, name="memlab-sampler", daemon=True)
         try:
@@ -257,15 +257,14 @@ class _Worker:
 
     def _guarded_read(self) -> bool:
         try:
-            self._read()
+            self._read(self._clock())
         except Exception as error:  # noqa: BLE001 - kept for the owner, never raised into the program
             error.__traceback__ = None
             self.failure = error
             return False
         return True
 
-    def _read(self) -> None:
-        now = self._clock()
+    def _read(self, now: float) -> None:
         values: list[int] = []
         for metric in tuple(self._metrics):
             try:

@@ -1,0 +1,91 @@
+"""Raise KeyboardInterrupt at every line of memlab that an action runs, one line at a time.
+
+``sys.settrace`` sees each line before it runs. The action is run again and again; in run n the nth line of
+memlab code in this thread raises. The walk ends with the run in which no line was left to interrupt. Lines
+inside ``__del__`` are passed over: the interpreter swallows what is raised there.
+"""
+
+import gc
+import sys
+import time
+from pathlib import Path
+
+import memlab
+
+PACKAGE = str(Path(memlab.__file__).parent)
+
+
+class Interrupter:
+    """A trace function that raises at the nth line of memlab."""
+
+    def __init__(self, at):
+        self.at = at
+        self.seen = 0
+        self.struck = None
+
+    def __call__(self, frame, event, arg):
+        if not frame.f_code.co_filename.startswith(PACKAGE) or _in_finalizer(frame):
+            return None
+        return self.line
+
+    def line(self, frame, event, arg):
+        if event == "line":
+            if self.seen == self.at:
+                self.seen += 1
+                self.struck = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+                raise KeyboardInterrupt(self.struck)
+            self.seen += 1
+        return self.line
+
+
+def interrupt_everywhere(action, state, patience_s=2.0):
+    """Run ``action`` once for each of its lines; return how many, and the lines that left residue.
+
+    Args:
+        action: runs the code; called without arguments.
+        state: returns a comparable description of what must be as before.
+        patience_s: time that a thread has to end.
+    """
+    residue = []
+    at = 0
+    action()  # what is made once and kept (caches, late imports) is made here
+    while True:
+        before = state()
+        interrupter = Interrupter(at)
+        outer = sys.gettrace()
+        swallowed = False
+        sys.settrace(interrupter)
+        try:
+            action()
+            swallowed = interrupter.struck is not None
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(outer)
+        if interrupter.struck is None:
+            return at, residue
+        if swallowed:
+            residue.append((interrupter.struck, "the interrupt was swallowed"))
+        difference = _difference(before, state, patience_s)
+        if difference:
+            residue.append((interrupter.struck, difference))
+        at += 1
+
+
+def _difference(before, state, patience_s):
+    deadline = time.monotonic() + patience_s
+    while True:
+        after = state()
+        found = {key: (before[key], after[key]) for key in before if before[key] != after[key]}
+        if not found or time.monotonic() > deadline:
+            return found
+        gc.collect()
+        time.sleep(0.002)
+
+
+def _in_finalizer(frame):
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
