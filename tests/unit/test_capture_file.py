@@ -118,6 +118,9 @@ def test_any_sql_shell_can_read_it(file):
     ((dtype, data),) = query(file, "SELECT dtype, data FROM blobs WHERE name = 'array/metrics/rss_bytes'")
     assert np.frombuffer(data, dtype).tolist() == [4096, 8192]
     assert dict(query(file, "SELECT key, value FROM meta"))["kind"] == "timeline"
+    verdict = "SELECT json_extract(cast(data AS text), '$.verdict') FROM blobs WHERE name = 'tree'"
+    save(samples()["leak report"], file)
+    assert query(file, verdict) == [("leak",)]
 
 
 def test_the_header_is_read_without_the_content(file, monkeypatch):
