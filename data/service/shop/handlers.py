@@ -28,8 +28,9 @@ def log_in(app, request):
 def show_product(app, request):
     """GET /products/<sku>."""
     sku = request.path.rpartition("/")[2]
-    if request.session is not None:
-        request.session.seen.append(sku)
+    session = app.sessions.find(request.token)
+    if session is not None:
+        session.seen.append(sku)
     return Response(200, product_page(sku))
 
 

@@ -13,7 +13,6 @@ class Request:
         self.token = token
         self.body = json.dumps(form or {})
         self.headers = {"content-type": "application/json", "content-length": str(len(self.body))}
-        self.session = None
 
     @property
     def form(self):
@@ -34,12 +33,11 @@ class Application:
 
     def __init__(self, **parts):
         self.routes = {}
-        self.log = collections.deque(maxlen=100)
+        self.log = collections.deque(maxlen=50)
         self.__dict__.update(parts)
 
     def handle(self, request):
         """Answer one request."""
-        request.session = self.sessions.find(request.token)
         resource = request.path.split("/")[1]
         response = self.routes[f"{request.method} /{resource}"](self, request)
         self.log.append((request.method, request.path, response.status))
