@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from memlab.records.chain import Link, ReferenceChain
     from memlab.records.leak_report import ContainerGrowth, GrowthTest, LeakReport, Suspect, TypeGrowth
-    from memlab.records.snapshot import Frame
+    from memlab.records.snapshot import Frame, Site
     from memlab.views.page import Block
 
 __all__ = ["chain_block", "leak_page", "site_cell"]
@@ -302,7 +302,7 @@ def _tests_table(tests: tuple[GrowthTest, ...]) -> Table:
             Cell(words.interval(test), sort=test.low),
             Cell(words.test_sentence(test)),
             Cell(words.chance(test.false_positive_bound), sort=test.false_positive_bound),
-            Cell(words.amount(test.metric, test.least) if test.least else "not stated", sort=test.least),
+            Cell(words.least(test), sort=test.least),
         )
         for test in tests
     )
@@ -352,7 +352,7 @@ def _sites_table(report: LeakReport) -> Table:
     rows = tuple(
         (
             site_cell(s.site.frame),
-            site_cell(s.site.user) if s.site.user is not None else Cell("none seen"),
+            _user_cell(s.site),
             Cell(
                 format_signed_bytes(s.bytes_per_iteration),
                 sort=s.bytes_per_iteration,
@@ -363,6 +363,12 @@ def _sites_table(report: LeakReport) -> Table:
         for s in report.sites[:MOST_ROWS]
     )
     return Table("sites", "Allocation sites, per iteration", columns, rows, len(report.sites))
+
+
+def _user_cell(site: Site) -> Cell:
+    if site.user is None:
+        return Cell("none seen")
+    return site_cell(site.user) if site.user_frame else Cell("the same line")
 
 
 def _containers_table(containers: tuple[ContainerGrowth, ...]) -> Table:
@@ -406,7 +412,11 @@ def _run(report: LeakReport) -> Section:
             else "none: lines that allocate are not known",
         ),
     ]
-    sources = [f"{words.metric_name(m)} from {source}" for m, source in report.series.sources.items()]
+    sources = [
+        f"{words.metric_name(m)} from {source}"
+        for m, source in report.series.sources.items()
+        if m != "iteration"
+    ]
     if sources:
         facts.append(("Read from", "; ".join(sources)))
     if report.failure is not None:

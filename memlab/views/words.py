@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
+from memlab._base.units import format_bytes, format_count, format_seconds
 from memlab.records.chain import RootKind
 from memlab.records.leak_report import Verdict
 
@@ -38,6 +38,7 @@ __all__ = [
     "growth",
     "headline",
     "interval",
+    "least",
     "link_text",
     "metric_name",
     "next_steps",
@@ -53,6 +54,7 @@ __all__ = [
 ]
 
 LONGEST = 2000
+_TINY = 0.005
 
 _METRICS = {
     "rss_bytes": "Process memory (RSS)",
@@ -109,8 +111,14 @@ def metric_name(metric: str) -> str:
 
 
 def amount(metric: str, value: float) -> str:
-    """Write a value of a metric: a size for ``_bytes``, else a count."""
-    return format_bytes(value) if metric.endswith("_bytes") else format_count(value)
+    """Write a value of a metric: a size for ``_bytes``, else a count; what is not nought never reads 0.
+
+    >>> amount("rss_bytes", 2048), amount("objects", 12.5), amount("objects", 0.0004)
+    ('2.00 KiB', '12.5', '0.0004')
+    """
+    if metric.endswith("_bytes"):
+        return format_bytes(value) if abs(value) >= _TINY or not value else f"{value:.1g} B"
+    return format_count(value) if abs(value) >= _TINY or not value else f"{value:.1g}"
 
 
 def growth(metric: str, value: float) -> str:
@@ -119,9 +127,7 @@ def growth(metric: str, value: float) -> str:
     >>> growth("rss_bytes", 2048), growth("blocks", 3), growth("blocks", -0.5), growth("blocks", 0)
     ('+2.00 KiB', '+3', '-0.5', '0')
     """
-    if metric.endswith("_bytes"):
-        return format_signed_bytes(value)
-    return f"+{format_count(value)}" if value > 0 else format_count(value)
+    return f"+{amount(metric, value)}" if value > 0 else amount(metric, value)
 
 
 def interval(test: GrowthTest) -> str:
@@ -136,6 +142,11 @@ def chance(bound: float) -> str:
     ('1 in 720', '1 in 1')
     """
     return f"1 in {format_count(round(1 / bound))}" if bound > 0 else "none stated"
+
+
+def least(test: GrowthTest) -> str:
+    """Write the least growth that a test could have told from noise."""
+    return amount(test.metric, test.least) if test.least else "not stated"
 
 
 def test_sentence(test: GrowthTest) -> str:
@@ -346,14 +357,13 @@ def _about_first_suspect(report: LeakReport) -> tuple[str, ...]:
 
 def _how_fine(report: LeakReport) -> tuple[str, ...]:
     nouns = {"rss_bytes": "of RSS", "allocated_blocks": "memory blocks", "tracked_objects": "objects"}
-    fine = [
-        f"{amount(t.metric, t.least)} {nouns.get(t.metric, metric_name(t.metric))}"
-        for t in report.tests
-        if t.least > 0
-    ]
+    fine = [f"{least(t)} {nouns.get(t.metric, metric_name(t.metric))}" for t in report.tests if t.least > 0]
     if not fine:
         return ("A slower leak needs more iterations to be seen.",)
     return (
-        f"A leak below {' and '.join(fine)} per iteration would not have been seen.",
-        "More iterations see finer.",
+        "Nothing has to be done.",
+        (
+            f"A leak below {' and '.join(fine)} per iteration would not have been seen;"
+            " more iterations see finer."
+        ),
     )
