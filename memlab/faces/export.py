@@ -9,13 +9,14 @@ whole or not at all.
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.atomic import write_text
 from memlab._base.safety import clean
-from memlab.errors import MissingExtraError, UsageError
+from memlab.errors import MissingExtraError, UnavailableError, UsageError
 from memlab.faces.loaded import loaded_by
 from memlab.faces.outputs import check_writable, refuse_same
 
@@ -62,6 +63,7 @@ def export_notebook(
         UsageError: when the file is no notebook, a cell raises, the page would load something, or it
             cannot be written.
         MissingExtraError: when nbconvert is not installed.
+        UnavailableError: when the kernel does not start.
     """
     path = Path(notebook)
     refuse_same(path, out, "the page would overwrite the notebook")
@@ -129,16 +131,21 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
     def begins(cell: Any, cell_index: int) -> None:  # noqa: ARG001 - nbclient names its arguments
         progress(f"cell {cell_index + 1} of {count}", cell_index / count)
 
-    client = NotebookClient(
-        document,
-        timeout=CELL_TIMEOUT_S,
-        resources={"metadata": {"path": str(path.absolute().parent)}},
-        on_cell_start=begins,
-        # No port that others on the machine could reach, and no warning about one.
-        config=Config({"KernelManager": {"transport": "ipc"}} if os.name == "posix" else {}),
-    )
+    def run(config: Config) -> None:
+        NotebookClient(
+            document,
+            timeout=CELL_TIMEOUT_S,
+            resources={"metadata": {"path": str(path.absolute().parent)}},
+            on_cell_start=begins,
+            config=config,
+        ).execute()
+
     try:
-        client.execute()
+        with tempfile.TemporaryDirectory(prefix="memlab-") as folder:
+            # Sockets in a folder of their own: no port that others could reach, and no warning about one.
+            # Without the name they would lie in the current folder, which is not the kernel's.
+            sockets = {"transport": "ipc", "ip": str(Path(folder) / "kernel")}
+            run(Config({"KernelManager": sockets if os.name == "posix" else {}}))
     except CellExecutionError as error:
         at = _failed_cell(document)
         said = clean(f"{error.ename}: {error.evalue}")
@@ -147,6 +154,8 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
         raise UsageError(f"a cell of {path} ran longer than {CELL_TIMEOUT_S} s; nothing written") from None
     except DeadKernelError:
         raise UsageError(f"the kernel died while {path} ran; nothing written") from None
+    except RuntimeError as error:  # what jupyter_client raises when a kernel does not answer
+        raise UnavailableError(f"{path} was not run, its kernel did not start: {clean(str(error))}") from None
     except NoSuchKernel as error:
         raise UsageError(f"{path} asks for the kernel {error.name!r}, which is not installed") from None
 

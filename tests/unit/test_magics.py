@@ -150,12 +150,19 @@ def test_the_result_is_saved_and_reported(run, tmp_path):
     assert (tmp_path / "x.html").read_text(encoding="utf-8") == done.result.to_html()
 
 
+RAISES_IN_40 = """
+
+calls.append(None)
+if len(calls) == 40:
+    error = KeyError('x')
+    raise error
+"""
+
+
 def test_a_step_that_raises_shows_what_was_seen_and_fails_the_cell_with_its_own_error(run, shell):
     """The exception is the user's, unchanged, and its traceback has no frame of memlab's after the cell."""
     run("calls = []")
-    done = run(
-        f"%%leaks {FAST}\n\ncalls.append(None)\nif len(calls) == 40:\n    error = KeyError('x')\n    raise error"
-    )
+    done = run(f"%%leaks {FAST}{RAISES_IN_40}")
     assert done.out.startswith("INCONCLUSIVE")
     assert "iteration 40" in done.out
     assert done.error_in_exec is shell.user_ns["error"]
