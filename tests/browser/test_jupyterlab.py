@@ -34,13 +34,13 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 
-RUN_ALL = """async () => {
+RUN_ALL = """async (name) => {
   const app = window.jupyterapp;
   await app.restored;
   const deadline = Date.now() + 60000;
   let panel;
   while (!panel && Date.now() < deadline) {
-    panel = [...app.shell.widgets('main')].find(w => w.context && w.sessionContext);
+    panel = [...app.shell.widgets('main')].find(w => w.context?.path.endsWith(name));
     await new Promise(done => setTimeout(done, 100));
   }
   await panel.context.ready;
@@ -63,7 +63,8 @@ class Lab:
     token: str
 
     def address(self, notebook):
-        return f"{self.url}lab/tree/notebooks/{notebook}?token={self.token}"
+        # A workspace of its own: JupyterLab would bring back the notebooks of the visit before.
+        return f"{self.url}lab/workspaces/{Path(notebook).stem}/tree/notebooks/{notebook}?token={self.token}"
 
 
 @pytest.fixture(scope="module")
@@ -142,12 +143,13 @@ class Visit:
     """A page of JupyterLab with a notebook open, and what the page complained about or asked for."""
 
     page: object
+    notebook: str
     errors: list
     outside: list
 
     def run_all(self):
         """Run every cell and return the cells with their outputs; fail on the first error."""
-        cells = self.page.evaluate(RUN_ALL)
+        cells = self.page.evaluate(RUN_ALL, self.notebook)
         for cell in cells:
             for output in cell["outputs"]:
                 trouble = (output.get("ename"), output.get("evalue"))
@@ -162,7 +164,7 @@ def visit(chromium, lab):
         context = chromium.new_context(viewport={"width": 1400, "height": 1000})
         stack.callback(context.close)
         page = context.new_page()
-        seen = Visit(page, [], [])
+        seen = Visit(page, "", [], [])
 
         def guard(route):
             if urlsplit(route.request.url).hostname == "127.0.0.1":
@@ -176,6 +178,7 @@ def visit(chromium, lab):
         page.on("pageerror", lambda error: seen.errors.append(str(error)))
 
         def go(notebook):
+            seen.notebook = notebook
             page.goto(lab.address(notebook))
             page.wait_for_function("window.jupyterapp !== undefined", timeout=60_000)
             return seen
@@ -191,3 +194,53 @@ def _texts(cell):
         for text in (output.get("text", ""), *output.get("data", {}).values())
         if isinstance(text, (str, list))
     )
+
+
+def _report_frame(page, title="memlab leak report"):
+    """The frame in which the notebook shows the report, scrolled to."""
+    element = page.locator(f'.jp-OutputArea-output iframe[title="{title}"]').first
+    element.scroll_into_view_if_needed()
+    return element.content_frame
+
+
+@pytest.mark.parametrize("notebook", ["00-start-here.ipynb", "01-find-a-leak.ipynb"])
+def test_a_notebook_runs_and_its_report_can_be_used(visit, notebook):
+    """All cells run, the verdict stands in the page, and the report's table sorts and its theme changes."""
+    seen = visit(notebook)
+    cells = seen.run_all()
+    verdicts = [key for key, cell in cells.items() if "<strong>LEAK</strong>" in _texts(cell)]
+    assert len(verdicts) == 1
+    page = seen.page
+
+    # A person sees the verdict beside the cell, above the frame, in plain HTML.
+    summary = page.locator(".jp-OutputArea-output p:visible", has_text="LEAK: ").first
+    summary.scroll_into_view_if_needed()
+    assert " leaves " in summary.inner_text()
+
+    frame = _report_frame(page)
+    frame.get_by_role("heading", level=1).wait_for()
+    assert "leaves" in frame.get_by_role("heading", level=1).inner_text()
+
+    # A click on a heading sorts; a second one turns the order round.
+    table = frame.locator("table:has(button.sort)").first
+    head = table.locator("button.sort").first
+    words = table.locator("tbody td:first-child .what")
+    head.click()
+    rising = words.all_text_contents()
+    head.click()
+    assert len(rising) > 1
+    assert words.all_text_contents() == rising[::-1]
+    assert frame.locator("#status").text_content().startswith("Sorted by")
+
+    # The theme button says what it will do, and does it.
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    light = frame.locator("html").evaluate(ground)
+    frame.get_by_role("button", name="Dark page").click()
+    assert frame.locator("html").evaluate(ground) != light
+    frame.get_by_role("button", name="Light page").click()
+    assert frame.locator("html").evaluate(ground) == light
+
+    OUT.mkdir(exist_ok=True)
+    page.screenshot(path=OUT / f"jupyterlab-{Path(notebook).stem}.png")
+    assert seen.errors == []
+    assert seen.outside == []
