@@ -597,6 +597,7 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
 
 def test_lab_starts_jupyterlab_in_the_folder_with_its_options(tmp_path):
     """Run for real: its own --version; a json.py among the notebooks is not the server's json."""
+    pytest.importorskip("jupyterlab")
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "json.py").write_text("raise SystemExit(99)")
     with memlab_process("lab", "--", "--version", cwd=tmp_path) as process:
@@ -611,6 +612,7 @@ def test_lab_passes_on_the_exit_code_the_options_and_the_folder(tmp_path, monkey
     server.write_text('#!/bin/sh\npwd\necho "$@"\nexit 5\n')
     server.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(server))
+    monkeypatch.setattr(lab.importlib.util, "find_spec", lambda name: "there")
     assert main(["lab", str(tmp_path), "--", "--port", "1"]) == 5
     assert capfd.readouterr().out.splitlines() == [str(tmp_path), "-P -m jupyterlab --port 1"]
 
@@ -624,6 +626,7 @@ def test_lab_without_jupyterlab_names_the_command_that_installs_it(tmp_path, mon
 
 def test_lab_turns_a_signal_into_the_shells_exit_code(tmp_path, monkeypatch):
     """A server that was killed is 128 and the signal's number."""
+    monkeypatch.setattr(lab.importlib.util, "find_spec", lambda name: "there")
     monkeypatch.setattr(lab, "_wait", lambda server: (server.kill(), server.wait())[1])
     assert main(["lab", str(tmp_path), "--", "--version"]) == 128 + signal.SIGKILL
 
