@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from memlab._base.version import VERSION
 from memlab.errors import (
     CaptureError,
     MemlabError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 __all__ = [
     "Capture",

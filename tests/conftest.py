@@ -25,7 +25,8 @@ def interpreter_state():
     """Everything process-wide that memlab touches or could touch, as comparable values."""
     process = psutil.Process()
     return {
-        "tracemalloc": (tracemalloc.is_tracing(), tracemalloc.get_traceback_limit()),
+        # The limit of a tracer that is off means nothing: the next start sets it anew.
+        "tracemalloc": tracemalloc.is_tracing() and tracemalloc.get_traceback_limit(),
         "gc enabled": gc.isenabled(),
         "gc thresholds": gc.get_threshold(),
         "gc callbacks": [id(c) for c in gc.callbacks if _module_of(c) not in _LEAVE_ONE_CALLBACK],

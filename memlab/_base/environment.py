@@ -3,15 +3,15 @@
 import platform
 import sys
 
+from memlab._base.version import VERSION
+
 __all__ = ["describe_environment"]
 
 
 def describe_environment() -> dict[str, str]:
     """Return Python, platform and memlab versions."""
-    from memlab import __version__
-
     return {
-        "memlab": __version__,
+        "memlab": VERSION,
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "platform": f"{sys.platform} {platform.machine()}",
     }

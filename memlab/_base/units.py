@@ -25,13 +25,14 @@ def format_bytes(count: float) -> str:
     if abs(count) < _STEP:
         return f"{_short(count)} B"
     value = float(count)
-    prefix = "B"
+    unit = ""
     for prefix in _PREFIXES:
+        unit = prefix
         value /= _STEP
         if abs(value) < _STEP:
             break
     digits = 2 if abs(value) < _TEN else 1 if abs(value) < _HUNDRED else 0
-    return f"{value:.{digits}f} {prefix}"
+    return f"{value:.{digits}f} {unit}"
 
 
 def format_signed_bytes(count: float) -> str:

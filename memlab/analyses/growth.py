@@ -12,12 +12,16 @@ since nearly every healthy program has a trend somewhere.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memlab.records.columns import Ints
 from memlab.records.leak_report import GrowthTest
+
+if TYPE_CHECKING:
+    from memlab.records.columns import Ints
 
 __all__ = ["COUNTS", "RSS", "GrowthRule", "growth_test"]
 
@@ -93,7 +97,7 @@ def growth_test(metric: str, values: Ints, iteration: Ints, rule: GrowthRule) ->
 def _block_minima(tail: Ints, at: Ints, blocks: int) -> tuple[Ints, Ints]:
     """Return each block's minimum, and the iteration at which it was read."""
     edges = np.linspace(0, len(tail), blocks + 1).astype(int)
-    lowest = [int(lo + np.argmin(tail[lo:hi])) for lo, hi in zip(edges[:-1], edges[1:], strict=True)]
+    lowest = [int(lo + np.argmin(tail[lo:hi])) for lo, hi in itertools.pairwise(edges)]
     return tail[lowest], at[lowest]
 
 
@@ -113,8 +117,5 @@ def _rising_share(tail: Ints, rule: GrowthRule) -> float:
 def _least(tail: Ints, at: Ints, rule: GrowthRule) -> float:
     """Return the smallest growth per iteration that could have been told from this noise."""
     edges = np.linspace(0, len(tail), rule.blocks + 1).astype(int)
-    noise = max(
-        float(np.median(tail[lo:hi]) - tail[lo:hi].min())
-        for lo, hi in zip(edges[:-1], edges[1:], strict=True)
-    )
+    noise = max(float(np.median(tail[lo:hi]) - tail[lo:hi].min()) for lo, hi in itertools.pairwise(edges))
     return max(float(rule.floor), float(rule.blocks), noise) / float(at[-1] - at[0])

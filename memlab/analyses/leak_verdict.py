@@ -17,7 +17,7 @@ from memlab.records.leak_report import GrowthTest, Suspect, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Findings", "Judgement", "judge", "rises", "slows"]
+__all__ = ["Findings", "Judgement", "doubtful", "judge", "rises", "slows"]
 
 _EXPLAINED = 0.3
 """Part of the resident growth that Python's traced memory must account for, to call it Python's."""
@@ -37,6 +37,7 @@ class Findings:
         suspects: what grows, None when the second pass was not run.
         objects_rate: tracked objects per iteration in the second pass, None when it was not run.
         traced_rate: traced bytes per iteration in the second pass, None when nothing was traced.
+        blocks_rate: traced blocks per iteration in the second pass, None when nothing was traced.
     """
 
     tests: Sequence[GrowthTest]
@@ -44,8 +45,10 @@ class Findings:
     suspects: tuple[Suspect, ...] | None = None
     objects_rate: float | None = None
     traced_rate: float | None = None
+    blocks_rate: float | None = None
 
     def test(self, metric: str) -> GrowthTest | None:
+        """Return the test of one metric, or None."""
         return next((t for t in self.tests if t.metric == metric), None)
 
 
@@ -60,6 +63,17 @@ class Judgement:
 def rises(tests: Sequence[GrowthTest]) -> bool:
     """Tell whether any metric rose throughout and went on rising."""
     return any(t.grew and t.sustained for t in tests)
+
+
+def doubtful(tests: Sequence[GrowthTest]) -> bool:
+    """Tell whether more rounds could change the answer: growth that slows down, or blocks alone, and few.
+
+    Blocks rise for long in healthy programs, a few now and then, while tables of names and line numbers
+    fill; objects that the collector tracks do not.
+    """
+    risen = {t.metric: t.per_iteration for t in tests if _sustained(t)}
+    only_blocks = set(risen) == {"allocated_blocks"} and risen["allocated_blocks"] < 1.0
+    return slows(tests) or only_blocks
 
 
 def slows(tests: Sequence[GrowthTest]) -> bool:
@@ -89,7 +103,14 @@ def _judge_python(found: Findings) -> Judgement:
         return Judgement(Verdict.LEAK, growth)
     if _stopped(found):
         return Judgement(
-            Verdict.WARMING_UP, f"{growth}; but growth all but stopped when the step ran on, so it was filling up"
+            Verdict.WARMING_UP,
+            f"{growth}; but growth all but stopped when the step ran on, so it was filling up",
+        )
+    if _unconfirmed(found):
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{growth}; but no object, container or line was seen to grow at that rate when the step ran on, "
+            "traced: tables of names and line numbers fill like this. A larger budget may tell",
         )
     bounded = [s for s in found.suspects if s.container is not None and s.container.bound is not None]
     total = sum(s.share for s in found.suspects)
@@ -111,12 +132,12 @@ def _judge_process(found: Findings) -> Judgement:
     if found.traced_rate is None:
         return Judgement(
             Verdict.INCONCLUSIVE,
-            f"{sentence}, while Python's small blocks did not; without tracing it cannot be told whose it is",
+            f"{sentence}, while Python's small blocks did not; only tracing can tell whose it is",
         )
     if found.traced_rate >= _EXPLAINED * rate:
         return Judgement(
             Verdict.LEAK,
-            f"{sentence}; Python's allocators account for {format_bytes(found.traced_rate)} of it, in large blocks",
+            f"{sentence}; {format_bytes(found.traced_rate)} of it are Python's own, in large blocks",
         )
     return Judgement(
         Verdict.NATIVE_LEAK,
@@ -131,9 +152,7 @@ def _growth_sentence(found: Findings) -> str:
         if test is not None and _sustained(test):
             parts.append(f"{format_count(test.per_iteration)} {_words(metric)}")
     test = found.tests[0]
-    return (
-        f"each iteration leaves {' and '.join(parts)} behind, in every one of {len(test.minima)} blocks of rounds"
-    )
+    return f"each iteration leaves {' and '.join(parts)} behind, in every one of {len(test.minima)} blocks of rounds"
 
 
 def _no_leak_reason(found: Findings) -> str:
@@ -142,10 +161,23 @@ def _no_leak_reason(found: Findings) -> str:
     for metric in ("tracked_objects", "rss_bytes"):
         test = found.test(metric)
         if test is not None:
-            amount = format_bytes(test.least) if metric == "rss_bytes" else f"{format_count(test.least)} objects"
-            parts.append(amount)
-    least = " or ".join(parts)
-    return f"nothing rose in every block of rounds; a leak of {least} an iteration would have been seen"
+            parts.append(
+                f"{format_bytes(test.least)} an iteration" if metric == "rss_bytes" else _one_in(test.least)
+            )
+    return f"nothing rose in every block of rounds; a leak of {' or of '.join(parts)} would have been seen"
+
+
+def _one_in(rate: float) -> str:
+    """Say a small rate of objects in words.
+
+    >>> _one_in(0.004), _one_in(3.0)
+    ('one object in 250 iterations', '3 objects an iteration')
+    """
+    return (
+        f"one object in {1 / rate:,.0f} iterations"
+        if rate < 1
+        else f"{format_count(rate)} objects an iteration"
+    )
 
 
 def _stopped(found: Findings) -> bool:
@@ -154,6 +186,23 @@ def _stopped(found: Findings) -> bool:
     if test is None or not _sustained(test) or found.objects_rate is None:
         return False
     return found.objects_rate < _GOES_ON * test.per_iteration
+
+
+def _unconfirmed(found: Findings) -> bool:
+    """Tell whether blocks alone rose, and the second pass saw nothing of that size.
+
+    Where nothing holds what grows, its line must at least grow about as fast as the first pass said: far
+    faster is turnover, new entries in place of old ones that were never traced.
+    """
+    objects, blocks = found.test("tracked_objects"), found.test("allocated_blocks")
+    if objects is not None and _sustained(objects) and found.suspects:
+        return False
+    if any(s.container is not None for s in found.suspects or ()):
+        return False
+    if blocks is None or found.blocks_rate is None:
+        return not found.suspects
+    ratio = found.blocks_rate / max(blocks.per_iteration, 1e-9)
+    return not found.suspects or not _GOES_ON <= ratio <= 1.0 / _GOES_ON
 
 
 def _sustained(test: GrowthTest | None) -> bool:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import gc
+import itertools
 import sys
 from collections import OrderedDict, deque
 from types import MethodDescriptorType
@@ -28,8 +29,18 @@ if TYPE_CHECKING:
 
     from memlab.records.columns import Ints
 
-__all__ = ["Census", "Container", "FrozenHeap", "addresses", "grown_containers", "native_size", "take_census"]
+__all__ = [
+    "Census",
+    "Container",
+    "FrozenHeap",
+    "addresses",
+    "grown_containers",
+    "latest_entries",
+    "native_size",
+    "take_census",
+]
 
+_NEWEST = 12
 _FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 
 # Sized by the base's own slot, which no subclass can override: dict.__len__(x) runs no user code.
@@ -171,6 +182,21 @@ def grown_containers(censuses: list[Census], least: int) -> list[Container]:
         for address, column in zip(common[grew], rows[:, grew].T, strict=True)
     ]
     return sorted(found, key=lambda c: c.lengths[0] - c.lengths[-1])
+
+
+def latest_entries(container: Any) -> list[Any]:
+    """Return a few of a container's entries, the newest where it keeps an order; of a mapping, the values.
+
+    Read by the base type's own methods: a subclass's are not asked.
+    """
+    base = next((b for b in mro_of(type(container)) if b in (dict, list, set, deque)), None)
+    if base is dict:
+        return list(itertools.islice(reversed(dict.values(container)), _NEWEST))
+    if base is list:
+        return list.__getitem__(container, slice(-_NEWEST, None))
+    if base is deque:
+        return [deque.__getitem__(container, -1 - i) for i in range(min(_NEWEST, deque.__len__(container)))]
+    return list(itertools.islice(set.__iter__(container), _NEWEST)) if base is set else []
 
 
 def native_size(obj: object) -> int:

@@ -76,18 +76,15 @@ def find_frontier(
         own: addresses of memlab's own objects, which hold nothing of the user's.
         preferred: addresses of the objects that make the best samples: those whose allocation is known.
     """
-    index = {id(obj): number for number, obj in enumerate(fresh)}
-    names = _TypeNames()
-    edges, sizes = _inner_edges(fresh, index)
-    held = _outer_edges(old, index, own)
-    owner, roots = _assign(len(fresh), edges, held)
-    groups = _collect(fresh, owner, roots, held, sizes, names, preferred)
+    survivors = _Survivors(fresh, preferred)
+    held = _outer_edges(old, survivors.index, own)
+    owner, roots = _assign(len(fresh), survivors.edges, held)
+    groups = survivors.collect(owner, roots, held)
     members: list[list[int]] = [[] for _ in groups]
-    for number, group in enumerate(owner):
-        members[group].append(number)
+    for number, place in enumerate(owner):
+        members[place].append(number)
     for group, numbers in zip(groups, members, strict=True):
-        _sample(group, numbers, fresh, edges, names, preferred)
-    del index
+        survivors.sample(group, numbers)
     return Frontier(sorted(groups, key=lambda g: -g.objects), len(fresh))
 
 
@@ -105,25 +102,86 @@ class _TypeNames:
         return name
 
 
-def _inner_edges(fresh: list[Any], index: dict[int, int]) -> tuple[list[list[int]], list[int]]:
-    """Return, for each new object, the new ones that it refers to, and its size with its own leaves."""
-    edges: list[list[int]] = []
-    sizes: list[int] = []
-    known = index.get
-    for obj in fresh:
-        size = native_size(obj)
-        targets = []
-        referents = gc.get_referents(obj)
-        for referent in referents:
-            number = known(id(referent))
-            if number is not None:
-                targets.append(number)
-            # One reference from the object, one from the list, one from the loop, one from the call.
-            elif sys.getrefcount(referent) <= 4 and not gc.is_tracked(referent):  # noqa: PLR2004
-                size += native_size(referent)
-        edges.append(targets)
-        sizes.append(size)
-    return edges, sizes
+class _Survivors:
+    """The new objects by number: what each refers to among the others, and its size with its own leaves."""
+
+    def __init__(self, fresh: list[Any], preferred: Collection[int]) -> None:
+        self.fresh = fresh
+        self.preferred = preferred
+        self.index = {id(obj): number for number, obj in enumerate(fresh)}
+        self.edges: list[list[int]] = []
+        self.sizes: list[int] = []
+        self.names = _TypeNames()
+        known = self.index.get
+        for obj in fresh:
+            size = native_size(obj)
+            targets = []
+            referents = gc.get_referents(obj)
+            for referent in referents:
+                number = known(id(referent))
+                if number is not None:
+                    targets.append(number)
+                # One reference from the object, one from the list, one from the loop, one from the call.
+                elif sys.getrefcount(referent) <= 4 and not gc.is_tracked(referent):  # noqa: PLR2004
+                    size += native_size(referent)
+            self.edges.append(targets)
+            self.sizes.append(size)
+
+    def collect(
+        self, owner: list[int], roots: list[tuple[Any, int]], held: list[tuple[Any, list[int]]]
+    ) -> list[Group]:
+        """Make the groups, and turn ``owner`` into their indexes.
+
+        Groups without a holder are put together by the type of their head.
+        """
+        groups: list[Group] = []
+        place: dict[int, int] = {}
+        loose: dict[str, int] = {}
+        for number, label in enumerate(owner):
+            if label not in place:
+                place[label] = self._place(groups, loose, *roots[label])
+            owner[number] = place[label]
+            name = self.names.of(self.fresh[number])
+            group = groups[place[label]]
+            group.counts[name] += 1
+            group.shallow[name] += self.sizes[number]
+        by_holder = {id(g.holder): g for g in groups if g.holder is not None}
+        for obj, heads in held:
+            found = by_holder.get(id(obj))
+            if found is not None:
+                found.heads.update(self.names.of(self.fresh[head]) for head in heads)
+                found.head_samples = self._some(heads)
+        return groups
+
+    def sample(self, group: Group, numbers: list[int]) -> None:
+        """Keep a few objects of each type, and count what one typical object of it leads to."""
+        by_type: dict[str, list[int]] = {}
+        for number in numbers:
+            by_type.setdefault(self.names.of(self.fresh[number]), []).append(number)
+        for name, members in by_type.items():
+            group.samples[name] = self._some(members)
+            if not name.startswith("builtins."):
+                group.reach[name] = _reach(members[len(members) // 2], self.edges)
+
+    def _place(self, groups: list[Group], loose: dict[str, int], holder: Any, head: int) -> int:
+        """Return the index of the group of a holder, or of the heads of one type without a holder."""
+        if holder is not None:
+            groups.append(Group(holder))
+            return len(groups) - 1
+        kind = self.names.of(self.fresh[head])
+        if kind not in loose:
+            loose[kind] = len(groups)
+            groups.append(Group(None))
+        group = groups[loose[kind]]
+        group.heads[kind] += 1
+        if len(group.head_samples) < _SAMPLES:
+            group.head_samples.append(self.fresh[head])
+        return loose[kind]
+
+    def _some(self, numbers: list[int]) -> list[Any]:
+        """Return a few of the objects, those preferred if there are any."""
+        best = [n for n in numbers if id(self.fresh[n]) in self.preferred] or numbers
+        return [self.fresh[n] for n in _spaced(best)]
 
 
 def _outer_edges(old: list[Any], index: dict[int, int], own: frozenset[int]) -> list[tuple[Any, list[int]]]:
@@ -181,68 +239,6 @@ def _spread(queue: deque[int], owner: list[int], edges: list[list[int]]) -> None
             if owner[target] < 0:
                 owner[target] = owner[number]
                 queue.append(target)
-
-
-def _collect(
-    fresh: list[Any],
-    owner: list[int],
-    roots: list[tuple[Any, int]],
-    held: list[tuple[Any, list[int]]],
-    sizes: list[int],
-    names: _TypeNames,
-    preferred: Collection[int],
-) -> list[Group]:
-    """Make the groups; those without a holder are put together by the type of their head."""
-    groups: list[Group] = []
-    place: dict[int, int] = {}
-    loose: dict[str, int] = {}
-    for number, label in enumerate(owner):
-        if label not in place:
-            holder, head = roots[label]
-            if holder is None:
-                kind = names.of(fresh[head])
-                if kind not in loose:
-                    loose[kind] = len(groups)
-                    groups.append(Group(None))
-                place[label] = loose[kind]
-                groups[loose[kind]].heads[kind] += 1
-                if len(groups[loose[kind]].head_samples) < _SAMPLES:
-                    groups[loose[kind]].head_samples.append(fresh[head])
-            else:
-                place[label] = len(groups)
-                groups.append(Group(holder))
-        owner[number] = place[label]
-        group = groups[place[label]]
-        name = names.of(fresh[number])
-        group.counts[name] += 1
-        group.shallow[name] += sizes[number]
-    by_holder = {id(g.holder): g for g in groups if g.holder is not None}
-    for obj, heads in held:
-        group_of = by_holder.get(id(obj))
-        if group_of is not None:
-            for head in heads:
-                group_of.heads[names.of(fresh[head])] += 1
-            group_of.head_samples = [fresh[h] for h in _spaced(heads)]
-    return groups
-
-
-def _sample(
-    group: Group,
-    numbers: list[int],
-    fresh: list[Any],
-    edges: list[list[int]],
-    names: _TypeNames,
-    preferred: Collection[int],
-) -> None:
-    """Keep a few objects of each type, and count what one typical object of it leads to."""
-    by_type: dict[str, list[int]] = {}
-    for number in numbers:
-        by_type.setdefault(names.of(fresh[number]), []).append(number)
-    for name, members in by_type.items():
-        best = [n for n in members if id(fresh[n]) in preferred] or members
-        group.samples[name] = [fresh[n] for n in _spaced(best)]
-        if not name.startswith("builtins."):
-            group.reach[name] = _reach(members[len(members) // 2], edges)
 
 
 def _spaced(numbers: list[int]) -> list[int]:

@@ -120,8 +120,8 @@ def _install(python: Path, version: str) -> None:
 def _hunt(python: Path, out_dir: Path, case: _Case, budget_s: float) -> LeakReport:
     capture = out_dir / f"{case.name}.memlab"
     command = [
-        python, "-m", "memlab", "leaks", f"{_JOB.name}:step", "--budget", f"{budget_s:g}",
-        "--save", capture, "--report", out_dir / f"{case.name}.html", "--json",
+        str(python), "-m", "memlab", "leaks", f"{_JOB.name}:step", "--budget", f"{budget_s:g}",
+        "--save", str(capture), "--report", str(out_dir / f"{case.name}.html"), "--json",
     ]  # fmt: skip
     done = subprocess.run(  # noqa: S603
         command, check=False, cwd=out_dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

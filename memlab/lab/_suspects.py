@@ -17,11 +17,11 @@ from memlab._base.safety import instance_type_name, short_name
 from memlab._base.source import enclosing_function, source_line
 from memlab._base.units import format_bytes, format_count
 from memlab.collectors.bounds import known_bound, owners_of
-from memlab.collectors.census import Container, native_size
+from memlab.collectors.census import latest_entries, native_size
 from memlab.collectors.edges import name_entry
 from memlab.collectors.references import find_chains
 from memlab.records.chain import ReferenceChain
-from memlab.records.leak_report import ContainerGrowth, Suspect, TypeGrowth
+from memlab.records.leak_report import ContainerGrowth, SiteGrowth, Suspect, TypeGrowth
 from memlab.records.snapshot import Frame, Site
 
 if TYPE_CHECKING:
@@ -30,19 +30,47 @@ if TYPE_CHECKING:
     from memlab._base.paths import PathLabels
     from memlab.collectors.frontier import Frontier, Group
 
-__all__ = ["Evidence", "NamedContainer", "explain_suspects", "name_containers", "name_site"]
+__all__ = [
+    "Evidence",
+    "NamedContainer",
+    "explain_suspects",
+    "name_containers",
+    "name_site",
+    "sites_as_suspects",
+]
 
 _MOST_SUSPECTS = 10
 _MOST_CONTAINERS = 30
 _MOST_TYPES = 12
 _FAR = 1_000
+_MOSTLY = 0.5
+UNSEEN = "memory without a visible holder"
+_UNSEEN_SHARE = 0.2
 _LEAST_SHARE = 0.01
 """Part of all that is left behind below which a group is what happened once, such as an import."""
 
 # Types that serve others: true of what leaks, but not what a reader would look for.
 _PLUMBING = frozenset(
-    "weakref _weakref _weakrefset collections _collections functools _functools re _thread types _abc "
-    "itertools operator abc enum contextlib _io typing".split()
+    {
+        "_abc",
+        "_collections",
+        "_functools",
+        "_io",
+        "_thread",
+        "_weakref",
+        "_weakrefset",
+        "abc",
+        "collections",
+        "contextlib",
+        "enum",
+        "functools",
+        "itertools",
+        "operator",
+        "re",
+        "types",
+        "typing",
+        "weakref",
+    }
 )
 
 RawSite = tuple[tuple[str, int], ...]
@@ -55,9 +83,9 @@ class Evidence:
     Attributes:
         frontier: new objects by holder.
         net: growth of the number of all objects during the pass, by type name.
-        gained: containers that gained entries from census to census.
+        gaining: containers that gained entries from census to census, and their lengths.
         calls: iterations of the pass.
-        old: every object that was there before it.
+        objects_rate: tracked objects per iteration in the first pass, 0 where they did not rise.
         own: addresses of memlab's own objects.
         site_of: the traceback of a live object, most recent call first, or None.
         labels: names files.
@@ -65,9 +93,9 @@ class Evidence:
 
     frontier: Frontier
     net: Mapping[str, int]
-    gained: Sequence[Container]
+    gaining: Sequence[tuple[Any, tuple[int, ...]]]
     calls: int
-    old: list[Any]
+    objects_rate: float
     own: frozenset[int]
     site_of: Callable[[Any], RawSite | None]
     labels: PathLabels
@@ -84,20 +112,18 @@ class NamedContainer:
 
 def name_containers(evidence: Evidence) -> list[NamedContainer]:
     """Find the gaining containers among the old objects, who holds each, and its bound."""
-    wanted = {c.address: c for c in evidence.gained[:_MOST_CONTAINERS] if c.address not in evidence.own}
-    live = [(obj, wanted[id(obj)]) for obj in evidence.old if id(obj) in wanted]
-    live.sort(key=lambda pair: pair[1].lengths[1] - pair[1].lengths[2])
-    objects = [obj for obj, _ in live]
-    chains = find_chains(objects, avoid=evidence.own | {id(objects), id(live)})
+    objects = [obj for obj, _ in evidence.gaining[:_MOST_CONTAINERS]]
+    own = evidence.own | {id(objects), *map(id, evidence.gaining)}
+    chains = find_chains(objects, avoid=own)
     named = []
-    for (obj, gain), chain in zip(live, chains, strict=True):
+    for (obj, lengths), chain in zip(evidence.gaining, chains, strict=False):
         type_name = instance_type_name(obj)
-        bound = known_bound(obj, owners_of(obj, evidence.own | {id(objects), id(live)}))
+        bound = known_bound(obj, owners_of(obj, own))
         growth = ContainerGrowth(
             name=_dotted(chain) if chain is not None else f"a {short_name(type_name)}",
             type_name=type_name,
-            lengths=gain.lengths,
-            entries_per_iteration=(gain.lengths[-1] - gain.lengths[-2]) / evidence.calls,
+            lengths=lengths,
+            entries_per_iteration=(lengths[-1] - lengths[-2]) / evidence.calls,
             bound=bound[0] if bound is not None else None,
             bound_source=bound[1] if bound is not None else "",
         )
@@ -108,13 +134,15 @@ def name_containers(evidence: Evidence) -> list[NamedContainer]:
 def explain_suspects(evidence: Evidence, containers: Sequence[NamedContainer]) -> tuple[Suspect, ...]:
     """Return the suspects, the one that leaves most bytes behind first."""
     by_address = {id(c.container): c for c in containers}
-    floor = max(3, evidence.calls // 50)
+    # Where tracked objects did not rise at all, only a container that gains can make a suspect of a group.
+    floor = max(3.0, 0.02 * evidence.calls, 0.02 * evidence.objects_rate * evidence.calls)
     kept: list[tuple[Group, float]] = []
     for group in evidence.frontier.groups:
         share = _newly_there(group, evidence.net)
         gains = id(group.holder) in by_address
-        if group.objects >= floor and (share >= 0.5 or gains) and not _is_own(group):  # noqa: PLR2004
-            kept.append((group, max(share, 0.5 if gains else 0.0)))
+        rises = evidence.objects_rate > 0 and share >= _MOSTLY
+        if group.objects >= floor and (rises or gains) and not _is_own(group):
+            kept.append((group, max(share, _MOSTLY if gains else 0.0)))
     weights = [_weight(group) * share for group, share in kept]
     least = _LEAST_SHARE * sum(weights)
     kept = [pair for pair, weight in zip(kept, weights, strict=True) if weight >= least]
@@ -133,9 +161,29 @@ def explain_suspects(evidence: Evidence, containers: Sequence[NamedContainer]) -
     ]
     total = sum(s.bytes_per_iteration for s in drafts) or 1.0
     ranked = sorted(drafts, key=lambda s: -s.bytes_per_iteration)[:_MOST_SUSPECTS]
-    return tuple(
-        dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s)) for s in ranked
+    return tuple(dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s)) for s in ranked)
+
+
+def sites_as_suspects(sites: Sequence[SiteGrowth], blocks_rate: float) -> tuple[Suspect, ...]:
+    """Return suspects for lines whose memory rises where no object and no container that does is seen.
+
+    That is what a lost reference in an extension module looks like: the line that calls it is known, the
+    object is not.
+    """
+    least = _UNSEEN_SHARE * blocks_rate
+    drafts = [s for s in sites if s.blocks_per_iteration >= least][:_MOST_SUSPECTS]
+    total = sum(s.bytes_per_iteration for s in drafts) or 1.0
+    suspects = (
+        Suspect(
+            type_name=UNSEEN,
+            objects_per_iteration=s.blocks_per_iteration,
+            bytes_per_iteration=s.bytes_per_iteration,
+            share=s.bytes_per_iteration / total,
+            site=s.site,
+        )
+        for s in drafts
     )
+    return tuple(dataclasses.replace(s, prose=_unseen_prose(s)) for s in suspects)
 
 
 def name_site(frames: RawSite, labels: PathLabels) -> Site | None:
@@ -196,7 +244,7 @@ def _suspect(
 
 def _container_suspect(evidence: Evidence, found: NamedContainer) -> Suspect:
     """Make a suspect of a container whose new entries the collector does not track: strings, numbers."""
-    entries = _latest_entries(found.container)
+    entries = latest_entries(found.container)
     name, _ = Counter(map(instance_type_name, entries)).most_common(1)[0]
     typical = [e for e in entries if instance_type_name(e) == name]
     size = sum(map(native_size, entries)) / len(entries) + _SLOT
@@ -232,7 +280,7 @@ def _by_telling(evidence: Evidence, group: Group) -> list[tuple[str, RawSite | N
         score = (
             count < floor,
             _rank_of(name),
-            group.reach.get(name, 0) < 0.5 * widest,  # noqa: PLR2004
+            group.reach.get(name, 0) < _MOSTLY * widest,
             _distance(raw, evidence.labels),
             name not in group.heads,
             count,
@@ -292,13 +340,8 @@ def _chains(evidence: Evidence, groups: Sequence[Group]) -> list[ReferenceChain 
 
 def _holds_leaves(container: Any) -> bool:
     """Tell whether a container's newest entries are untracked, so that no group can stand for them."""
-    entries = _latest_entries(container)
+    entries = latest_entries(container)
     return bool(entries) and not any(map(gc.is_tracked, entries))
-
-
-def _latest_entries(container: Any) -> list[Any]:
-    """Return a few of what a container refers to: what was put in last, where it keeps an order."""
-    return gc.get_referents(container)[-12:]
 
 
 # -- words
@@ -307,7 +350,19 @@ def _latest_entries(container: Any) -> list[Any]:
 def _dotted(chain: ReferenceChain) -> str:
     """Return a chain as a short path: ``app.registry._live``."""
     first = chain.links[0].label.removeprefix("module ")
-    return first + "".join(link.via if link.via[:1] in ".[" else f" -> {link.via}" for link in chain.links[1:])
+    return first + "".join(
+        link.via if link.via[:1] in ".[" else f" -> {link.via}" for link in chain.links[1:]
+    )
+
+
+def _unseen_prose(suspect: Suspect) -> str:
+    at = suspect.site.user or suspect.site.frame if suspect.site is not None else None
+    where = f" allocated at {at.file}:{at.line}" if at is not None else ""
+    return (
+        f"Each iteration leaves {format_bytes(suspect.bytes_per_iteration)} in "
+        f"{format_count(suspect.objects_per_iteration)} blocks behind,{where}; no Python object that holds "
+        "them is seen: a reference lost in an extension module looks like this."
+    )
 
 
 def _prose(suspect: Suspect) -> str:
@@ -319,7 +374,7 @@ def _prose(suspect: Suspect) -> str:
     )
     what = f"{format_count(rate)} {short_name(suspect.type_name)}"
     others = suspect.objects_per_iteration - rate
-    if others >= 0.5:  # noqa: PLR2004
+    if others >= _MOSTLY:
         what += f" and {format_count(others)} other objects with it"
     sentence = f"Each iteration leaves {what} behind ({size})"
     if suspect.site is not None:

@@ -23,13 +23,15 @@ from memlab._base.environment import describe_environment
 from memlab._base.paths import PathLabels
 from memlab._base.safety import instance_type_name
 from memlab.analyses.growth import COUNTS, RSS, growth_test
-from memlab.analyses.leak_verdict import Findings, judge, rises, slows
+from memlab.analyses.leak_verdict import Findings, doubtful, judge, rises
 from memlab.collectors.census import Census, FrozenHeap, take_census
 from memlab.collectors.probe import Probe
+from memlab.collectors.tracing import TracemallocOwner
 from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
+from memlab.lab._joined import TracedFacts, explain
 from memlab.lab._step import Step, failed_at, step_traceback
-from memlab.lab._traced_pass import TracedFacts, TracedPass
+from memlab.lab._traced_pass import Rates, TracedPass
 from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Verdict
 
 if TYPE_CHECKING:
@@ -46,6 +48,7 @@ _TRACED_SHARE = 0.85
 _LEAST_ROUNDS = 16  # two readings in each of six blocks after a quarter is dropped
 _WARMUP_CALLS = 3
 _MOST_GROWTH = 1 << 30
+_EXPLAINED = (Verdict.LEAK, Verdict.WARMING_UP)
 _LOG = logging.getLogger("memlab")
 
 
@@ -186,7 +189,8 @@ class LeakHunt:
             self._complete = True
         except BaseException as error:
             self._fail(error)
-            raise error.with_traceback(step_traceback(error) or error.__traceback__)
+            error.__traceback__ = step_traceback(error) or error.__traceback__
+            raise
         finally:
             self._report = self._conclude()
         return self._report
@@ -205,6 +209,9 @@ class LeakHunt:
                     "gc.freeze was in force already and was left alone: collections and counts take longer"
                 )
             probe = stack.enter_context(Probe())
+            if self.options.trace:
+                with TracemallocOwner.subscribe(1):
+                    pass  # what tracing needs is imported before the first census
             self._before = take_census()
             stack.enter_context(heap)
             self._measure(lambda: probe.value("rss_bytes"))
@@ -230,7 +237,7 @@ class LeakHunt:
         bare = self._bare = BarePass(self._step, read_rss, self._clock, per_round, adapt=iterations is None)
         stop = Stop(_LEAST_ROUNDS, self._until(_BARE_SHARE), iterations, _growth_allowed())
         bare.run(stop, lambda done: self._progress("measuring", min(done, 1.0)))
-        if iterations is None and not bare.stopped_by_growth and slows(self._tests()):
+        if iterations is None and not bare.stopped_by_growth and doubtful(self._tests()):
             stop = dataclasses.replace(stop, until=self._until(_EXTENDED_SHARE))
             bare.run(stop, lambda done: self._progress("still filling, measuring on", min(done, 1.0)))
 
@@ -240,15 +247,10 @@ class LeakHunt:
         if bare is None or before is None:
             return
         tests = {t.metric: t for t in self._tests()}
-        traced = TracedPass(
-            self._step, heap, self._labels, self._clock, depth=self.options.depth, before=before
-        )
-        self._facts = traced.run(
-            objects_rate=max(tests["tracked_objects"].per_iteration, 0.0),
-            blocks_rate=max(tests["allocated_blocks"].per_iteration, 0.0),
-            until=self._until(_TRACED_SHARE),
-            progress=self._progress,
-        )
+        rates = Rates(_risen(tests["tracked_objects"]), _risen(tests["allocated_blocks"]))
+        traced = TracedPass(self._step, heap, self._clock, depth=self.options.depth, before=before)
+        survey = traced.run(rates, self._until(_TRACED_SHARE), self._progress)
+        self._facts = explain(survey, rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
 
     def _needs_trace(self) -> bool:
@@ -297,6 +299,7 @@ class LeakHunt:
             suspects=facts.suspects if facts is not None else None,
             objects_rate=facts.objects_rate if facts is not None else None,
             traced_rate=facts.traced_rate if facts is not None else None,
+            blocks_rate=facts.blocks_rate if facts is not None else None,
         )
         verdict, reason = dataclasses.astuple(judge(findings))
         if self._failure is not None:
@@ -307,7 +310,9 @@ class LeakHunt:
             )
         objects, size, source = _per_iteration(verdict, tests, facts)
         if self._bare is not None and self._bare.stopped_by_growth:
-            self._notes.append("the first pass ended early: the step had left so much behind that it was plain")
+            self._notes.append(
+                "the first pass ended early: the step had left so much behind that it was plain"
+            )
         return LeakReport(
             verdict=verdict,
             reason=reason,
@@ -315,7 +320,7 @@ class LeakHunt:
             protocol=self._protocol(),
             series=self._series(),
             tests=tests,
-            suspects=facts.suspects if facts is not None and verdict is not Verdict.NATIVE_LEAK else (),
+            suspects=facts.suspects if facts is not None and verdict in _EXPLAINED else (),
             types=facts.types if facts is not None else (),
             sites=facts.sites if facts is not None else (),
             containers=facts.containers if facts is not None else (),
@@ -371,12 +376,19 @@ def _per_iteration(
     by_metric = {t.metric: t for t in tests}
     objects = by_metric.get("tracked_objects")
     count = objects.per_iteration if objects is not None else None
+    if count is not None and facts is not None:
+        # Entries that the collector does not track are objects too: strings, numbers, dicts of these.
+        count += sum(s.types[0].objects_per_iteration for s in facts.suspects if s.objects_per_iteration == 0)
     rss = by_metric.get("rss_bytes")
     if facts is not None and facts.traced_rate is not None and verdict is not Verdict.NATIVE_LEAK:
         return count, facts.traced_rate, "traced"
-    if rss is not None and (rss.grew or verdict is Verdict.NO_LEAK):
+    if rss is not None and rss.grew:
         return count, rss.per_iteration, "rss"
     return count, None, ""
+
+
+def _risen(test: GrowthTest) -> float:
+    return test.per_iteration if test.grew and test.sustained else 0.0
 
 
 def _no_series(started_at: str) -> Timeline:
@@ -388,5 +400,3 @@ def _no_series(started_at: str) -> Timeline:
 
 def _silent(stage: str, done: float) -> None:  # noqa: ARG001 - the progress of one who does not look
     return
-
-

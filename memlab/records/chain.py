@@ -40,6 +40,12 @@ class Link:
     label: str
     type_name: str
 
+    def __str__(self) -> str:
+        name = self.via.removeprefix(".")
+        if name and self.label.startswith(f"{name} ("):
+            return self.via + self.label[len(name) :]
+        return f"{self.via} {self.label}".strip()
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ReferenceChain:
@@ -51,7 +57,7 @@ class ReferenceChain:
     """How many links in the middle were left out for length (0: none)."""
 
     def __str__(self) -> str:
-        parts = [f"{link.via} {link.label}".strip() for link in self.links]
+        parts = [str(link) for link in self.links]
         if self.cut:
             middle = len(parts) // 2
             parts.insert(middle, f"… {self.cut:,} more …")

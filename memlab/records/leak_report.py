@@ -199,7 +199,9 @@ class LeakReport(Result):
         tests: one for each tested metric.
         suspects: what leaks, greatest growth first; empty without a leak.
         types, sites, containers: everything that rose, greatest first.
-        objects_per_iteration: collector-tracked objects left behind by an iteration; None when not counted.
+        objects_per_iteration: objects left behind by an iteration: those that the collector tracks, and
+            untracked entries of the containers that gain. What else hangs from these is not counted. None
+            when not counted.
         bytes_per_iteration: memory left behind by an iteration: traced bytes, or RSS where that is
             ``bytes_source``; None when neither could be told.
         failure: set when the step raised; the report then shows what was seen until then.

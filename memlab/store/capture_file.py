@@ -22,6 +22,7 @@ import numpy as np
 from memlab._base.atomic import replacing
 from memlab._base.limits import Limits
 from memlab._base.safety import clean, instance_type_name
+from memlab._base.version import VERSION
 from memlab.errors import CaptureError, UsageError
 from memlab.records import codec
 from memlab.store import schema
@@ -151,9 +152,7 @@ def _raw(array: npt.NDArray[Any]) -> tuple[str, memoryview]:
 
 
 def _writer() -> str:
-    from memlab import __version__
-
-    return f"memlab {__version__}"
+    return f"memlab {VERSION}"
 
 
 # -- reading

@@ -8,11 +8,13 @@ from prompt_toolkit.input import DummyInput
 from prompt_toolkit.output import DummyOutput
 
 
-def ask(question):
-    session = PromptSession(question, input=DummyInput(), output=DummyOutput())
+def ask(question: str) -> str:
+    """Ask, without a terminal: the answer is what stands in the buffer at the start."""
+    session: PromptSession[str] = PromptSession(question, input=DummyInput(), output=DummyOutput())
     return session.default_buffer.text
 
 
-def step():
+def step() -> None:
+    """One job."""
     answer = ask("Deploy to production? ")
     assert answer == ""
