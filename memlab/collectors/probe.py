@@ -82,11 +82,12 @@ class ProcFiles:
 
     def write(self, name: str, data: bytes) -> None:
         """Write to a file that exists."""
-        descriptor = os.open(f"{self.root}/{name}", os.O_WRONLY)
-        try:
-            os.write(descriptor, data)
-        finally:
-            os.close(descriptor)
+        with open(f"{self.root}/{name}", "wb", buffering=0, opener=_only_write) as file:
+            file.write(data)
+
+
+def _only_write(path: str, _flags: int) -> int:
+    return os.open(path, os.O_WRONLY)  # neither made nor cut to nothing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -294,32 +295,39 @@ class _Chain:
 class _KeptOpen:
     """A file of ``/proc/self`` that stays open, for the process that reads it."""
 
+    # On the class: an interrupt may strike before __init__ has run.
+    _descriptor: int | None = None
+    _identity: object = None
+    _pid = 0
+
     def __init__(self, files: Files, name: str) -> None:
         self._files = files
         self._name = name
-        self._opened: tuple[int, int, object] | None = None
 
     def read(self) -> bytes:
-        opened = self._opened
-        if opened is None or opened[0] != os.getpid():  # after a fork the descriptor is the parent's file
+        if self._descriptor is None or self._pid != os.getpid():  # a fork's descriptor is the parent's file
             self.close()
-            descriptor = self._files.open(self._name)
-            opened = self._opened = (os.getpid(), descriptor, self._files.identity(descriptor))
-        return self._files.pread(opened[1], _ENOUGH)
+            self._identity = None
+            self._pid = os.getpid()
+            self._descriptor = self._files.open(self._name)
+            self._identity = self._files.identity(self._descriptor)
+        return self._files.pread(self._descriptor, _ENOUGH)
 
     def close(self) -> None:
-        opened, self._opened = self._opened, None
-        if opened is None:
+        descriptor = self._descriptor
+        if descriptor is None:
             return
         try:
             # A program that closes all descriptors may have given the number to a file of its own.
-            if self._files.identity(opened[1]) == opened[2]:
-                self._files.close(opened[1])
+            if self._identity is None or self._files.identity(descriptor) == self._identity:
+                self._files.close(descriptor)
         except OSError:
             pass
+        # Only now: interrupted before, it is closed again, when the identity tells whose it is.
+        self._descriptor = None
 
     def forget(self) -> None:
-        self._opened = None
+        self._descriptor = None
 
     def __del__(self) -> None:
         self.close()

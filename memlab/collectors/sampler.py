@@ -15,6 +15,7 @@ import datetime as dt
 import math
 import os
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -37,6 +38,7 @@ _GROUP = 4
 _PATIENCE_S = 0.25
 _INTERVALS = 3
 _JOIN_S = 10.0
+_EXIT_S = 1.0
 
 
 class Sampler:
@@ -193,7 +195,7 @@ class _Worker:
 
     def begin(self) -> None:
         self._read(self._origin)
-        atexit.register(self.abandon)
+        _end_at_exit(self)
         self._thread = threading.Thread(target=self._run, name="memlab-sampler", daemon=True)
         try:
             self._thread.start()
@@ -219,6 +221,12 @@ class _Worker:
             self._stopping.set()
             if self._thread is None or not self._thread.is_alive():
                 self._let_go()
+
+    def end_before_exit(self) -> None:
+        """End the thread, without a last sample: there is nobody to read it."""
+        self.abandon()
+        if os.getpid() == self._pid and self._thread is not None and self._thread.ident is not None:
+            self._thread.join(_EXIT_S)
 
     def ticks(self) -> bool:
         thread = self._thread
@@ -281,9 +289,24 @@ class _Worker:
         self._absent[metric.name] = reason
 
     def _let_go(self) -> None:
-        atexit.unregister(self.abandon)
         if self._owns_probe:
             self._probe.close()
+
+
+_running: weakref.WeakSet[_Worker] = weakref.WeakSet()
+_hooks: list[object] = []
+
+
+def _end_at_exit(worker: _Worker) -> None:
+    """End the thread before the interpreter does. One hook serves all: a hook taken back leaves its slot."""
+    _running.add(worker)
+    if not _hooks:
+        _hooks.append(atexit.register(_end_all))
+
+
+def _end_all() -> None:
+    for worker in tuple(_running):
+        worker.end_before_exit()
 
 
 class Columns:

@@ -263,11 +263,20 @@ def _reads_as_public(blocks: Any, depth: int) -> bool:
         some = blocks[:: max(1, len(blocks) // _CHECKED)]
         for block, trace in zip(some, tracemalloc.Snapshot(some, depth).traces, strict=True):
             frames = tuple((f.filename, f.lineno) for f in reversed(trace.traceback))
-            if (trace.domain, trace.size, frames) != block[:3] or not frames:
+            if (trace.domain, trace.size, frames) != block[:3] or not _is_block(block):
                 return False
     except (AttributeError, IndexError, TypeError, ValueError):
         return False
     return True
+
+
+def _is_block(block: Any) -> bool:
+    domain, size, frames, _ = block
+    return (
+        type(domain) is type(size) is int
+        and bool(frames)
+        and all(type(name) is str and type(line) is int for name, line in frames)
+    )
 
 
 def _distinct(blocks: list[Any], by_address: bool) -> tuple[list[Frames], Ints]:
@@ -315,7 +324,9 @@ def _own_among(tracebacks: list[Frames]) -> npt.NDArray[np.bool_]:
 def _kind(filename: str) -> str:
     if filename.startswith(_OWN):
         rest = filename[len(_OWN) :]
-        return "subject" if rest.startswith("testing") else "lab" if rest.startswith("lab") else "own"
+        return "other" if rest.startswith("testing") else "lab" if rest.startswith("lab") else "own"
+    if filename == tracemalloc.__file__:
+        return "own"
     return "helper" if filename.startswith(_HELPERS) else "other"
 
 
