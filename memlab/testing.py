@@ -1,4 +1,4 @@
-"""Objects whose memory is known exactly: leaks, chains, cycles, diamonds, and classes that tell on a nosy tool.
+"""Objects whose memory is known exactly: leaks, chains, cycles, diamonds; and classes that tell on a tool.
 
 For tests of memlab and for yours: what these build is what a correct tool must report.
 
@@ -46,7 +46,7 @@ class Node:
 def known_leak(n: int, size: int = 0) -> Iterator[list[Leaked]]:
     """Keep ``n`` objects of ``size`` payload bytes each in a module's global list, for the time of the block.
 
-    The chain to each is ``module memlab.testing -> ._leaked (list) -> [i] (list) -> [j] Leaked``. The list
+    The chain to each is ``module memlab.testing -> ._leaked (list) -> [i] list -> [j] Leaked``. The list
     that the block is given is the innermost of these; call its ``append`` to leak more.
 
     Args:
@@ -111,16 +111,62 @@ def diamond() -> tuple[Node, Node, Node, Node]:
 
 
 _HOOKS = (
-    "__abs__ __add__ __bool__ __bytes__ __call__ __complex__ __contains__ __copy__ __deepcopy__ __delattr__ "
-    "__delitem__ __dir__ __enter__ __eq__ __exit__ __float__ __format__ __fspath__ __ge__ __getitem__ "
-    "__getstate__ __gt__ __hash__ __index__ __int__ __invert__ __iter__ __le__ __len__ __length_hint__ __lt__ "
-    "__missing__ __ne__ __neg__ __next__ __pos__ __reduce__ __reduce_ex__ __repr__ __reversed__ __round__ "
-    "__setitem__ __sizeof__ __str__ __instancecheck__ __subclasscheck__ __subclasshook__ __array__ "
-    "__await__ __aiter__ __set_name__ __get__ __buffer__"
-).split()
+    "__abs__",
+    "__add__",
+    "__bool__",
+    "__bytes__",
+    "__call__",
+    "__complex__",
+    "__contains__",
+    "__copy__",
+    "__deepcopy__",
+    "__delattr__",
+    "__delitem__",
+    "__dir__",
+    "__enter__",
+    "__eq__",
+    "__exit__",
+    "__float__",
+    "__format__",
+    "__fspath__",
+    "__ge__",
+    "__getitem__",
+    "__getstate__",
+    "__gt__",
+    "__hash__",
+    "__index__",
+    "__int__",
+    "__invert__",
+    "__iter__",
+    "__le__",
+    "__len__",
+    "__length_hint__",
+    "__lt__",
+    "__missing__",
+    "__ne__",
+    "__neg__",
+    "__next__",
+    "__pos__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__repr__",
+    "__reversed__",
+    "__round__",
+    "__setitem__",
+    "__sizeof__",
+    "__str__",
+    "__instancecheck__",
+    "__subclasscheck__",
+    "__subclasshook__",
+    "__array__",
+    "__await__",
+    "__aiter__",
+    "__get__",
+    "__buffer__",
+)
 """Special methods looked up on the type; those that are read as attributes are properties, below."""
 
-_PROPERTIES = ("__class__", "__doc__", "__module__", "__dict__", "__weakref__", "__name__", "__qualname__")
+_PROPERTIES = ("__class__", "__doc__", "__module__", "__dict__", "__weakref__", "__name__")
 
 
 def nosy_class() -> tuple[type, Counter[str]]:
@@ -149,8 +195,7 @@ def _instrumented(calls: Counter[str], base: type, where: str) -> dict[str, Any]
     space["__getattr__"] = _hook(calls, base, where, "__getattr__")
     space["__setattr__"] = _hook(calls, base, where, "__setattr__")
     if base is type:
-        for name in ("__get__", "__set_name__"):
-            space.pop(name)  # on a metaclass these make every class a descriptor
+        space.pop("__get__")  # on a metaclass it would make every class a descriptor
         space["mro"] = type.mro
     for name in _PROPERTIES:
         if name in ("__dict__", "__weakref__") and base is object:
@@ -172,9 +217,11 @@ def _hook(calls: Counter[str], base: type, where: str, name: str) -> Callable[..
 
 
 def _property(calls: Counter[str], base: type, where: str, name: str) -> Any:
+    native: Any = vars(base).get(name)
+
     def read(self: Any) -> Any:
         calls[where + name] += 1
-        return type(self) if name == "__class__" else base.__getattribute__(self, name)
+        return native.__get__(self, type(self)) if hasattr(native, "__get__") else None
 
     return property(read)
 

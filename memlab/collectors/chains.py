@@ -7,7 +7,8 @@ reads ``Out[3]``.
 
 from __future__ import annotations
 
-from types import CellType
+from itertools import pairwise
+from types import CellType, MethodType
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import instance_type_name
@@ -64,6 +65,11 @@ class ChainWriter:
             return [ReferenceChain(root.kind, (head, link(via, path[0], self.paths)))]
         return self._along(root.kind, [head], path)
 
+    def extend(self, chain: ReferenceChain, path: list[Any]) -> ReferenceChain:
+        """Return a chain to the path's first object, continued to its last."""
+        more = [link(vias[0], obj, self.paths) for vias, obj in self.namer.steps(path)]
+        return ReferenceChain(chain.root, (*chain.links, *more), chain.cut)
+
     def write_unrooted(self, kind: RootKind, path: list[Any]) -> ReferenceChain:
         """Return the chain along objects that no root reaches: garbage, or held from outside Python."""
         words = RootKind.OUTSIDE.value + " (C code, or another thread's stack)"
@@ -82,6 +88,8 @@ class ChainWriter:
                 head = Link("", output, instance_type_name(held))
                 return self._along(kind, [head, link("", path[2], self.paths)], path[2:])
         head = Link("", self.book.label(space, name), instance_type_name(held))
+        if type(held) is MethodType and len(path) > 3:  # noqa: PLR2004 - get_ipython, a method of the shell
+            return self._along(kind, [head], path[2:])
         start = [head] if len(path) > 2 else [head, link("", held, self.paths)]  # noqa: PLR2004
         return self._along(kind, start, path[1:])
 
@@ -91,12 +99,10 @@ class ChainWriter:
             return [self._cut(kind, start, path)]
         steps = self.namer.steps(path)
         links = [*start, *(link(vias[0], obj, self.paths) for vias, obj in steps[:-1])]
-        last = [link(via, steps[-1][1], self.paths) for via in steps[-1][0]] if steps else []
-        chains = []
-        for end in last or [None]:
-            whole = links if end is None else [*links, end]
-            chains.append(_shortened(kind, whole, 0))
-        return chains
+        if not steps:
+            return [_shortened(kind, links, 0)]
+        ends = [link(via, steps[-1][1], self.paths) for via in steps[-1][0]]
+        return [_shortened(kind, [*links, end], 0) for end in ends]
 
     def _cut(self, kind: RootKind, start: list[Link], path: list[Any]) -> ReferenceChain:
         """Name both ends of a long path; count what lies between them."""
@@ -109,7 +115,7 @@ class ChainWriter:
         head = [link(vias[0], obj, self.paths) for vias, obj in self.namer.steps(path[:before])]
         tail = [link(vias[0], obj, self.paths) for vias, obj in self.namer.steps(path[after:])]
         between = path[before - 1 : after + 1]
-        missing = sum(not _is_folded(a, b) for a, b in zip(between, between[1:], strict=False))
+        missing = sum(not _is_folded(a, b) for a, b in pairwise(between))
         return _shortened(kind, [*start, *head, *tail], missing, keep_tail=len(tail))
 
 

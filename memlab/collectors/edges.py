@@ -159,11 +159,16 @@ class EdgeNamer:
         if type(holder) is FunctionType and held is holder.__closure__ and left >= 3:  # noqa: PLR2004
             names = [
                 name
-                for name, cell in zip(holder.__code__.co_freevars, held, strict=False)
+                for name, cell in zip(holder.__code__.co_freevars, path[at + 1], strict=False)
                 if cell is path[at + 2]
             ]
             if names:
                 return [f"closure {clean(n)}" for n in names], 3
+        if type(holder) is FrameType and type(held) is dict and left >= 2:  # noqa: PLR2004
+            # A debugger or an older Python's locals() left a copy of the variables with the frame.
+            names = [] if held is holder.f_globals else names_in(held, path[at + 2])
+            if names:
+                return [f"local {clean(n)}" for n in names], 2
         if type(held) is CellType and left >= 2 and _frame_of(holder) is not None:  # noqa: PLR2004
             names = _local_names(holder, path[at + 2])
             if names:
@@ -206,8 +211,7 @@ class EdgeNamer:
 def _items(mapping: Any) -> Iterable[tuple[Any, Any]]:
     """Yield a dictionary's items, also while another thread changes it."""
     try:
-        for item in dict.items(mapping):
-            yield item  # noqa: UP028 - an error while iterating is ours to catch
+        yield from dict.items(mapping)
     except RuntimeError:
         yield from list(dict.items(mapping))
 
@@ -239,7 +243,10 @@ def _attributes(holder: Any, obj: Any) -> Iterator[str]:
     if namespace is not None:
         if namespace is obj:
             yield ".__dict__"
-        yield from (f".{name}" for name in names_in(namespace, obj))
+        names = names_in(namespace, obj)
+        yield from (f".{name}" for name in names)
+        if not names and any(value is obj for _, value in _items(namespace)):
+            yield "[value]"  # under a key that is no identifier, and so may be data
 
 
 def _read(descriptor: Any, holder: Any) -> Any:

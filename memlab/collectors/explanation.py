@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Evidence", "immortal_verdict", "summarise"]
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
+# Python 3.12 itself freezes a few hundred objects when it starts.
+_FROZEN_AT_START = 1000
 _SMALL_INTS = range(-5, 257)
 _LAST_EXCEPTION = (
     "The last exception that was not caught keeps the frames it went through: the next one replaces it, "
@@ -60,7 +62,7 @@ def immortal_verdict(obj: Any, refcount: int) -> str | None:
 
 def summarise(evidence: Evidence, chains: Sequence[ReferenceChain], most: int) -> Explanation:
     """Choose the chains to be shown and put what was seen into words."""
-    distinct = sorted(dict.fromkeys(chains), key=lambda c: len(c.links) + c.cut)
+    distinct = sorted(dict.fromkeys(chains), key=_length)
     alone = evidence.finding is not None and evidence.finding.of_itself and bool(evidence.variables)
     shown = () if alone else _chosen(distinct, most)
     verdict = _verdict(evidence, distinct)
@@ -74,6 +76,11 @@ def summarise(evidence: Evidence, chains: Sequence[ReferenceChain], most: int) -
         complete=evidence.complete,
         notes=tuple(note for note in _notes(evidence, distinct) if note not in verdict),
     )
+
+
+def _length(chain: ReferenceChain) -> tuple[int, bool]:
+    # Of a cell's several names, Out[3] is the one that people know.
+    return len(chain.links) + chain.cut, not chain.links[0].label.startswith("Out[")
 
 
 def _chosen(chains: Sequence[ReferenceChain], most: int) -> list[ReferenceChain]:
@@ -92,23 +99,24 @@ def _verdict(evidence: Evidence, chains: Sequence[ReferenceChain]) -> str:
     if not chains:
         also = f"No holder but {yours}" if yours else "No holder"
         return (
-            f"{also} was found among the first {format_count(evidence.searched)} objects, where the search ended: "
-            "raise max_objects to see further."
+            f"{also} was found among the first {format_count(evidence.searched)} objects, where the search "
+            "ended: raise max_objects to see further."
         )
     also = f" {yours[:1].upper()}{yours[1:]} {_verb(evidence.variables)} it too." if yours else ""
     own = [chain for chain in chains if chain.root is not RootKind.NOTEBOOK]
     if not own:
-        remedy = notebook_remedy([chain.links[0].label for chain in chains])
+        remedy = notebook_remedy(chains, evidence.variables)
         return f"Only the notebook's own records hold it. {remedy}{also}"
     return f"{_held_by(own[0])}{also}"
 
 
 def _held_by(chain: ReferenceChain) -> str:
     root, holder, last = chain.links[0].label, chain.links[-2], chain.links[-1]
-    how = f" ({last.via})" if last.via else ""
+    how = f" at {last.via}" if last.via.startswith("[") else f" ({last.via})" if last.via else ""
+    how = {"[value]": "", "[member]": "", "[key]": " as a key"}.get(last.via, how)
     if len(chain.links) == 2:  # noqa: PLR2004 - the root and the object
         return f"It is held by {root}{how}."
-    return f"It is held by {holder.label}{how}, which {root} leads to."
+    return f"It is held by {holder.label}{how}, reached from {root}."
 
 
 def _unrooted(evidence: Evidence, finding: Finding, yours: str) -> str:
@@ -122,8 +130,8 @@ def _unrooted(evidence: Evidence, finding: Finding, yours: str) -> str:
         is_are = "are" if len(finding.path) == 1 and unseen > 1 else "is"
         also = f" {yours[:1].upper()}{yours[1:]} {_verb(evidence.variables)} it too." if yours else ""
         return (
-            f"No root that Python can see reaches it. {what} {is_are} held outside Python: by C code (atexit, "
-            f"a C extension, ctypes) or by a value in use on a thread's stack.{also}"
+            f"No root that Python can see reaches it. {what} {is_are} held outside Python: by C code "
+            f"(atexit, a C extension, ctypes) or by a value in use on a thread's stack.{also}"
         )
     if finding.kind is None:
         if yours:
@@ -144,8 +152,8 @@ def _unrooted(evidence: Evidence, finding: Finding, yours: str) -> str:
 
 def _notes(evidence: Evidence, chains: Sequence[ReferenceChain]) -> list[str]:
     notes = []
-    kept = [chain.links[0].label for chain in chains if chain.root is RootKind.NOTEBOOK]
-    remedy = notebook_remedy(kept)
+    kept = [chain for chain in chains if chain.root is RootKind.NOTEBOOK]
+    remedy = notebook_remedy(kept, evidence.variables)
     if remedy is not None:
         notes.append(remedy)
     if any(chain.root is RootKind.LAST_EXCEPTION for chain in chains):
@@ -153,10 +161,10 @@ def _notes(evidence: Evidence, chains: Sequence[ReferenceChain]) -> list[str]:
     unseen = evidence.refcount - evidence.seen
     if unseen > 0 and chains and evidence.complete and evidence.finding is None:
         notes.append(
-            f"{format_count(unseen)} more reference{'s' if unseen > 1 else ''} to it come from outside Python "
-            "or from objects that no root reaches."
+            f"{format_count(unseen)} more {'references' if unseen > 1 else 'reference'} to it: from outside "
+            "Python, or from objects that no root reaches."
         )
-    if evidence.finding is not None and gc.get_freeze_count():
+    if evidence.finding is not None and gc.get_freeze_count() > _FROZEN_AT_START:
         notes.append("The heap is frozen (gc.freeze): holders among frozen garbage can not be seen.")
     return notes
 

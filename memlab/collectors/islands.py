@@ -1,4 +1,4 @@
-"""What holds an object that no root reaches: a cycle that waits for the collector, or something outside Python.
+"""What holds an object that no root reaches: a cycle that waits for the collector, or what is not Python.
 
 The collector's list, less all that the walk met, is the *island*. References within it are counted and set
 against each object's reference count. Whoever has more references than the island shows is held from outside

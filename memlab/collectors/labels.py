@@ -10,15 +10,12 @@ import threading
 from collections import ChainMap, Counter, OrderedDict, defaultdict, deque
 from types import (
     AsyncGeneratorType,
-    BuiltinFunctionType,
-    CellType,
     CoroutineType,
     FrameType,
     FunctionType,
     GeneratorType,
     MappingProxyType,
     MethodType,
-    TracebackType,
 )
 from typing import TYPE_CHECKING, Any
 
@@ -31,12 +28,11 @@ if TYPE_CHECKING:
 
 __all__ = ["code_place", "is_plain_container", "label", "root_label", "root_type_name", "thread_name"]
 
-_CONTAINERS = frozenset(
-    id(kind)
-    for kind in (
-        dict, list, tuple, set, frozenset, deque, OrderedDict, defaultdict, Counter, ChainMap, MappingProxyType,
-    )
-)  # fmt: skip
+_CONTAINER_TYPES = (
+    *(dict, list, tuple, set, frozenset, deque),
+    *(OrderedDict, defaultdict, Counter, ChainMap, MappingProxyType),
+)
+_CONTAINERS = frozenset(map(id, _CONTAINER_TYPES))
 _thread_namespace = class_dict(threading.Thread)["__dict__"].__get__
 
 
@@ -55,20 +51,20 @@ def label(obj: Any, paths: PathLabels, name: str = "") -> str:
     namespace = module_namespace(obj)
     if namespace is not None:
         return _module_label(namespace)
-    kind_id = id(type(obj))
-    if kind_id in _CODED:
-        noun, attribute = _CODED[kind_id]
-        code = getattr(obj, attribute, None)
-        place = code_place(code, paths, code.co_firstlineno) if code is not None else "?()"
-        return f"{noun} {place}"
-    if kind_id == id(MethodType):
-        # Both attributes are C members of an exact method object.
+    return _code_label(obj, paths) or short_name(instance_type_name(obj))
+
+
+def _code_label(obj: Any, paths: PathLabels) -> str | None:
+    """Return a function, method, generator or frame in words; all attributes read here are C members."""
+    if type(obj) is MethodType:
         return f"method {_callable_name(obj.__func__)}"
     if type(obj) is FrameType:
         return f"frame of {code_place(obj.f_code, paths, obj.f_lineno)}"
-    if kind_id in (id(CellType), id(TracebackType), id(BuiltinFunctionType)):
-        return short_name(instance_type_name(obj))
-    return short_name(instance_type_name(obj))
+    noun, attribute = _CODED.get(id(type(obj)), ("", ""))
+    if not noun:
+        return None
+    code = getattr(obj, attribute)
+    return f"{noun} {code_place(code, paths, code.co_firstlineno)}"
 
 
 def root_label(root: Root, paths: PathLabels) -> str:

@@ -18,6 +18,8 @@ from memlab.records.chain import RootKind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from memlab.records.chain import ReferenceChain
+
 __all__ = ["Bookkeeping", "listed", "notebook_remedy"]
 
 _NAMES = re.compile(r"_{1,3}|_\d+|_i{1,3}|_i\d+|In|Out|_ih|_oh|_dh|get_ipython")
@@ -58,34 +60,48 @@ class Bookkeeping:
 
     def output_label(self, namespace: Any, name: str, held: Any, value: Any) -> str | None:
         """Return ``Out[3]`` where the name is the outputs' dictionary and a cell's number leads on."""
-        if namespace is not self.main or name not in _OUTPUTS or held is not self.outputs:
+        if (
+            namespace is not self.main
+            or name not in _OUTPUTS
+            or self.outputs is None
+            or held is not self.outputs
+        ):
             return None
-        numbers = [key for key, item in list(held.items()) if item is value and type(key) is int]
+        numbers = [key for key, item in list(self.outputs.items()) if item is value and type(key) is int]
         return f"Out[{numbers[0]}]" if numbers else None
 
 
-def notebook_remedy(labels: Sequence[str]) -> str | None:
+def notebook_remedy(chains: Sequence[ReferenceChain], variables: Sequence[str] = ()) -> str | None:
     """Say which cell displayed an object and what frees it.
 
-    Args:
-        labels: the roots' labels of the chains that start in the notebook's bookkeeping.
+    ``del Out[3], _3`` would not do, and ``%reset -f out`` not always: IPython keeps the names in a second,
+    hidden namespace as well. ``%xdel`` looks the object up in all of them.
 
-    >>> notebook_remedy(["Out[3]", "_3"])
-    'Cell 3 displayed it: Out[3] and _3 hold it; `del Out[3], _3` or `%reset -f out` frees it.'
+    Args:
+        chains: those that start in the notebook's bookkeeping.
+        variables: the user's variables that hold the object.
+
+    >>> from memlab.records.chain import Link, ReferenceChain
+    >>> ours = [ReferenceChain(RootKind.NOTEBOOK, (Link("", name, ""),)) for name in ("Out[3]", "_3")]
+    >>> notebook_remedy(ours, ["x"])
+    'Cell 3 displayed it: Out[3] and _3 hold it; `%xdel x` frees it.'
     """
-    names = list(dict.fromkeys(labels))
+    names = list(dict.fromkeys(chain.links[0].label for chain in chains))
     if not names:
         return None
     cells = list(dict.fromkeys(m.group(1) for name in names if (m := _CELL.fullmatch(name))))
-    who = f"Cell{'s' if len(cells) > 1 else ''} {listed(cells)} displayed it: " if cells else "The notebook: "
-    deletable = [name for name in names if _CELL.fullmatch(name)]
-    remedy = "`%reset -f out` frees it"
-    if len(deletable) == len(names):
-        remedy = f"`del {', '.join(deletable)}` or {remedy}"
+    who = f"Cell{'s' if len(cells) > 1 else ''} {listed(cells)} displayed it: " if cells else ""
+    hidden = any(link.label.startswith("user_ns_hidden") for chain in chains for link in chain.links)
+    if variables:
+        remedy = f"`%xdel {variables[0]}` frees it"
+    elif cells:
+        remedy = f"`x = Out[{cells[0]}]`, then `%xdel x` in a cell of its own, frees it"
+    elif hidden:
+        remedy = "`get_ipython().user_ns_hidden.pop('_', None)` frees it"
     elif names == ["IPython shell"]:
-        remedy = "running one more cell frees it"
-    elif "IPython shell" in names:
-        remedy += " once the next cell has run"
+        remedy = "running one more cell may free it"
+    else:
+        remedy = "the next value that is displayed takes its place"
     return f"{who}{listed(names)} hold{'s' if len(names) == 1 else ''} it; {remedy}."
 
 

@@ -13,11 +13,13 @@ import dataclasses
 import sys
 import threading
 from collections import Counter
+from types import CellType, FunctionType
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.paths import PathLabels
 from memlab._base.safety import instance_type_name
 from memlab.collectors.chains import ChainWriter
+from memlab.collectors.edges import own_namespace
 from memlab.collectors.explanation import Evidence, immortal_verdict, summarise
 from memlab.collectors.frames import RunningFrame, running_frames
 from memlab.collectors.islands import Finding, Island, external_counts
@@ -57,7 +59,7 @@ def why(
     The caller's own variables that hold the object are named in the verdict and are no chain. References
     from C code that the collector is not told about, and values in use on a thread's evaluation stack, can
     not be seen; an object held only so is said to be held outside Python. Weak references hold nothing and
-    are not reported. Takes about a second for a million objects, and about 110 bytes of memory for each
+    are not reported. Takes about a second for a million objects, and about 150 bytes of memory for each
     while it runs.
 
     Args:
@@ -75,7 +77,7 @@ def why(
     >>> from memlab.testing import known_leak
     >>> with known_leak(1) as leak:
     ...     print(why(leak[0]).chains[0])
-    module memlab.testing -> ._leaked (list) -> [0] (list) -> [0] Leaked
+    module memlab.testing -> ._leaked (list) -> [0] list -> [0] Leaked
     """
     refcount = sys.getrefcount(obj) - 2  # our parameter, and getrefcount's
     _check(max_objects=max_objects, chains=chains)
@@ -117,8 +119,8 @@ def find_chains(
     wanted = list(targets)
     counts = [count - 1 for count in external_counts(wanted)]  # less the caller's sequence
     search = _Search(aliases, reveal_keys=reveal_keys)
-    passed_over = {*avoid, id(targets), id(wanted)}
-    return search.chains_to(wanted, counts, passed_over, max_objects)
+    ours = {id(targets), id(wanted)}  # their references are left out of the counts already
+    return search.chains_to(wanted, counts, frozenset(avoid) - ours, ours, max_objects)
 
 
 class _Search:
@@ -149,7 +151,10 @@ class _Search:
         if caller.namespace is None:
             evidence.seen += len(caller.names)
         found = self._from_slots(slots, obj)
-        found += self._from_holders(walk, roots, holders[: most + _SPARE], obj, caller)
+        paths = walk.paths(holders[: most + _SPARE])
+        found += self._from_holders(roots, paths, obj, caller)
+        if len(found) == 1 and most > 1 and paths and paths[0] is not None and len(paths[0]) > 1:
+            found += self._other_ways(_pivot([*paths[0], obj]), most, limit)
         if not found and walk.complete:
             with Island(walk, [obj], Counter({id(obj): len(caller.names) - caller.cells}), ()) as island:
                 evidence.complete = island.complete
@@ -160,25 +165,27 @@ class _Search:
         return summarise(evidence, found, most)
 
     def chains_to(
-        self, wanted: list[Any], counts: list[int], avoid: set[int], limit: int
+        self, wanted: list[Any], counts: list[int], avoid: frozenset[int], ours: set[int], limit: int
     ) -> list[ReferenceChain | None]:
         """Find one chain to each object."""
-        walk = Walk(map(id, wanted), avoid, limit)
+        walk = Walk(map(id, wanted), avoid | ours, limit)
         roots = self._walk(walk, Caller(None), None, avoid)
         first = _by_held(roots)
-        ends = [(obj, walk.where[id(obj)]) for obj in wanted if id(obj) in walk.where]
-        chains: dict[int, ReferenceChain] = {}
-        for path in walk.paths(ends):
+        found = [index for index, obj in enumerate(wanted) if id(obj) in walk.where]
+        chains: list[ReferenceChain | None] = [None] * len(wanted)
+        paths = walk.paths([(wanted[index], walk.where[id(wanted[index])]) for index in found])
+        for index, path in zip(found, paths, strict=True):
             if path is not None and id(path[0]) in first:
-                chains[id(path[-1])] = self.writer.write(first[id(path[0])], path)[0]
-        missing = [(obj, n) for obj, n in zip(wanted, counts, strict=True) if id(obj) not in walk.where]
+                chains[index] = self.writer.write(first[id(path[0])], path)[0]
+        del paths
+        missing = sorted({*range(len(wanted))}.difference(found))
         if missing and walk.complete:
-            hidden = {*avoid, id(missing), *map(id, missing)}  # these pairs hold the objects, too
             accounted = Counter(map(id, own_slots(self.frames)))
             with Island(walk, wanted, accounted, avoid) as island:
-                for obj, refcount in missing if island.complete else ():
-                    chains.update((id(obj), c) for c in self._unrooted(island.find(obj, refcount)))
-        return [chains.get(id(obj)) for obj in wanted]
+                for index in missing if island.complete else ():
+                    unrooted = self._unrooted(island.find(wanted[index], counts[index]))
+                    chains[index] = unrooted[0] if unrooted else None
+        return chains
 
     def _walk(self, walk: Walk, caller: Caller, obj: object, avoid: Collection[int]) -> list[Root]:
         """Walk from the roots that last, then from running frames; return all of them."""
@@ -203,11 +210,11 @@ class _Search:
         return found
 
     def _from_holders(
-        self, walk: Walk, roots: list[Root], holders: list[tuple[Any, int]], obj: object, caller: Caller
+        self, roots: list[Root], paths: list[list[Any] | None], obj: object, caller: Caller
     ) -> list[ReferenceChain]:
         first = _by_held(roots)
         found = []
-        for path in walk.paths(holders):
+        for path in paths:
             if path is None or id(path[0]) not in first:
                 continue  # the reference vanished while the search ran
             own = caller.names if path[-1] is caller.namespace else ()
@@ -216,6 +223,25 @@ class _Search:
             found += self.writer.write(first[id(path[0])], [*path, obj], skip=own)
         return found
 
+    def _other_ways(self, end: list[Any], most: int, limit: int) -> list[ReferenceChain]:
+        """Return the chains to an object's only holder.
+
+        A list that a registry owns may also be in a variable; the shortest chain alone would show one.
+
+        Args:
+            end: the last part of the path: from the holder to the object.
+            most: how many chains are wanted.
+            limit: objects to be searched at most.
+        """
+        walk = Walk([id(end[0])], map(id, end), limit)
+        roots = self._walk(walk, Caller(None), end[0], ())
+        first = _by_held(roots)
+        heads = self._from_slots(_slots(roots, end[0]), end[0])
+        for path in walk.paths(walk.holders()[:most]):
+            if path is not None and id(path[0]) in first:
+                heads += self.writer.write(first[id(path[0])], [*path, end[0]])
+        return [self.writer.extend(head, end) for head in heads[:most]]
+
     def _unrooted(self, finding: Finding) -> list[ReferenceChain]:
         return [] if finding.kind is None else [self.writer.write_unrooted(finding.kind, finding.path)]
 
@@ -223,6 +249,19 @@ class _Search:
 def _by_held(roots: list[Root]) -> dict[int, Root]:
     """Return the roots by the id of what they hold; the first of several wins."""
     return {id(root.held): root for root in reversed(roots)}
+
+
+def _pivot(path: list[Any]) -> list[Any]:
+    """Return the end of a path from the object's holder on.
+
+    A dictionary of attributes or a closure's cell stands for the instance or function that owns it.
+    """
+    start = len(path) - 2
+    if start > 1 and type(path[start]) is CellType and type(path[start - 2]) is FunctionType:
+        return path[start - 2 :]
+    if start > 0 and issubclass(type(path[start]), dict) and path[start] is own_namespace(path[start - 1]):
+        start -= 1
+    return path[start:]
 
 
 def _slots(roots: list[Root], obj: object) -> list[Root]:

@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import class_dict, clean, type_name
-from memlab.collectors.frames import RunningFrame, is_own, local_variables, namespace_of, running_frames
+from memlab.collectors.frames import RunningFrame, is_own, local_variables, namespace_of
 from memlab.records.chain import RootKind
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
-_module_dict = ModuleType.__dict__["__dict__"].__get__
+_module_dict = vars(ModuleType)["__dict__"].__get__
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -134,7 +134,7 @@ def find_caller(frames: list[RunningFrame], asked: Any) -> Caller:
     namespace = namespace_of(frame)
     main = _main_namespace() if _in_notebook_machinery(frame) else None
     if main is not None:  # asked by a magic: the user's variables are the notebook's
-        frame, namespace = None, main
+        return Caller(None, _names_of(list(main.items()), asked), main)
     if namespace is None:
         names = _names_of(local_variables(frame), asked)
         shared = {*frame.f_code.co_cellvars, *frame.f_code.co_freevars}
@@ -193,8 +193,11 @@ def _threads() -> list[Root]:
 
 
 def _context() -> list[Root]:
-    items = list(contextvars.Context.items(contextvars.copy_context()))
-    return [Root(RootKind.THREAD, f"context variable {clean(v.name)}", held, slot=True) for v, held in items]
+    roots = []
+    for variable, held in contextvars.copy_context().items():
+        name = clean(variable.name) if type(variable.name) is str else "?"
+        roots.append(Root(RootKind.THREAD, f"context variable {name}", held, slot=True))
+    return roots
 
 
 def _static_types() -> list[Root]:
@@ -209,6 +212,7 @@ def _static_types() -> list[Root]:
         held = gc.get_referents(class_dict(kind))
         if held and type(held[0]) is dict:
             roots.append(Root(RootKind.TYPE, f"class {type_name(kind)}", held[0], namespace=True))
+        below: type
         for below in type.__subclasses__(kind):
             if id(below) not in seen and not flags(below) & _HEAP_TYPE:
                 seen.add(id(below))
@@ -221,7 +225,7 @@ def _handled_exceptions() -> list[Root]:
     for thread, handled in list(sys._current_exceptions().items()):  # noqa: SLF001 - the documented way
         value: Any = handled[1] if type(handled) is tuple else handled  # a triple before Python 3.12
         if value is not None:
-            found = Root(RootKind.FRAME, "exception being handled", value, slot=True)
-            found.thread = threading.__dict__.get("_active", {}).get(thread)
-            roots.append(found)
+            owner = threading.__dict__.get("_active", {}).get(thread)
+            label = "exception being handled"
+            roots.append(Root(RootKind.FRAME, label, value, slot=True, thread=owner))
     return roots
