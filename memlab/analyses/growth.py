@@ -90,7 +90,7 @@ def growth_test(metric: str, values: Ints, iteration: Ints, rule: GrowthRule) ->
         high=rate + margin,
         minima=tuple(int(m - minima[0]) for m in minima),
         false_positive_bound=1.0 / math.factorial(rule.blocks),
-        least=_least(tail, at, rule),
+        least=_least(minima, at, rule),
     )
 
 
@@ -114,8 +114,11 @@ def _rising_share(tail: Ints, rule: GrowthRule) -> float:
     return float((np.diff(points) > 0).mean())
 
 
-def _least(tail: Ints, at: Ints, rule: GrowthRule) -> float:
-    """Return the smallest growth per iteration that could have been told from this noise."""
-    edges = np.linspace(0, len(tail), rule.blocks + 1).astype(int)
-    noise = max(float(np.median(tail[lo:hi]) - tail[lo:hi].min()) for lo, hi in itertools.pairwise(edges))
-    return max(float(rule.floor), float(rule.blocks), noise) / float(at[-1] - at[0])
+def _least(minima: Ints, at: Ints, rule: GrowthRule) -> float:
+    """Return the smallest growth per iteration that could have been told from this noise.
+
+    From block to block it must outdo what the minima stray from their own straight line.
+    """
+    line = np.linspace(float(minima[0]), float(minima[-1]), len(minima))
+    stray = float(np.ptp(minima - line))
+    return max(float(rule.floor), rule.blocks * max(1.0, stray)) / float(at[-1] - at[0])

@@ -152,7 +152,8 @@ def _growth_sentence(found: Findings) -> str:
         if test is not None and _sustained(test):
             parts.append(f"{format_count(test.per_iteration)} {_words(metric)}")
     test = found.tests[0]
-    return f"each iteration leaves {' and '.join(parts)} behind, in every one of {len(test.minima)} blocks of rounds"
+    left = " and ".join(parts)
+    return f"each iteration leaves {left} behind, in every one of {len(test.minima)} blocks of rounds"
 
 
 def _no_leak_reason(found: Findings) -> str:

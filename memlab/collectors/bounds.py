@@ -16,6 +16,7 @@ from collections import deque
 from typing import Any
 
 from memlab._base.safety import class_dict, mro_of
+from memlab.collectors.census import sized_base
 
 __all__ = ["known_bound", "owners_of"]
 
@@ -74,10 +75,8 @@ def _refers_to(holder: Any, target: Any) -> bool:
 
 
 def _length(container: Any) -> int:
-    for base in mro_of(type(container)):
-        if base in (dict, list, set, deque):
-            return int(base.__len__(container))
-    return 0
+    sized = sized_base(type(container))
+    return int(sized[1](container)) if sized is not None else 0
 
 
 def _attribute_bound(owner: Any, least: int) -> tuple[int, str] | None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import functools
 import gc
 import itertools
 import sys
@@ -44,13 +45,13 @@ _NEWEST = 12
 _FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 
 # Sized by the base's own slot, which no subclass can override: dict.__len__(x) runs no user code.
-_SIZED: dict[type, Any] = {
-    dict: dict.__len__,
-    list: list.__len__,
-    set: set.__len__,
-    deque: deque.__len__,
-    OrderedDict: OrderedDict.__len__,
+# Bases are looked up by address: a metaclass may have a hash and an equality of its own.
+_SIZED: dict[int, tuple[type, Any]] = {
+    id(base): (base, base.__len__) for base in (OrderedDict, dict, list, set, deque)
 }
+# A bounded lru_cache keeps its entries in C, in a dictionary that the collector does not track.
+_LRU = type(functools.lru_cache(maxsize=1)(int))
+_SIZED[id(_LRU)] = (_LRU, lambda wrapper: _LRU.cache_info(wrapper).currsize)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Census:
     Attributes:
         counts: objects of each type, by the type's name.
         shallow: their shallow sizes in bytes, where the type's own native size is known.
-        container: addresses of dicts, lists, sets and deques, ascending, shape ``(containers,)``.
+        container: addresses of dicts, lists, sets, deques and lru_caches, ascending, shape ``(containers,)``.
         length: their lengths, same shape.
     """
 
@@ -147,11 +148,11 @@ def take_census(objects: list[Any] | None = None) -> Census:
         cls = types[position]
         name = type_name(cls)
         counts[name] = counts.get(name, 0) + int(totals[index])
-        measure = _measure(cls)
-        if measure is not None:
+        sized = sized_base(cls)
+        if sized is not None:
             rows = np.flatnonzero(inverse == index) if len(unique) > 1 else np.arange(len(everything))
             members = [everything[row] for row in rows.tolist()]
-            lengths.append(np.fromiter(map(measure, members), dtype=np.int64, count=len(members)))
+            lengths.append(np.fromiter(map(sized[1], members), dtype=np.int64, count=len(members)))
             ids.append(object_at[rows])
             del members
     if own:
@@ -189,14 +190,17 @@ def latest_entries(container: Any) -> list[Any]:
 
     Read by the base type's own methods: a subclass's are not asked.
     """
-    base = next((b for b in mro_of(type(container)) if b in (dict, list, set, deque)), None)
-    if base is dict:
+    sized = sized_base(type(container))
+    base = sized[0] if sized is not None else None
+    if base is dict or base is OrderedDict:
         return list(itertools.islice(reversed(dict.values(container)), _NEWEST))
     if base is list:
         return list.__getitem__(container, slice(-_NEWEST, None))
     if base is deque:
         return [deque.__getitem__(container, -1 - i) for i in range(min(_NEWEST, deque.__len__(container)))]
-    return list(itertools.islice(set.__iter__(container), _NEWEST)) if base is set else []
+    if base is set:
+        return list(itertools.islice(set.__iter__(container), _NEWEST))
+    return gc.get_referents(container)[:_NEWEST] if base is _LRU else []
 
 
 def native_size(obj: object) -> int:
@@ -211,16 +215,23 @@ def native_size(obj: object) -> int:
                 size = method(obj)
             except Exception:  # noqa: BLE001 - a type that cannot size itself has no known size
                 return 0
-            return int(size) + (_GC_HEADER if gc.is_tracked(obj) else 0)
+            return int(size) + _header(type(obj))
     return 0
 
 
-_GC_HEADER = sys.getsizeof([]) - [].__sizeof__()
+def _header(cls: type) -> int:
+    """Return what lies before an object of this type: the collector's header and managed attributes."""
+    flags: int = type.__dict__["__flags__"].__get__(cls)
+    return _TWO_POINTERS * (bool(flags & _HAVE_GC) + bool(flags & _PREHEADER))
 
 
-def _measure(cls: type) -> Any:
-    for base in mro_of(cls):
-        measure = _SIZED.get(base)
-        if measure is not None:
-            return measure
-    return None
+_TWO_POINTERS = 2 * ctypes.sizeof(ctypes.c_void_p)
+_HAVE_GC = 1 << 14
+_PREHEADER = (1 << 4) | (
+    1 << 3 if sys.version_info >= (3, 12) else 0
+)  # managed dict, managed weak references
+
+
+def sized_base(cls: type) -> tuple[type, Any] | None:
+    """Return the builtin container that a type is or derives from, with its own ``__len__``; else None."""
+    return next((_SIZED[id(base)] for base in mro_of(cls) if id(base) in _SIZED), None)

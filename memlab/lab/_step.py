@@ -34,6 +34,7 @@ class Step:
                 f"the {role} must be something to call without arguments, not {_article(function)}; "
                 "wrap what you want to repeat in a function"
             )
+        _check_form(function, role)
         self.function = function
         self.label = clean(label or _name(function))
         self.calls = 0
@@ -87,16 +88,31 @@ def failed_at(error: BaseException, step: Step, labels: PathLabels) -> str:
 def step_traceback(error: BaseException) -> Any:
     """Return the traceback from the step's own frame on: memlab's frames are left out."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") in (__name__, _HUNT):
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("memlab.lab."):
         trace = trace.tb_next
     return trace
 
 
-_HUNT = "memlab.lab.leak_hunt"
-
-
 def _await(runner: asyncio.Runner, function: Callable[[], Any]) -> None:
     runner.run(function())
+
+
+def _check_form(function: Callable[..., Any], role: str) -> None:
+    """Refuse what would run nothing, or fail, when it is called without arguments."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise StepError(
+            f"the {role} is a generator function, so calling it runs nothing; give a function that exhausts it"
+        )
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # many builtins do not tell
+        return
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    missing = ", ".join(p.name for p in parameters if p.default is p.empty and p.kind not in optional)
+    if missing:
+        raise StepError(
+            f"the {role} needs arguments ({missing}); wrap it: lambda: step(...), or functools.partial"
+        )
 
 
 def _name(function: Any) -> str:

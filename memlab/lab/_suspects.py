@@ -73,6 +73,8 @@ _PLUMBING = frozenset(
     }
 )
 
+_WEAK = frozenset({"weakref.ReferenceType", "weakref.KeyedRef", "weakref.ProxyType"})
+
 RawSite = tuple[tuple[str, int], ...]
 
 
@@ -160,7 +162,8 @@ def explain_suspects(evidence: Evidence, containers: Sequence[NamedContainer]) -
         if id(c.container) not in covered and _holds_leaves(c.container)
     ]
     total = sum(s.bytes_per_iteration for s in drafts) or 1.0
-    ranked = sorted(drafts, key=lambda s: -s.bytes_per_iteration)[:_MOST_SUSPECTS]
+    # A weak reference holds nothing: it stays because what it refers to does.
+    ranked = sorted(drafts, key=lambda s: (s.type_name in _WEAK, -s.bytes_per_iteration))[:_MOST_SUSPECTS]
     return tuple(dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s)) for s in ranked)
 
 

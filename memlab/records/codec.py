@@ -137,7 +137,7 @@ def _decode(hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[
     return _decode_scalar(hint, value, where)
 
 
-def _decode_scalar(hint: Any, value: Any, where: str) -> Any:
+def _decode_scalar(hint: Any, value: Any, where: str) -> Any:  # noqa: C901 - one branch a type
     if hint is float:
         if isinstance(value, dict) and set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
             return float(value["float"])

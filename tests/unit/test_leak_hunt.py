@@ -1,0 +1,512 @@
+"""Hunts on steps whose truth is known: what leaks, how much, where, held by what; and nothing left behind."""
+
+import asyncio
+import contextlib
+import ctypes
+import functools
+import gc
+import itertools
+import subprocess
+import sys
+import threading
+import tracemalloc
+
+import pytest
+
+import memlab
+from memlab import LeakHunt, RootKind, Verdict, find_leaks
+from memlab.errors import StepError, UsageError
+
+QUICK = {"iterations": 192, "budget_s": 2.0}
+
+
+class Session:
+    def __init__(self, number):
+        self.number = number
+        self.tags = ["a", "b"]
+
+
+registry: dict = {}
+events: list = []
+unbounded_names: set = set()
+counter = itertools.count()
+
+
+@pytest.fixture(autouse=True)
+def empty():
+    yield
+    registry.clear()
+    events.clear()
+    unbounded_names.clear()
+
+
+def leaks_sessions():
+    registry[next(counter)] = Session(next(counter))
+
+
+def leaks_nothing():
+    Session(1).tags.append("c")
+    a, b = Session(1), Session(2)
+    a.other, b.other = b, a
+
+
+def test_a_registry_that_keeps_sessions_is_found_whole():
+    """Verdict, type, exact rate, allocating line, container and chain of a plain leak are all right."""
+    report = find_leaks(leaks_sessions, **QUICK)
+    assert report.verdict is Verdict.LEAK
+    assert report.complete
+    # a session and its list; its attributes live inside it
+    assert report.objects_per_iteration == pytest.approx(2.0, rel=0.02)
+    first = report.suspects[0]
+    assert first.type_name == f"{__name__}.Session"
+    assert first.site.frame.file.endswith("test_leak_hunt.py")
+    assert first.site.frame.function == "leaks_sessions"
+    assert "Session(next(counter))" in first.site.frame.source
+    assert first.container.name == f"{__name__}.registry"
+    assert first.container.entries_per_iteration == pytest.approx(1.0)
+    assert first.container.bound is None
+    assert first.chain.root is RootKind.MODULE
+    assert f"module {__name__} -> .registry" in str(first.chain)
+    assert {t.type_name for t in first.types} >= {f"{__name__}.Session", "builtins.list"}
+    assert first.prose.startswith("Each iteration leaves 1 Session")
+
+
+def test_bytes_per_iteration_are_within_ten_percent():
+    """Each iteration keeps one bytearray of 10,000 bytes, and that is what the report says."""
+    report = find_leaks(lambda: events.append(bytearray(10_000)), **QUICK)
+    assert report.verdict is Verdict.LEAK
+    assert report.bytes_per_iteration == pytest.approx(10_060, rel=0.05)
+    assert report.suspects[0].type_name == "builtins.bytearray"
+    assert report.suspects[0].container.name == f"{__name__}.events"
+
+
+def test_a_healthy_step_is_no_leak():
+    """Temporary objects and collected cycles leave nothing, and no second pass is needed."""
+    report = find_leaks(leaks_nothing, **QUICK)
+    assert report.verdict is Verdict.NO_LEAK
+    assert report.suspects == ()
+    assert report.protocol.traced == 0
+    assert report.protocol.iterations == 192 + report.protocol.warmup
+
+
+def test_a_leak_of_untracked_objects_is_found_by_its_container():
+    """Strings in a set are nothing that the collector counts; the set's length tells."""
+    names = itertools.count()
+    report = find_leaks(lambda: unbounded_names.add(f"name {next(names)} {'x' * 50}"), **QUICK)
+    assert report.verdict is Verdict.LEAK
+    first = report.suspects[0]
+    assert first.type_name == "builtins.str"
+    assert first.container.name == f"{__name__}.unbounded_names"
+    assert first.site.frame.file.endswith("test_leak_hunt.py")
+    assert report.objects_per_iteration == pytest.approx(1.0, rel=0.05)
+
+
+def test_a_cache_that_is_not_full_is_warming_up_and_its_bound_is_named():
+    """A bounded lru_cache that still fills grows like a leak; its bound says that it is none."""
+
+    @functools.lru_cache(maxsize=100_000)
+    def price(item):
+        return {"item": item, "tags": [item]}
+
+    numbers = itertools.count()
+    report = find_leaks(lambda: price(next(numbers)), **QUICK)
+    assert report.verdict is Verdict.WARMING_UP
+    assert "100,000" in report.reason
+    assert "lru_cache maxsize" in report.reason
+
+
+def test_a_full_cache_is_no_leak():
+    """A cache that fills and stops within the run is no leak."""
+
+    @functools.lru_cache(maxsize=64)
+    def price(item):
+        return {"item": item, "tags": [item]}
+
+    numbers = itertools.count()
+    assert find_leaks(lambda: price(next(numbers)), iterations=960).verdict is Verdict.NO_LEAK
+
+
+def test_an_unbounded_lru_cache_is_a_leak():
+    """maxsize=None is no bound."""
+
+    @functools.lru_cache(maxsize=None)
+    def price(item):
+        return Session(item)
+
+    numbers = itertools.count()
+    report = find_leaks(lambda: price(next(numbers)), **QUICK)
+    assert report.verdict is Verdict.LEAK
+    assert report.suspects[0].type_name == f"{__name__}.Session"
+
+
+def test_an_object_every_third_iteration_is_found():
+    """A leak need not happen each time."""
+    calls = itertools.count()
+
+    def step():
+        if next(calls) % 3 == 0:
+            events.append(Session(1))
+
+    report = find_leaks(step, iterations=960)
+    assert report.verdict is Verdict.LEAK
+    assert report.objects_per_iteration == pytest.approx(2 / 3, rel=0.1)
+
+
+def test_memory_that_a_c_function_forgets_is_held_outside_python():
+    """A reference that native code never gives back: the line is known, and that no object holds it."""
+
+    def step():
+        lost = [1, 2, 3, Session]
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(lost))
+
+    report = find_leaks(step, **QUICK)
+    assert report.verdict is Verdict.LEAK
+    first = report.suspects[0]
+    assert first.type_name == "builtins.list"
+    assert first.chain is None or first.chain.root is RootKind.OUTSIDE
+    assert first.site.frame.function.endswith("step")
+    assert "lost = [" in first.site.frame.source
+
+
+NATIVE = """
+import ctypes, memlab
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+
+def step():
+    for _ in range(4):
+        libc.memset(libc.malloc(4000), 1, 4000)
+
+report = memlab.find_leaks(step, iterations=384, budget_s=4)
+print(report.verdict, report.bytes_source, round(report.bytes_per_iteration), len(report.suspects))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the C library's malloc")
+def test_memory_that_python_never_sees_is_a_native_leak():
+    """malloc without free grows the process and nothing of Python's; in a child, whose heap has no room left."""
+    done = subprocess.run([sys.executable, "-c", NATIVE], capture_output=True, text=True, check=True)
+    verdict, source, size, suspects = done.stdout.rsplit(maxsplit=3)
+    assert (verdict, source, suspects) == ("native leak", "rss", "0")
+    assert int(size) == pytest.approx(16_064, rel=0.1)
+
+
+class Unlucky(Exception):
+    pass
+
+
+def test_a_step_that_raises_passes_its_own_exception_on_and_leaves_a_report():
+    """The very exception object reaches the caller without notes or context; what was seen is in the report."""
+    error = Unlucky("secret-token")
+    calls = itertools.count(1)
+
+    def step():
+        registry[next(counter)] = Session(1)
+        if next(calls) == 3 + 2 * 6 + 1:  # three to warm up, then rounds of two
+            raise error
+
+    hunt = LeakHunt(step, iterations=192)
+    with pytest.raises(Unlucky) as caught:
+        hunt.run()
+    assert caught.value is error
+    assert error.__context__ is None
+    assert error.__cause__ is None
+    assert not hasattr(error, "__notes__")
+    # the caller's frame, run(), and the step: none of the machinery between
+    assert [f.name for f in caught.traceback][-1] == "step"
+    assert len(caught.traceback) <= 3
+    report = hunt.report
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert not report.complete
+    assert report.failure.exception == f"{__name__}.Unlucky"
+    assert report.failure.stage == "round 7"
+    assert report.failure.iteration == 16
+    assert len(report.series) == 6
+    assert "secret-token" not in str(report) + report.to_html()
+
+
+@pytest.mark.parametrize("at", [2, 60, 230])
+def test_nothing_is_left_behind_wherever_the_step_raises(at):
+    """In warm-up, in the first pass and while tracing: the residue fixture sees no difference."""
+    calls = itertools.count(1)
+
+    def step():
+        registry[next(counter)] = Session(1)
+        if next(calls) == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find_leaks(step, **QUICK)
+    assert gc.get_freeze_count() < 1000
+    assert not tracemalloc.is_tracing()
+
+
+def test_a_tracer_that_the_user_started_is_joined_and_left_running():
+    """tracemalloc keeps its limit and the user's traces."""
+    tracemalloc.start(3)
+    try:
+        mine = bytearray(5_000)
+        report = find_leaks(leaks_sessions, **QUICK)
+        assert tracemalloc.is_tracing()
+        assert tracemalloc.get_traceback_limit() == 3
+        assert tracemalloc.get_object_traceback(mine) is not None
+        assert report.verdict is Verdict.LEAK
+        assert report.protocol.traceback_depth == 3
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_heap_that_the_user_froze_stays_frozen():
+    """gc.freeze is shared state: it is not undone, and the hunt works without it."""
+    gc.freeze()
+    try:
+        count = gc.get_freeze_count()
+        report = find_leaks(leaks_sessions, **QUICK)
+        assert count - 50 <= gc.get_freeze_count() <= count  # some may have died meanwhile
+        assert report.verdict is Verdict.LEAK
+        assert report.suspects[0].type_name == f"{__name__}.Session"
+        assert any("gc.freeze" in note for note in report.notes)
+    finally:
+        gc.unfreeze()
+
+
+def test_a_chain_that_only_a_running_frame_holds_is_followed_to_it():
+    """Another thread's local variable holds one ever longer chain."""
+    go, done, stop = threading.Semaphore(0), threading.Semaphore(0), threading.Event()
+
+    def work():
+        head = None
+        while True:
+            go.acquire()
+            if stop.is_set():
+                return
+            head = (Session(1), head)
+            done.release()
+
+    thread = threading.Thread(target=work, name="worker", daemon=True)
+    thread.start()
+
+    def step():
+        go.release()
+        done.acquire()
+
+    try:
+        report = find_leaks(step, **QUICK)
+    finally:
+        stop.set()
+        go.release()
+        thread.join()
+    assert report.verdict is Verdict.LEAK
+    first = report.suspects[0]
+    assert first.type_name == f"{__name__}.Session"
+    assert first.chain.root is RootKind.FRAME
+    assert "local head" in str(first.chain)
+    assert "worker" in str(first.chain)
+
+
+def test_the_class_that_leaks_is_named_by_its_metaclass():
+    """Classes made in a loop and kept are objects of their metaclass."""
+
+    class Base:
+        pass
+
+    report = find_leaks(lambda: events.append(type("Row", (Base,), {"x": 1})), **QUICK)
+    assert report.verdict is Verdict.LEAK
+    assert any(c.name == f"{__name__}.events" for c in report.containers)
+
+
+def test_an_async_step_is_awaited():
+    """A coroutine function runs to its end each time, in one event loop."""
+    ran = []
+
+    async def step():
+        await asyncio.sleep(0)
+        ran.append(1)
+        registry[next(counter)] = Session(1)
+
+    report = find_leaks(step, **QUICK)
+    assert report.verdict is Verdict.LEAK
+    assert len(ran) == report.protocol.iterations
+    assert report.suspects[0].type_name == f"{__name__}.Session"
+
+
+def test_an_async_step_inside_a_running_loop_is_refused_with_the_way_out():
+    """The sentence says what to do instead."""
+
+    async def step():
+        pass
+
+    async def main():
+        find_leaks(step, **QUICK)
+
+    with pytest.raises(StepError, match="asyncio.to_thread"):
+        asyncio.run(main())
+
+
+def test_setup_runs_once_before_the_step():
+    """What set-up makes is there from the start and is no leak."""
+    order = []
+
+    def setup():
+        order.append("setup")
+        registry["big"] = [Session(i) for i in range(500)]
+
+    report = find_leaks(lambda: order.append("step") or order.pop(), setup, **QUICK)
+    assert order[0] == "setup"
+    assert order.count("setup") == 1
+    assert report.verdict is Verdict.NO_LEAK
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"budget_s": 0}, "budget_s"),
+        ({"budget_s": float("nan")}, "budget_s"),
+        ({"iterations": 0}, "iterations"),
+        ({"warmup": -1}, "warmup"),
+        ({"depth": 0}, "depth"),
+    ],
+)
+def test_bad_numbers_are_refused_before_anything_runs(options, words):
+    """The message names the argument and what would work."""
+    with pytest.raises(UsageError, match=words):
+        find_leaks(lambda: pytest.fail("the step ran"), **options)
+
+
+@pytest.mark.parametrize("step", [None, 3, "name", [print]])
+def test_a_step_that_cannot_be_called_is_refused(step):
+    """StepError is a TypeError and says what was given."""
+    with pytest.raises(StepError, match="without arguments"):
+        find_leaks(step)
+
+
+def test_a_generator_function_is_refused():
+    """Calling it would run nothing, and the verdict would mean nothing."""
+
+    def step():
+        yield 1
+
+    with pytest.raises(StepError, match="generator"):
+        find_leaks(step)
+
+
+def test_a_step_that_wants_arguments_is_refused_by_name():
+    """The missing arguments are named before the first call."""
+
+    def step(request, *, user):
+        pass
+
+    with pytest.raises(StepError, match="request, user"):
+        find_leaks(step)
+
+
+def test_too_few_iterations_are_inconclusive():
+    """Ten iterations cannot tell growth from noise, and the report says so."""
+    report = find_leaks(leaks_sessions, iterations=10)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert "too few" in report.reason
+
+
+def test_without_tracing_there_is_a_verdict_and_no_lines():
+    """trace=False never starts tracemalloc."""
+    seen = []
+    report = find_leaks(
+        lambda: (leaks_sessions(), seen.append(tracemalloc.is_tracing()), seen.clear()), trace=False, **QUICK
+    )
+    assert report.verdict is Verdict.LEAK
+    assert report.suspects == ()
+    assert report.protocol.traced == 0
+
+
+def test_the_report_holds_no_object_of_the_users():
+    """After a hunt that found a leak, emptying the registry frees every session."""
+    import weakref
+
+    made = weakref.WeakSet()
+
+    class Watched:
+        def __init__(self):
+            made.add(self)
+
+    report = find_leaks(lambda: events.append(Watched()), **QUICK)
+    assert len(made) > 100
+    events.clear()
+    gc.collect()
+    assert len(made) == 0
+    assert report.suspects[0].type_name.endswith("Watched")
+
+
+def test_progress_goes_from_measuring_to_searching():
+    """The callback hears stages with shares from 0 to 1, never inside the step."""
+    heard = []
+    inside = [False]
+
+    def step():
+        inside[0] = True
+        leaks_sessions()
+        inside[0] = False
+
+    def progress(stage, done):
+        assert not inside[0]
+        heard.append((stage, done))
+
+    find_leaks(step, progress=progress, **QUICK)
+    stages = list(dict.fromkeys(stage for stage, _ in heard))
+    assert stages[:2] == ["warming up", "measuring"]
+    assert stages[-1] == "searching who holds it"
+    assert all(0.0 <= done <= 1.0 for _, done in heard)
+
+
+def test_time_is_kept_by_the_clock_that_is_given():
+    """Rounds become longer until the budget is spent, however fast the step is."""
+    now = itertools.count()
+
+    hunt = LeakHunt(lambda: None, budget_s=20, clock=lambda: next(now) * 0.01)
+    report = hunt.run()
+    assert report.verdict is Verdict.NO_LEAK
+    assert report.protocol.per_round > 1
+    assert 64 <= report.protocol.rounds <= 128
+
+
+def test_a_hunt_runs_once():
+    """A second run is refused; a new hunt is cheap."""
+    hunt = LeakHunt(lambda: None, iterations=20)
+    assert hunt.report is None
+    hunt.run()
+    with pytest.raises(UsageError, match="another LeakHunt"):
+        hunt.run()
+
+
+def test_a_saved_report_is_the_live_one(tmp_path):
+    """Saved and loaded, the report is equal and renders the same text and page."""
+    report = find_leaks(leaks_sessions, **QUICK)
+    report.save(tmp_path / "leak.memlab")
+    loaded = memlab.load(tmp_path / "leak.memlab")
+    assert loaded == report
+    assert str(loaded) == str(report)
+    assert loaded.to_html() == report.to_html()
+
+
+def test_the_steps_output_and_random_numbers_are_untouched(capsys):
+    """The step prints and draws exactly what it would without memlab."""
+    import random
+
+    def run(hunt):
+        random.seed(5)
+        drawn = []
+
+        def step():
+            drawn.append(random.random())
+            print(len(drawn))
+            del drawn[:-3]
+
+        if hunt:
+            with contextlib.suppress(StopIteration):
+                find_leaks(step, iterations=30, trace=False)
+        else:
+            for _ in range(33):
+                step()
+        return drawn, capsys.readouterr().out
+
+    assert run(hunt=True) == run(hunt=False)
