@@ -101,7 +101,7 @@ def _check_form(function: Callable[..., Any], role: str) -> None:
     """Refuse what would run nothing, or fail, when it is called without arguments."""
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         raise StepError(
-            f"the {role} is a generator function, so calling it runs nothing; give a function that exhausts it"
+            f"the {role} is a generator function, so calling it runs nothing; give one that exhausts it"
         )
     try:
         parameters = inspect.signature(function).parameters.values()

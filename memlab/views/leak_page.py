@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["chain_block", "leak_page", "site_cell"]
 
-MOST_ROWS = 50
+MOST_ROWS = 25
 _MOST_CARDS = 10
 _MOST_UNDER = 8
 _MOST_CHARTS = 6
@@ -236,7 +236,7 @@ def _codes(suspect: Suspect) -> tuple[Code, ...]:
         if site.user is not None and site.user_frame > 0:
             codes.append(_code("Reached from your line", site.user))
     if entry is not None:
-        codes.append(_code("The container's entry is made at", entry.user or entry.frame))
+        codes.append(_code("The container's entry is made at", entry.frame))
     return tuple(codes)
 
 

@@ -233,7 +233,7 @@ def _suspect(number: int, suspect: Suspect) -> list[str]:
         if user is not None and suspect.site.user_frame > 0:
             lines += _code("your line", user, indent, column)
     if suspect.entry is not None:
-        lines += _code("entry made at", suspect.entry.user or suspect.entry.frame, indent, column)
+        lines += _code("entry made at", suspect.entry.frame, indent, column)
     holder = (
         words.printable(words.chain_text(suspect.chain))
         if suspect.chain is not None

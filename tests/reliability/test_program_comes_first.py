@@ -186,7 +186,15 @@ def state():
         "open regions": high_water._bookkeeper.open_regions,
         "descriptors": len(list(folder.iterdir())) if folder.exists() else psutil.Process().num_fds(),
         "hooks": (sys.getprofile(),),
+        "locks are free": [_is_free(lock) for lock in (tracing._owner._lock, high_water._bookkeeper._lock)],
     }
+
+
+def _is_free(lock):
+    free = lock.acquire(timeout=1)
+    if free:
+        lock.release()
+    return free
 
 
 def enter_and_leave(make):

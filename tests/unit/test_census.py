@@ -19,7 +19,6 @@ from memlab.collectors.census import (
     take_census,
 )
 
-
 _NUMBERS = itertools.count()
 
 
@@ -143,7 +142,7 @@ def test_the_frozen_heap_lists_only_what_is_new_and_gives_all_back():
 
 
 def test_a_heap_that_someone_else_froze_is_left_alone():
-    """memlab neither freezes nor thaws what is not its own."""
+    """Memlab neither freezes nor thaws what is not its own."""
     gc.freeze()
     try:
         count = gc.get_freeze_count()
@@ -182,7 +181,7 @@ def test_bounds_are_read_without_running_code():
     assert known_bound((small := Cache(3)).data, [small]) is None  # it holds more than that: no bound
     assert known_bound([], [sys]) is None
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def endless(x):
         return x
 

@@ -129,7 +129,7 @@ def test_a_full_cache_is_no_leak():
 def test_an_unbounded_lru_cache_is_a_leak():
     """maxsize=None is no bound."""
 
-    @functools.lru_cache(maxsize=None)
+    @functools.cache
     def price(item):
         return Session(item)
 
@@ -185,7 +185,7 @@ print(report.verdict, report.bytes_source, round(report.bytes_per_iteration), le
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the C library's malloc")
 def test_memory_that_python_never_sees_is_a_native_leak():
-    """malloc without free grows the process and nothing of Python's; in a child, whose heap has no room left."""
+    """Malloc without free grows the process and nothing of Python's; in a child, whose heap is full."""
     done = subprocess.run([sys.executable, "-c", NATIVE], capture_output=True, text=True, check=True)
     verdict, source, size, suspects = done.stdout.rsplit(maxsplit=3)
     assert (verdict, source, suspects) == ("native leak", "rss", "0")
@@ -197,7 +197,7 @@ class Unlucky(Exception):
 
 
 def test_a_step_that_raises_passes_its_own_exception_on_and_leaves_a_report():
-    """The very exception object reaches the caller without notes or context; what was seen is in the report."""
+    """The very exception object reaches the caller bare; what was seen is in the report."""
     error = Unlucky("secret-token")
     calls = itertools.count(1)
 
@@ -243,7 +243,7 @@ def test_nothing_is_left_behind_wherever_the_step_raises(at):
 
 
 def test_a_tracer_that_the_user_started_is_joined_and_left_running():
-    """tracemalloc keeps its limit and the user's traces."""
+    """Tracemalloc keeps its limit and the user's traces."""
     tracemalloc.start(3)
     try:
         mine = bytearray(5_000)
@@ -340,7 +340,7 @@ def test_an_async_step_inside_a_running_loop_is_refused_with_the_way_out():
     async def main():
         find_leaks(step, **QUICK)
 
-    with pytest.raises(StepError, match="asyncio.to_thread"):
+    with pytest.raises(StepError, match=r"asyncio\.to_thread"):
         asyncio.run(main())
 
 

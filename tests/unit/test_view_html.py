@@ -226,7 +226,7 @@ def test_a_cut_table_says_what_was_cut():
     """Rows above the cap are counted, not hidden."""
     grown = samples.leak_report().types * 40
     page = texts(render_page(samples.leak_report(types=grown)))
-    assert "The greatest 50 of 200 are listed." in page
+    assert "The greatest 25 of 200 are listed." in page
 
 
 @pytest.mark.parametrize("kind", KINDS)
