@@ -211,7 +211,7 @@ def test_every_kind_of_holder_is_named(registry, hold):
     """Each builtin way to hold an object is one readable link."""
     obj = Thing()
     registry.holder, expected = hold(obj)
-    assert only(why(obj)) == f"module app_registry {expected}"
+    assert only(why(obj, chains=1)) == f"module app_registry {expected}"
 
 
 def test_bound_method_holds_its_object(registry):
@@ -351,7 +351,7 @@ def test_long_chain_is_walked_whole_and_shown_by_both_ends(registry):
     assert f"… {found.cut:,} more …" in str(found)
 
 
-@pytest.mark.parametrize("length", range(40, 64))
+@pytest.mark.parametrize("length", [40, 47, 48, 49, 50, 63])
 def test_chains_just_over_the_window_lose_no_link_in_the_count(registry, length):
     """Shown and counted links are the whole chain at every length near the border."""
     registry.head = chain(length)
@@ -384,9 +384,8 @@ def test_object_that_garbage_holds_is_told_from_garbage():
         del node
         result = why(obj)
         assert [str(c) for c in result.chains] == ["Node -> .other Thing"]
-        assert result.verdict == (
-            "Garbage in a reference cycle holds it: `gc.collect()` frees that. Your variable obj holds it too."
-        )
+        assert result.verdict.startswith("Garbage in a reference cycle holds it: `gc.collect()` frees that.")
+        assert result.verdict.endswith("Your variable obj holds it too.")
     gc.collect()
     assert why(obj).verdict == "Only your variable obj holds it."
 
@@ -596,6 +595,29 @@ def test_names_that_exec_left_in_a_function_stay():
     if sys.version_info >= (3, 13):  # where exec leaves nothing behind
         pytest.skip("since Python 3.13 each call of exec has locals of its own")
     assert function() == 41
+
+
+def test_search_inside_a_trace_function_leaves_the_traced_locals_alone():
+    """At a debugger's prompt the frame's variables are written back; a search must not have emptied them."""
+    searched = []
+
+    def tracer(frame, event, _):
+        at_return = frame.f_lineno == traced.__code__.co_firstlineno + 2
+        if event == "line" and frame.f_code is traced.__code__ and at_return:
+            searched.append(why([]).complete)
+        return tracer
+
+    def traced():
+        first, second = 1, [2]
+        return first, second
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        result = traced()
+    finally:
+        sys.settrace(before)
+    assert (result, searched) == ((1, [2]), [True])
 
 
 def test_class_and_module_namespaces_are_untouched():
