@@ -4,7 +4,8 @@
 memlab code in this thread raises. The walk ends with the run in which no line was left to interrupt. Lines
 inside ``__del__`` are passed over: the interpreter swallows what is raised there. So is the second event of
 a ``with`` line, when the block ends: the interpreter delivers no signal between the block and a lock's or a
-file's own ``__exit__``, and one that is written in Python has lines of its own.
+file's own ``__exit__``, and one that is written in Python has lines of its own. Nor does it at ``try:``,
+which is no instruction.
 """
 
 import gc
@@ -27,15 +28,16 @@ class Interrupter:
         self.seen = 0
         self.struck = None
         self.swallowed = False
-        self._inside = set()
+        self._inside = {}
 
     def __call__(self, frame, event, arg):
         if not frame.f_code.co_filename.startswith(PACKAGE) or _in_finalizer(frame):
             return None
+        self._inside[id(frame)] = set()
         return self.line
 
     def line(self, frame, event, arg):
-        if event == "line" and not self._leaves_with(frame):
+        if event == "line" and not self._is_no_moment(frame):
             if self.seen == self.at:
                 self.seen += 1
                 self.struck = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
@@ -43,13 +45,17 @@ class Interrupter:
             self.seen += 1
         return self.line
 
-    def _leaves_with(self, frame):
+    def _is_no_moment(self, frame):
+        """Tell whether the interpreter delivers no signal before this line: see above."""
         code, line = frame.f_code, frame.f_lineno
-        if not linecache.getline(code.co_filename, line).lstrip().startswith("with "):
+        text = linecache.getline(code.co_filename, line).strip()
+        if text == "try:":
+            return True
+        if not text.startswith("with "):
             return False
-        block = (id(frame), line)
-        self._inside ^= {block}
-        return block not in self._inside
+        inside = self._inside[id(frame)]
+        inside ^= {line}
+        return line not in inside
 
 
 def interrupt_everywhere(action, state, patience_s=2.0):
