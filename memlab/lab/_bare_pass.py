@@ -22,7 +22,7 @@ from memlab.records.timeline import Timeline
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from memlab.lab._step import Step
+    from memlab.lab.steps import Step
 
 __all__ = ["BarePass", "Stop"]
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from memlab.collectors.census import Container
-    from memlab.lab._step import Step
+    from memlab.lab.steps import Step
 
 __all__ = ["Rates", "Survey", "TracedPass"]
 

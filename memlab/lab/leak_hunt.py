@@ -30,8 +30,8 @@ from memlab.collectors.tracing import TracemallocOwner
 from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
 from memlab.lab._joined import TracedFacts, explain
-from memlab.lab._step import Step, failed_at, step_traceback
 from memlab.lab._traced_pass import Rates, TracedPass
+from memlab.lab.steps import Step, failed_at, step_traceback
 from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Verdict
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ WRONG = {
     "no such module": (["leaks", "no_such_module:step"], "no module 'no_such_module'"),
     "no such file": (["leaks", "gone.py:step"], "no file gone.py"),
     "no such function": (["leaks", "app:stepp"], "app has no 'stepp'; did you mean 'step'?"),
-    "no callable": (["leaks", "app:x"], "app:x cannot be called, its type is int"),
+    "no callable": (["leaks", "app:x"], "app:x must be something to call without arguments, not an int"),
     "no function named": (["leaks", "app"], "'app' names no function"),
     "module that raises": (["leaks", "broken:step"], "raised json.decoder.JSONDecodeError at broken.py:3"),
     "module that is no Python": (["leaks", "syntax.py:step"], "raised SyntaxError at syntax.py:1"),

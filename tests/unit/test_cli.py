@@ -311,7 +311,7 @@ BAD = {
     "not-a-name:f": "is no module's name",
     "APP:leeks": "did you mean 'leaks'",
     "APP:nothing_like_it_xyz": "has no 'nothing_like_it_xyz'",
-    "APP:number": "cannot be called, its type is int",
+    "APP:number": "must be something to call without arguments, not an int",
     "APP:generates": "is a generator function",
     "APP:wants": "needs arguments (a)",
     "APP.py:leaks:": "names no function",

@@ -215,7 +215,7 @@ def test_memlabs_own_error_raised_by_the_step_stays_what_it_is(run):
         ("%leaks -b 1", "there is no code to run"),
         ("%leaks not_there", "there is no 'not_there' here"),
         ("%leaks sys.nothing", "no attribute 'nothing'"),
-        ("%leaks number", "number cannot be called, its type is int"),
+        ("%leaks number", "number must be something to call without arguments, not an int"),
         ("%leaks generates", "is a generator function"),
         ("%leaks wants", "wants needs arguments (a)"),
         ("%leaks -x f()", "no option -x"),

@@ -10,8 +10,9 @@ from memlab.faces.cli.parser import BAD_USE, EXIT_CODES, describe
 from memlab.faces.cli.target import Target, import_target, importable, parse_target
 from memlab.faces.hunt_options import HUNT_OPTIONS, hunt_keywords
 from memlab.faces.outputs import Outputs
-from memlab.faces.steps import Watched, check_step
+from memlab.faces.steps import Watched
 from memlab.faces.user_errors import error_line, error_text, error_type
+from memlab.lab.steps import check_step
 
 if TYPE_CHECKING:
     import argparse

@@ -7,7 +7,7 @@ import builtins
 from typing import TYPE_CHECKING, Any
 
 from memlab.errors import UsageError
-from memlab.faces.steps import check_step
+from memlab.lab.steps import check_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable

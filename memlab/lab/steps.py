@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import functools
 import inspect
@@ -13,11 +12,12 @@ from memlab._base.safety import clean, instance_type_name
 from memlab.errors import StepError
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Iterator
 
     from memlab._base.paths import PathLabels
 
-__all__ = ["Step"]
+__all__ = ["Step", "check_step", "failed_at", "step_traceback"]
 
 
 class Step:
@@ -29,12 +29,7 @@ class Step:
     """
 
     def __init__(self, function: Callable[[], Any], label: str | None = None, role: str = "step") -> None:
-        if not callable(function):
-            raise StepError(
-                f"the {role} must be something to call without arguments, not {_article(function)}; "
-                "wrap what you want to repeat in a function"
-            )
-        _check_form(function, role)
+        check_step(function, f"the {role}")
         self.function = function
         self.label = clean(label or _name(function))
         self.calls = 0
@@ -49,6 +44,8 @@ class Step:
         if not self._is_async:
             yield
             return
+        import asyncio
+
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -88,7 +85,7 @@ def failed_at(error: BaseException, step: Step, labels: PathLabels) -> str:
 def step_traceback(error: BaseException) -> Any:
     """Return the traceback from the step's own frame on: memlab's frames are left out."""
     trace = error.__traceback__
-    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("memlab.lab."):
+    while trace is not None and str(trace.tb_frame.f_globals.get("__name__")).startswith("memlab."):
         trace = trace.tb_next
     return trace
 
@@ -97,22 +94,38 @@ def _await(runner: asyncio.Runner, function: Callable[[], Any]) -> None:
     runner.run(function())
 
 
-def _check_form(function: Callable[..., Any], role: str) -> None:
-    """Refuse what would run nothing, or fail, when it is called without arguments."""
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+def check_step(step: Any, name: str) -> Callable[[], Any]:
+    """Return ``step`` if it can be called again and again without arguments.
+
+    A generator function would only make an object and hand it back: the hunt would find that nothing leaks,
+    and that would be no answer. A coroutine function is fine, the hunt awaits it.
+
+    Raises:
+        StepError: says what it is instead, and what to give.
+    """
+    if not callable(step):
         raise StepError(
-            f"the {role} is a generator function, so calling it runs nothing; give one that exhausts it"
+            f"{name} must be something to call without arguments, not {_article(step)}; "
+            "wrap what you want to repeat in a function"
         )
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # many builtins do not tell
-        return
-    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    missing = ", ".join(p.name for p in parameters if p.default is p.empty and p.kind not in optional)
+    if inspect.isgeneratorfunction(step) or inspect.isasyncgenfunction(step):
+        raise StepError(
+            f"{name} is a generator function, so calling it runs nothing; give one that exhausts it"
+        )
+    missing = _missing_arguments(step)
     if missing:
-        raise StepError(
-            f"the {role} needs arguments ({missing}); wrap it: lambda: step(...), or functools.partial"
-        )
+        raise StepError(f"{name} needs arguments ({missing}); give a function that is called without any")
+    found: Callable[[], Any] = step
+    return found
+
+
+def _missing_arguments(step: Callable[..., Any]) -> str:
+    try:
+        parameters = inspect.signature(step).parameters.values()
+    except (TypeError, ValueError):  # many builtins do not tell
+        return ""
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return ", ".join(p.name for p in parameters if p.default is p.empty and p.kind not in optional)
 
 
 def _name(function: Any) -> str:
