@@ -233,6 +233,7 @@ class _Worker:
         patience = max(_INTERVALS * self.interval_s, _PATIENCE_S)
         return (
             os.getpid() == self._pid
+            and self.failure is None
             and thread is not None
             and thread.is_alive()
             and self._clock() - self._last_tick <= patience
