@@ -20,7 +20,7 @@ from memlab.errors import (
 
 if TYPE_CHECKING:
     from memlab.collectors.references import why
-    from memlab.collectors.tracing import snapshot
+    from memlab.collectors.tracing import snapshot, tracing
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
     from memlab.lab.recorder import record
@@ -64,6 +64,7 @@ __all__ = [
     "memit",
     "record",
     "snapshot",
+    "tracing",
     "why",
 ]
 
@@ -90,6 +91,7 @@ _HOME = {
     "memit": "lab.memit",
     "record": "lab.recorder",
     "snapshot": "collectors.tracing",
+    "tracing": "collectors.tracing",
     "why": "collectors.references",
 }
 
