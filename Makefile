@@ -19,13 +19,13 @@ HAVE_UV := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(HAVE_UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check bench test-all test-long html format lock environment clean
+.PHONY: help demo test lab check bench corpus test-all test-long html format lock environment clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(CORE)  ## Hunt the leak of a real published package, then its fixed version; writes two reports
-	$(BIN)/python -m memlab demo
+	$(BIN)/python -m memlab demo --keep out/demo
 
 test: $(FULL)  ## Run every test; those of the browser need Chromium and say so when they skip
 	$(BIN)/python -m pytest $(ARGS)
@@ -40,7 +40,11 @@ check: $(FULL)  ## Lint, format, types, import contracts
 	$(BIN)/lint-imports --no-logo
 
 bench: $(FULL)  ## Run the measurements behind docs/benchmarks.md
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
+	@set -e; for file in $(filter-out benchmarks/corpus.py,$(wildcard benchmarks/*.py)); do \
+	  echo "== $$file"; $(BIN)/python "$$file"; done
+
+corpus: $(FULL)  ## Score the leak finder on real leaks of real packages (20 minutes, installs each of them)
+	$(BIN)/python benchmarks/corpus.py
 
 test-all:  ## Run the unit tests on each Python of VERSIONS that this machine has
 	@sh scripts/test_all.sh $(VERSIONS)
@@ -66,7 +70,7 @@ environment: $(FULL)  ## Make environment.yml anew from pyproject.toml
 	$(BIN)/python scripts/make_environment.py
 
 clean:  ## Remove environments, caches and what runs left
-	rm -rf .venv .venv-3.* .demo out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
+	rm -rf .venv .venv-3.* memlab-demo out build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache \
 	  .import_linter_cache .hypothesis
 	find memlab tests scripts benchmarks data notebooks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 

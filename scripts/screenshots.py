@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-REPORT = ROOT / ".demo" / "leaking.html"
+REPORT = ROOT / "out" / "demo" / "leaking.html"
 TARGET = ROOT / "docs" / "images" / "report.png"
 MOST_BYTES = 200_000
 SIZE = {"width": 1100, "height": 1010}

@@ -198,6 +198,8 @@ def absent(report: LeakReport, metric: str) -> str:
         return "the step failed before it could be measured"
     if not report.complete:
         return "the hunt ended before it could be measured"
+    if report.verdict is Verdict.NO_LEAK:
+        return "nothing rose to the end of the run, so there is no lasting growth to measure"
     return "it was not measured in this run"
 
 

@@ -18,11 +18,11 @@ HELP = "hunt a real package's leak, then its fixed version"
 TEXTS = describe(
     "Install a package at the version that leaks and at the one that does not, each in an environment of\n"
     "its own, hunt in both, and write two reports. Needs the network the first time.",
-    "memlab demo --keep demo",
+    "memlab demo --keep out/demo",
     "exit codes:\n  0    the leak was found in one and not in the other\n  1    it was not so\n"
     "  2    bad use, or the packages cannot be installed",
 )
-FOLDER = ".demo"
+FOLDER = "memlab-demo"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
