@@ -23,6 +23,8 @@ _EXPLAINED = 0.3
 """Part of the resident growth that Python's traced memory must account for, to call it Python's."""
 _BOUNDED = 0.7
 """Part of the growth under containers with a bound from which the whole counts as filling."""
+_ALIKE = 0.5
+"""Least ratio of two rates, one to the other, that are taken for the same growth."""
 _GOES_ON = 0.2
 """Least ratio of the growth in the second pass to that in the first."""
 
@@ -38,6 +40,7 @@ class Findings:
         objects_rate: tracked objects per iteration in the second pass, None when it was not run.
         traced_rate: traced bytes per iteration in the second pass, None when nothing was traced.
         blocks_rate: traced blocks per iteration in the second pass, None when nothing was traced.
+        sites_rate: those of them at lines that grew in every stretch of it.
     """
 
     tests: Sequence[GrowthTest]
@@ -46,6 +49,7 @@ class Findings:
     objects_rate: float | None = None
     traced_rate: float | None = None
     blocks_rate: float | None = None
+    sites_rate: float = 0.0
 
     def test(self, metric: str) -> GrowthTest | None:
         """Return the test of one metric, or None."""
@@ -202,8 +206,9 @@ def _unconfirmed(found: Findings) -> bool:
         return False
     if blocks is None or found.blocks_rate is None:
         return not found.suspects
-    ratio = found.blocks_rate / max(blocks.per_iteration, 1e-9)
-    return not found.suspects or not _GOES_ON <= ratio <= 1.0 / _GOES_ON
+    rate = max(blocks.per_iteration, 1e-9)
+    alike = _ALIKE <= found.blocks_rate / rate <= 1.0 / _ALIKE
+    return not (alike and found.sites_rate >= _ALIKE * rate)
 
 
 def _sustained(test: GrowthTest | None) -> bool:

@@ -45,7 +45,8 @@ _MOST_TYPES = 12
 _FAR = 1_000
 _MOSTLY = 0.5
 UNSEEN = "memory without a visible holder"
-_UNSEEN_SHARE = 0.2
+_UNSEEN_SHARE = 0.02
+_MOST_UNSEEN = 5
 _LEAST_SHARE = 0.01
 """Part of all that is left behind below which a group is what happened once, such as an import."""
 
@@ -174,7 +175,7 @@ def sites_as_suspects(sites: Sequence[SiteGrowth], blocks_rate: float) -> tuple[
     object is not.
     """
     least = _UNSEEN_SHARE * blocks_rate
-    drafts = [s for s in sites if s.blocks_per_iteration >= least][:_MOST_SUSPECTS]
+    drafts = [s for s in sites if s.blocks_per_iteration >= least][:_MOST_UNSEEN]
     total = sum(s.bytes_per_iteration for s in drafts) or 1.0
     suspects = (
         Suspect(

@@ -300,6 +300,7 @@ class LeakHunt:
             objects_rate=facts.objects_rate if facts is not None else None,
             traced_rate=facts.traced_rate if facts is not None else None,
             blocks_rate=facts.blocks_rate if facts is not None else None,
+            sites_rate=sum(s.blocks_per_iteration for s in facts.sites) if facts is not None else 0.0,
         )
         verdict, reason = dataclasses.astuple(judge(findings))
         if self._failure is not None:
