@@ -5,7 +5,14 @@ import re
 
 from memlab.errors import UsageError
 
-__all__ = ["format_bytes", "format_count", "format_seconds", "format_signed_bytes", "parse_bytes"]
+__all__ = [
+    "format_bytes",
+    "format_count",
+    "format_seconds",
+    "format_signed_bytes",
+    "format_things",
+    "parse_bytes",
+]
 
 _STEP = 1024
 _PREFIXES = ("KiB", "MiB", "GiB", "TiB")
@@ -51,6 +58,16 @@ def format_count(count: float) -> str:
     ('12,000', '0.1', '3')
     """
     return _short(count)
+
+
+def format_things(count: float, one: str, many: str = "") -> str:
+    """Write a number with what it counts.
+
+    >>> format_things(1.0, "object"), format_things(2.5, "entry", "entries"), format_things(0, "block")
+    ('1 object', '2.5 entries', '0 blocks')
+    """
+    number = _short(count)
+    return f"{number} {one if number == '1' else many or one + 's'}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from memlab._base.units import format_bytes, format_count
+from memlab._base.units import format_bytes, format_things
 from memlab.records.leak_report import GrowthTest, Suspect, Verdict
 
 if TYPE_CHECKING:
@@ -154,7 +154,8 @@ def _growth_sentence(found: Findings) -> str:
     for metric in ("tracked_objects", "allocated_blocks"):
         test = found.test(metric)
         if test is not None and _sustained(test):
-            parts.append(f"{format_count(test.per_iteration)} {_words(metric)}")
+            one = {"tracked_objects": "object", "allocated_blocks": "allocated block"}[metric]
+            parts.append(format_things(test.per_iteration, one))
     test = found.tests[0]
     left = " and ".join(parts)
     return f"each iteration leaves {left} behind, in every one of {len(test.minima)} blocks of rounds"
@@ -181,7 +182,7 @@ def _one_in(rate: float) -> str:
     return (
         f"one object in {1 / rate:,.0f} iterations"
         if rate < 1
-        else f"{format_count(rate)} objects an iteration"
+        else f"{format_things(rate, 'object')} an iteration"
     )
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import instance_type_name, short_name
 from memlab._base.source import enclosing_function, source_line
-from memlab._base.units import format_bytes, format_count
+from memlab._base.units import format_bytes, format_count, format_things
 from memlab.collectors.bounds import known_bound, owners_of
 from memlab.collectors.census import latest_entries, native_size
 from memlab.collectors.edges import name_entry
@@ -364,7 +364,7 @@ def _unseen_prose(suspect: Suspect) -> str:
     where = f" allocated at {at.file}:{at.line}" if at is not None else ""
     return (
         f"Each iteration leaves {format_bytes(suspect.bytes_per_iteration)} in "
-        f"{format_count(suspect.objects_per_iteration)} blocks behind,{where}; no Python object that holds "
+        f"{format_things(suspect.objects_per_iteration, 'block')} behind,{where}; no Python object that holds "
         "them is seen: a reference lost in an extension module looks like this."
     )
 
@@ -379,7 +379,7 @@ def _prose(suspect: Suspect) -> str:
     what = f"{format_count(rate)} {short_name(suspect.type_name)}"
     others = suspect.objects_per_iteration - rate
     if others >= _MOSTLY:
-        what += f" and {format_count(others)} other objects with it"
+        what += f" and {format_things(others, 'other object')} with it"
     sentence = f"Each iteration leaves {what} behind ({size})"
     if suspect.site is not None:
         line = suspect.site.user or suspect.site.frame
@@ -387,8 +387,9 @@ def _prose(suspect: Suspect) -> str:
     if suspect.container is not None:
         c = suspect.container
         sentence += (
-            f"; {c.name}, a {short_name(c.type_name)}, gains {format_count(c.entries_per_iteration)} "
-            f"entries an iteration and holds {c.lengths[-1]:,}"
+            f"; {c.name}, a {short_name(c.type_name)}, gains "
+            f"{format_things(c.entries_per_iteration, 'entry', 'entries')} an iteration and holds "
+            f"{c.lengths[-1]:,}"
         )
         if c.bound is not None:
             sentence += f" of at most {c.bound:,} ({c.bound_source})"

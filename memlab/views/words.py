@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from memlab._base.units import format_bytes, format_count, format_seconds
+from memlab._base.units import format_bytes, format_count, format_seconds, format_things
 from memlab.records.chain import RootKind
 from memlab.records.leak_report import Verdict
 
@@ -241,8 +241,8 @@ def suspect_objects(suspect: Suspect) -> str:
     Plain strings and numbers are not tracked by the collector; then the container's entries are told.
     """
     if not suspect.objects_per_iteration and suspect.container is not None:
-        return f"{format_count(suspect.container.entries_per_iteration)} untracked entries"
-    return f"{format_count(suspect.objects_per_iteration)} objects"
+        return format_things(suspect.container.entries_per_iteration, "untracked entry", "untracked entries")
+    return format_things(suspect.objects_per_iteration, "object")
 
 
 def link_text(link: Link) -> str:
