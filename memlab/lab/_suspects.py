@@ -364,8 +364,8 @@ def _unseen_prose(suspect: Suspect) -> str:
     where = f" allocated at {at.file}:{at.line}" if at is not None else ""
     return (
         f"Each iteration leaves {format_bytes(suspect.bytes_per_iteration)} in "
-        f"{format_things(suspect.objects_per_iteration, 'block')} behind,{where}; no Python object that holds "
-        "them is seen: a reference lost in an extension module looks like this."
+        f"{format_things(suspect.objects_per_iteration, 'block')} behind,{where}; no Python object that "
+        "holds them is seen: a reference lost in an extension module looks like this."
     )
 
 

@@ -42,9 +42,9 @@ if TYPE_CHECKING:
 __all__ = ["LeakHunt", "find_leaks"]
 
 _BARE_SHARE = 0.45
-"""Part of the budget for the first pass; the second has what the third question, why, leaves over."""
+"""Part of the budget for the first pass; the search for lines and holders needs what is left over."""
 _EXTENDED_SHARE = 0.7
-_TRACED_SHARE = 0.85
+_TRACED_SHARE = 0.25
 _LEAST_ROUNDS = 16  # two readings in each of six blocks after a quarter is dropped
 _WARMUP_CALLS = 3
 _MOST_GROWTH = 1 << 30
@@ -249,7 +249,8 @@ class LeakHunt:
         tests = {t.metric: t for t in self._tests()}
         rates = Rates(_risen(tests["tracked_objects"]), _risen(tests["allocated_blocks"]))
         traced = TracedPass(self._step, heap, self._clock, depth=self.options.depth, before=before)
-        survey = traced.run(rates, self._until(_TRACED_SHARE), self._progress)
+        until = self._clock() + _TRACED_SHARE * self.options.budget_s
+        survey = traced.run(rates, until, self._progress)
         self._facts = explain(survey, rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
 
