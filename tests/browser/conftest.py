@@ -36,6 +36,16 @@ def give_up(reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """Run the browser's tests last.
+
+    While Playwright lives, its event loop counts as running in this thread, and a test that calls
+    ``asyncio.run`` would be refused. This comes after the shuffle, so that each part stays shuffled.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """A running Chromium (playwright's ``Browser``), closed at the end of the session."""
