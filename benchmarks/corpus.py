@@ -170,9 +170,7 @@ def _summary(runs: list[Run]) -> None:
     healthy = [r for r in runs if not r.leaks]
     alarms = [r.case for r in healthy if r.alarm]
     unsure = sum(r.verdict not in ("no leak", "leak", "native leak") for r in healthy)
-    print(
-        f"healthy  false alarms {len(alarms)}/{len(healthy)} {alarms or ''}, undecided {unsure}/{len(healthy)}"
-    )
+    print(f"healthy  false alarms {len(alarms)}/{len(healthy)} {alarms or ''}, undecided {unsure}")
     if runs:
         print(f"median   {statistics.median(r.seconds for r in runs):.1f} s a hunt")
 
