@@ -188,11 +188,13 @@ class LeakHunt:
                 self._hunt()
             self._complete = True
         except BaseException as error:
-            self._fail(error)
+            # Nothing that goes wrong with the report may take the place of the step's own exception.
+            with contextlib.suppress(Exception):
+                self._fail(error)
+                self._report = self._conclude()
             error.__traceback__ = step_traceback(error) or error.__traceback__
             raise
-        finally:
-            self._report = self._conclude()
+        self._report = self._conclude()
         return self._report
 
     # -- the protocol
@@ -291,7 +293,7 @@ class LeakHunt:
             _LOG.debug("the step raised %s in %s", self._failure.exception, stage)
 
     def _conclude(self) -> LeakReport:
-        """Make the report of what was seen so far; it must never hide the step's own exception."""
+        """Make the report of what was seen so far."""
         tests = self._tests()
         facts = self._facts
         findings = Findings(

@@ -33,8 +33,6 @@ class Step:
         self.function = function
         self.label = clean(label or _name(function))
         self.calls = 0
-        self.inside = False
-        """True while the step runs, and after it raised: whose error it is."""
         self._runner: asyncio.Runner | None = None
         self._is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
 
@@ -69,9 +67,7 @@ class Step:
             function = functools.partial(_await, self._runner, self.function)
         for _ in range(times):
             self.calls += 1
-            self.inside = True
             function()
-            self.inside = False
 
 
 def failed_at(error: BaseException, step: Step, labels: PathLabels) -> str:
