@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import type_name
 from memlab.collectors.census import native_size
+from memlab.collectors.walk import askable
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -116,7 +117,7 @@ class _Survivors:
         for obj in fresh:
             size = native_size(obj)
             targets = []
-            referents = gc.get_referents(obj)
+            referents = gc.get_referents(*askable([obj]))
             for referent in referents:
                 number = known(id(referent))
                 if number is not None:
@@ -189,7 +190,7 @@ def _outer_edges(old: list[Any], index: dict[int, int], own: frozenset[int]) -> 
     found = []
     fresh_ids = index.keys()
     for start in range(0, len(old), _BATCH):
-        batch = old[start : start + _BATCH]
+        batch = askable(old[start : start + _BATCH])
         if fresh_ids.isdisjoint(map(id, gc.get_referents(*batch))):
             continue
         for obj in batch:

@@ -22,10 +22,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Walk", "array_type", "referents"]
+__all__ = ["Walk", "array_type", "askable", "referents"]
 
 # Small enough that other threads get their turn between two C calls, large enough to make calls cheap.
 _BATCH = 4096
+
+
+def askable(objects: Sequence[Any]) -> Sequence[Any]:
+    """Return the objects that may be asked for their referents: all but one module of Python 3.12.
+
+    The ``_asyncio`` module of 3.12 shows the dead iterators of its freelist. A reference to one brings it to
+    life; when it goes, it enters the freelist a second time, and the next collection runs round the list for
+    ever. Its namespace is walked in its stead, as every module's is.
+    """
+    module = sys.modules.get("_asyncio") if sys.version_info[:2] == (3, 12) else None
+    return objects if module is None else [item for item in objects if item is not module]
 
 
 def array_type() -> type | None:
@@ -42,7 +53,7 @@ def referents(objects: Sequence[Any], array: type | None = None) -> list[Any]:
     by hand, arrays only when ``array`` is numpy's type. Subclasses of arrays are left alone: asking them for
     their elements may run their own code.
     """
-    found = gc.get_referents(*objects)
+    found = gc.get_referents(*askable(objects))
     # Types are told apart by id: a metaclass may define __hash__ and __eq__.
     kinds = set(map(id, map(type, objects)))
     if id(CodeType) in kinds:
