@@ -42,6 +42,7 @@ __all__ = [
 ]
 
 _NEWEST = 12
+_OF_A_SET = 4_000
 _FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 
 # Sized by the base's own slot, which no subclass can override: dict.__len__(x) runs no user code.
@@ -199,7 +200,8 @@ def latest_entries(container: Any) -> list[Any]:
     if base is deque:
         return [deque.__getitem__(container, -1 - i) for i in range(min(_NEWEST, deque.__len__(container)))]
     if base is set:
-        return list(itertools.islice(set.__iter__(container), _NEWEST))
+        # No order: enough of them that some are new.
+        return list(itertools.islice(set.__iter__(container), _OF_A_SET))
     return gc.get_referents(container)[:_NEWEST] if base is _LRU else []
 
 
