@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["COUNTS", "RSS", "GrowthRule", "growth_test"]
 
+_FEWEST_BLOCKS = 4  # 1 / 4! is the weakest bound worth a verdict
+
 # Student's t, two-sided 95 %, for 1 .. 10 degrees of freedom.
 _T95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 
@@ -47,6 +49,11 @@ class GrowthRule:
     sustain: float = 0.25
     floor: int = 0
     rising: float = 0.0
+
+    def for_few(self, readings: int) -> GrowthRule:
+        """Return the rule for a run that growth itself ended soon: all readings count, in fewer blocks."""
+        blocks = min(self.blocks, max(_FEWEST_BLOCKS, readings // 2))
+        return dataclasses.replace(self, blocks=blocks, warmup_share=0.0)
 
 
 COUNTS = GrowthRule()

@@ -9,6 +9,7 @@ judged again.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_things
@@ -17,7 +18,7 @@ from memlab.records.leak_report import GrowthTest, Suspect, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Findings", "Judgement", "doubtful", "judge", "rises", "slows"]
+__all__ = ["Findings", "Judgement", "begins_late", "doubtful", "judge", "rises", "slows"]
 
 _EXPLAINED = 0.3
 """Part of the resident growth that Python's traced memory must account for, to call it Python's."""
@@ -25,6 +26,11 @@ _BOUNDED = 0.7
 """Part of the growth under containers with a bound from which the whole counts as filling."""
 _ALIKE = 0.5
 """Least ratio of two rates, one to the other, that are taken for the same growth."""
+_LATE_STEPS = 3
+_LATE_LEAST = 4
+"""Least growth from block to block, in objects, that counts as growth which began late."""
+_EVEN = 0.5
+"""Least ratio of the smallest to the greatest of these steps."""
 _GOES_ON = 0.2
 """Least ratio of the growth in the second pass to that in the first."""
 
@@ -36,6 +42,7 @@ class Findings:
     Attributes:
         tests: of the bare pass, by metric.
         enough: whether there were readings enough to test.
+        ended_early: whether the bare pass ended because the step had left so much behind.
         suspects: what grows, None when the second pass was not run.
         objects_rate: tracked objects per iteration in the second pass, None when it was not run.
         traced_rate: traced bytes per iteration in the second pass, None when nothing was traced.
@@ -45,6 +52,7 @@ class Findings:
 
     tests: Sequence[GrowthTest]
     enough: bool
+    ended_early: bool = False
     suspects: tuple[Suspect, ...] | None = None
     objects_rate: float | None = None
     traced_rate: float | None = None
@@ -80,6 +88,16 @@ def doubtful(tests: Sequence[GrowthTest]) -> bool:
     return slows(tests) or only_blocks
 
 
+def begins_late(tests: Sequence[GrowthTest]) -> bool:
+    """Tell whether nothing rose throughout, but a count rose evenly in the second half of the run."""
+    return not rises(tests) and any(_late(t) for t in tests if t.metric != "rss_bytes" and not t.grew)
+
+
+def _late(test: GrowthTest) -> bool:
+    last = [b - a for a, b in itertools.pairwise(test.minima)][-_LATE_STEPS:]
+    return min(last) >= max(_LATE_LEAST, _EVEN * max(last))
+
+
 def slows(tests: Sequence[GrowthTest]) -> bool:
     """Tell whether something rose throughout but is slowing down: worth running longer."""
     return any(t.grew and not t.sustained for t in tests) and not rises(tests)
@@ -88,13 +106,29 @@ def slows(tests: Sequence[GrowthTest]) -> bool:
 def judge(found: Findings) -> Judgement:
     """Return the verdict on what was found."""
     if not found.enough:
+        few = "too few rounds to tell growth from noise"
         return Judgement(
             Verdict.INCONCLUSIVE,
-            "too few rounds to tell growth from noise; give a larger budget or a faster step",
+            f"{few}: the step leaves so much behind that it could not run more often; give a smaller step"
+            if found.ended_early
+            else f"{few}; give a larger budget or a faster step",
         )
     if slows(found.tests):
         what = " and ".join(_words(t.metric) for t in found.tests if t.grew)
         return Judgement(Verdict.WARMING_UP, f"{what} rose in every block of rounds but ever more slowly")
+    if begins_late(found.tests):
+        what = " and ".join(_words(t.metric) for t in found.tests if t.metric != "rss_bytes" and _late(t))
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{what} rose in the second half of the run but not before: a leak that begins late, or a "
+            "table that fills; more iterations can tell",
+        )
+    if not rises(found.tests) and found.ended_early:
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            "the step left so much behind that it could not run on, but not in every block of rounds; "
+            "give a smaller step, or more of them before: warmup=",
+        )
     if not rises(found.tests):
         return Judgement(Verdict.NO_LEAK, _no_leak_reason(found))
     python = any(_sustained(found.test(m)) for m in ("allocated_blocks", "tracked_objects"))

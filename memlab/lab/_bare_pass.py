@@ -30,6 +30,9 @@ ROWS = 128
 MOST_OBJECTS = 400_000
 """New objects after which growth is plain and more of it only costs time."""
 
+_PART = 64
+"""Calls, or parts of a round, between two looks at the memory that the step eats."""
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Stop:
@@ -71,6 +74,7 @@ class BarePass:
         self.per_round = per_round
         self.rounds = 0
         self.stopped_by_growth = False
+        self.stopped_by_objects = False
         self._adapt = adapt
         self._read_rss = read_rss
         self._clock = clock
@@ -89,8 +93,7 @@ class BarePass:
         while not self._ended(stop):
             if self.rounds == len(self._iteration):
                 self._thin()
-            self.step.run(self.per_round)
-            self._read()
+            self._read(self._run_round(stop))
             progress((self._clock() - began) / max(stop.until - began, 1e-9))
 
     def series(self, started_at: str) -> Timeline:
@@ -125,15 +128,31 @@ class BarePass:
             return False
         return self._clock() >= stop.until
 
+    def _run_round(self, stop: Stop) -> int:
+        """Run a round, and return its calls: fewer when the step suddenly eats the machine."""
+        left = self.per_round
+        part = max(_PART, self.per_round // _PART)
+        while left:
+            calls = min(left, part)
+            self.step.run(calls)
+            left -= calls
+            if left and self.rounds and self.has_rss:
+                now = self._read_rss()
+                if now is not None and now - int(self._rss[0]) > stop.growth_bytes:
+                    break
+        return self.per_round - left
+
     def _grown(self, stop: Stop) -> bool:
         """Tell whether the step has left so much behind that the next rounds would only cost."""
         last = self.rounds - 1
         if self.has_rss and int(self._rss[last] - self._rss[0]) > stop.growth_bytes:
             return True
-        enough = self.rounds >= ROWS // 2
-        return enough and int(self._objects[last]) > MOST_OBJECTS
+        if self.rounds >= ROWS // 2 and int(self._objects[last] - self._objects[0]) > MOST_OBJECTS:
+            self.stopped_by_objects = True
+            return True
+        return False
 
-    def _read(self) -> None:
+    def _read(self, calls: int) -> None:
         gc.collect()
         row = self.rounds
         rss = self._read_rss()
@@ -144,7 +163,7 @@ class BarePass:
             self._rss[row] = rss
         self._objects[row] = len(gc.get_objects())
         previous = self._iteration[row - 1] if row else 0
-        self._iteration[row] = previous + self.per_round
+        self._iteration[row] = previous + calls
         self._time[row] = self._clock() - self._began
         self.rounds = row + 1
 

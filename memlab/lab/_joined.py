@@ -58,7 +58,7 @@ def explain(
         types=types[:_LISTED],
         sites=sites,
         containers=tuple(c.growth for c in containers),
-        objects_rate=sum(t.objects_per_iteration for t in types),
+        objects_rate=_objects_rate(survey),
         traced_rate=_rate(survey.traces, survey.per_stretch, 0),
         blocks_rate=_rate(survey.traces, survey.per_stretch, 1),
         notes=survey.notes,
@@ -85,7 +85,9 @@ def _evidence(survey: Survey, rates: Rates, labels: PathLabels) -> Evidence:
 def _site_growth(survey: Survey, labels: PathLabels) -> tuple[SiteGrowth, ...]:
     """Return the sites that grew in each stretch after the first, greatest growth first."""
     span = survey.per_stretch * (len(survey.traces) - 1)
-    found = []
+    found: list[SiteGrowth] = []
+    if span <= 0:  # the step stopped the tracer
+        return ()
     for frames, sizes, blocks in grown(survey.traces)[:_LISTED]:
         site = name_site(frames, labels)
         if site is not None:
@@ -121,6 +123,18 @@ def _type_growth(survey: Survey) -> tuple[TypeGrowth, ...]:
         if counts[0] < counts[1] < counts[2] and not name.startswith("memlab."):
             found.append(TypeGrowth(name, rate, rate * sizes.get(name, 0.0), counts))
     return tuple(sorted(found, key=lambda t: -t.objects_per_iteration))
+
+
+def _objects_rate(survey: Survey) -> float:
+    """Return by how many objects the rising types rose per iteration of this pass alone.
+
+    What was there before the first pass says nothing here: a program's older objects may die meanwhile.
+    """
+    _, middle, after = survey.censuses
+    net = (
+        c - middle.counts.get(name, 0) for name, c in after.counts.items() if not name.startswith("memlab.")
+    )
+    return sum(n for n in net if n > 0) / survey.calls
 
 
 def _typical_sizes(fresh: list[Any]) -> dict[str, float]:

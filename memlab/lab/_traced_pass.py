@@ -39,9 +39,10 @@ _STRETCHES = 4
 _MOST_FRESH = 80_000
 """New objects that the second pass may leave behind: enough to tell, few enough to look at each."""
 _MOST_CALLS = 5_000
+_FEWEST_CALLS = 16
 _MOST_CONTAINERS = 100
 _MOST_SITES = 8_000
-_PER_TYPE = 8
+_PER_TYPE = 64
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -50,6 +51,14 @@ class Rates:
 
     objects: float
     blocks: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Readings:
+    """Live traced memory after each stretch, and the calls in one."""
+
+    per_stretch: int
+    traces: list[RawTraces]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -95,46 +104,74 @@ class TracedPass:
         clock: monotonic seconds.
         depth: frames kept for each block.
         before: the census from before the first pass.
+        eaten: part of what the step may leave behind that it has left behind since the pass began.
     """
 
     def __init__(
-        self, step: Step, heap: FrozenHeap, clock: Callable[[], float], *, depth: int, before: Census
+        self,
+        step: Step,
+        heap: FrozenHeap,
+        clock: Callable[[], float],
+        *,
+        depth: int,
+        before: Census,
+        eaten: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._step = step
         self._heap = heap
         self._clock = clock
         self._depth = depth
         self._before = before
+        self._eaten = eaten
+        self._known: list[Any] = []
 
     def run(self, rates: Rates, until: float, progress: Callable[[str, float], None]) -> Survey:
         """Trace until ``until`` or until enough is left behind."""
         gc.collect()
         middle = take_census()
         self._heap.freeze()
-        known = gc.get_objects() if not self._heap.available else []
+        self._known = gc.get_objects() if not self._heap.available else []
         began = self._step.calls
         with TracemallocOwner.subscribe(self._depth) as tracer:
-            per_stretch, traces = self._run_stretches(tracer, rates, until, progress)
+            readings = self._run_stretches(tracer, rates, until, progress)
+            # An exception that the step keeps keeps this frame with all its variables: none of them may
+            # refer to the user's objects, so the rest is done elsewhere.
             calls = self._step.calls - began
-            gc.collect()
-            fresh = _fresh(known)
-            sites = _sites(fresh, rates.objects, tracer.site_of)
-            self._heap.thaw()
-            gc.collect()  # what died in cycles among the objects set aside
-            everything = gc.get_objects()
-            censuses = (self._before, middle, take_census(everything))
-            gained = grown_containers(list(censuses), least=max(3, calls // 50))
-            own = frozenset(map(id, (fresh, everything, traces, sites, self.__dict__, *censuses)))
-            gaining = _live(everything, gained, own)
-            kept = _leaf_sites(gaining, sites, tracer.site_of)
-            depth, notes = tracer.depth, tracer.notes
+            return self._look(tracer, rates.objects, middle, calls, readings)
+
+    def _look(
+        self, tracer: Tracing, objects_rate: float, middle: Census, calls: int, readings: _Readings
+    ) -> Survey:
+        """Gather what is left, while it is still traced."""
+        gc.collect()
+        fresh = _fresh(self._known)
+        self._known = []
+        sites = _sites(fresh, objects_rate, tracer.site_of)
+        self._heap.thaw()
+        gc.collect()  # what died in cycles among the objects set aside
+        everything = gc.get_objects()
+        censuses = (self._before, middle, take_census(everything))
+        gained = grown_containers(list(censuses), least=max(3, calls // 50))
+        mine = (fresh, everything, readings.traces, sites, self.__dict__, *censuses)
+        gaining = _live(everything, gained, frozenset(map(id, mine)))
+        kept = _leaf_sites(gaining, sites, tracer.site_of)
         return Survey(
-            calls, per_stretch, censuses, traces, fresh, everything, gaining, sites, kept, depth, notes
+            calls,
+            readings.per_stretch,
+            censuses,
+            readings.traces,
+            fresh,
+            everything,
+            gaining,
+            sites,
+            kept,
+            tracer.depth,
+            tracer.notes,
         )
 
     def _run_stretches(
         self, tracer: Tracing, rates: Rates, until: float, progress: Callable[[str, float], None]
-    ) -> tuple[int, list[RawTraces]]:
+    ) -> _Readings:
         """Run four equal stretches; the first finds out how long the others may be."""
         began = self._clock()
         share = (until - began) / _STRETCHES
@@ -146,14 +183,24 @@ class TracedPass:
                 break
             self._step.run(1)
             done += 1
-        gc.collect()
-        traces = [tracer.take_raw()]
+            if self._eaten() >= 1 / _STRETCHES:
+                break
+        traces: list[RawTraces] = []
+        _read_traces(tracer, traces)
         for number in range(1, _STRETCHES):
             progress("tracing", number / _STRETCHES)
+            if self._eaten() >= 1:
+                break  # what is left behind grows from call to call
             self._step.run(done)
-            gc.collect()
-            traces.append(tracer.take_raw())
-        return done, traces
+            _read_traces(tracer, traces)
+        return _Readings(done, traces)
+
+
+def _read_traces(tracer: Tracing, traces: list[RawTraces]) -> None:
+    """Add a reading, unless someone stopped or cleared the tracer: the step itself may use it."""
+    gc.collect()
+    if not tracer.interrupted:
+        traces.append(tracer.take_raw())
 
 
 def _fresh(known: list[Any]) -> list[Any]:
@@ -168,7 +215,7 @@ def _fresh(known: list[Any]) -> list[Any]:
 def _least_calls(rates: Rates) -> int:
     """Return calls in which even a rare leak shows: five times in each stretch."""
     rate = max(rates.objects, rates.blocks)
-    return min(_MOST_CALLS, max(4, math.ceil(5 / rate))) if rate > 0 else 16
+    return min(_MOST_CALLS, max(_FEWEST_CALLS, math.ceil(5 / rate))) if rate > 0 else _FEWEST_CALLS
 
 
 def _most_calls(objects_rate: float) -> int:
@@ -184,7 +231,7 @@ def _sites(
     one iteration left behind.
     """
     chosen: dict[int, Any] = {}
-    window = int(min(max(2 * objects_rate, 64), _MOST_SITES))
+    window = int(min(max(2 * objects_rate, 512), _MOST_SITES))
     start = max(0, (len(fresh) - window) // 2)
     by_type: dict[int, list[Any]] = {}
     for obj in fresh:
@@ -229,6 +276,6 @@ def _leaf_sites(
 
 
 def _is_own(obj: Any) -> bool:
-    """Tell whether an object is memlab's: an instance of one of its classes, or a frame of its code."""
+    """Tell whether an object is memlab's: an instance of one of its classes."""
     module = class_dict(type(obj)).get("__module__")
     return type(module) is str and module.startswith("memlab.")

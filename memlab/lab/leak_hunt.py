@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import logging
 import time
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from memlab._base.environment import describe_environment
 from memlab._base.paths import PathLabels
 from memlab._base.safety import instance_type_name
 from memlab.analyses.growth import COUNTS, RSS, growth_test
-from memlab.analyses.leak_verdict import Findings, doubtful, judge, rises
+from memlab.analyses.leak_verdict import Findings, begins_late, doubtful, judge, rises
 from memlab.collectors.census import Census, FrozenHeap, take_census
 from memlab.collectors.probe import Probe
 from memlab.collectors.tracing import TracemallocOwner
@@ -214,12 +215,13 @@ class LeakHunt:
             if self.options.trace:
                 with TracemallocOwner.subscribe(1):
                     pass  # what tracing needs is imported before the first census
+            gc.collect()  # garbage of the program's past would count as objects that die during the hunt
             self._before = take_census()
             stack.enter_context(heap)
-            self._measure(lambda: probe.value("rss_bytes"))
+            self._measure(heap, lambda: probe.value("rss_bytes"))
             if self._needs_trace():
                 heap.thaw()
-                self._explain(heap)
+                self._explain(heap, _Appetite(lambda: probe.value("rss_bytes")))
 
     def _warm_up(self) -> None:
         self._stage = "warm-up"
@@ -232,28 +234,39 @@ class LeakHunt:
                 break
         self._warmup_calls = self._step.calls
 
-    def _measure(self, read_rss: Callable[[], int | None]) -> None:
+    def _measure(self, heap: FrozenHeap, read_rss: Callable[[], int | None]) -> None:
         self._stage = "round"
         iterations = self.options.iterations
         per_round = 1 if iterations is None else max(1, iterations // 96)
-        bare = self._bare = BarePass(self._step, read_rss, self._clock, per_round, adapt=iterations is None)
         stop = Stop(_LEAST_ROUNDS, self._until(_BARE_SHARE), iterations, _growth_allowed())
+        bare = self._bare = BarePass(self._step, read_rss, self._clock, per_round, adapt=iterations is None)
         bare.run(stop, lambda done: self._progress("measuring", min(done, 1.0)))
-        if iterations is None and not bare.stopped_by_growth and doubtful(self._tests()):
-            stop = dataclasses.replace(stop, until=self._until(_EXTENDED_SHARE))
+        if iterations is not None:
+            return
+        stop = dataclasses.replace(stop, until=self._until(_EXTENDED_SHARE))
+        tests = self._tests()
+        if begins_late(tests) or (bare.stopped_by_objects and not rises(tests)):
+            self._notes.append(
+                f"growth began late: the readings of the first {self._step.calls:,} iterations were set aside"
+            )
+            heap.refreeze()
+            bare = self._bare = BarePass(self._step, read_rss, self._clock)
+            bare.run(stop, lambda done: self._progress("growth began late, measuring anew", min(done, 1.0)))
+        elif not bare.stopped_by_growth and doubtful(tests):
             bare.run(stop, lambda done: self._progress("still filling, measuring on", min(done, 1.0)))
 
-    def _explain(self, heap: FrozenHeap) -> None:
+    def _explain(self, heap: FrozenHeap, appetite: _Appetite) -> None:
         self._stage = "tracing"
-        bare, before = self._bare, self._before
-        if bare is None or before is None:
+        before = self._before
+        if before is None:
             return
         tests = {t.metric: t for t in self._tests()}
         rates = Rates(_risen(tests["tracked_objects"]), _risen(tests["allocated_blocks"]))
-        traced = TracedPass(self._step, heap, self._clock, depth=self.options.depth, before=before)
         until = self._clock() + _TRACED_SHARE * self.options.budget_s
-        survey = traced.run(rates, until, self._progress)
-        self._facts = explain(survey, rates, self._labels, self._progress)
+        depth = self.options.depth
+        traced = TracedPass(self._step, heap, self._clock, depth=depth, before=before, eaten=appetite.eaten)
+        # No variable for the survey: what the step keeps of an exception keeps this frame, and all in it.
+        self._facts = explain(traced.run(rates, until, self._progress), rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
 
     def _needs_trace(self) -> bool:
@@ -274,6 +287,8 @@ class LeakHunt:
             if metric in series.metrics:
                 if self.options.warmup is not None:
                     rule = dataclasses.replace(rule, warmup_share=0.0)  # noqa: PLW2901
+                if self._bare.stopped_by_growth and len(at) < _LEAST_ROUNDS:
+                    rule = rule.for_few(len(at))  # noqa: PLW2901
                 test = growth_test(metric, series.metrics[metric], at, rule)
                 if test is not None:
                     found.append(test)
@@ -299,6 +314,7 @@ class LeakHunt:
         findings = Findings(
             tests=tests,
             enough=bool(tests),
+            ended_early=self._bare is not None and self._bare.stopped_by_growth,
             suspects=facts.suspects if facts is not None else None,
             objects_rate=facts.objects_rate if facts is not None else None,
             traced_rate=facts.traced_rate if facts is not None else None,
@@ -366,6 +382,20 @@ def _checked(options: _Options) -> _Options:
     if not 1 <= options.depth <= 200:  # noqa: PLR2004
         raise UsageError(f"depth must be between 1 and 200 frames, not {options.depth!r}")
     return options
+
+
+class _Appetite:
+    """How much of what the step may leave behind it has left behind since this was made."""
+
+    def __init__(self, read_rss: Callable[[], int | None]) -> None:
+        self._read_rss = read_rss
+        self._start = read_rss()
+        self._allowed = _growth_allowed()
+
+    def eaten(self) -> float:
+        """Return the part; 0 where resident memory cannot be read."""
+        now = self._read_rss() if self._start is not None else None
+        return (now - self._start) / self._allowed if now is not None and self._start is not None else 0.0
 
 
 def _growth_allowed() -> int:
