@@ -23,7 +23,7 @@ from memlab.records.leak_report import GrowthTest
 if TYPE_CHECKING:
     from memlab.records.columns import Ints
 
-__all__ = ["COUNTS", "RSS", "GrowthRule", "growth_test"]
+__all__ = ["BLOCKS", "COUNTS", "RSS", "GrowthRule", "growth_test"]
 
 _FEWEST_BLOCKS = 4  # 1 / 4! is the weakest bound worth a verdict
 
@@ -57,7 +57,10 @@ class GrowthRule:
 
 
 COUNTS = GrowthRule()
-"""For exact counts: allocated blocks, tracked objects."""
+"""For exact counts: tracked objects."""
+
+BLOCKS = GrowthRule(floor=48)
+"""For allocated blocks, of which healthy programs gain one now and then: names, line tables, free lists."""
 
 RSS = GrowthRule(sustain=0.5, floor=32 * 4096, rising=0.75)
 """For the resident set, which the allocator moves in pages and arenas."""

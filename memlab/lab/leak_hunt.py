@@ -23,7 +23,7 @@ import psutil
 from memlab._base.environment import describe_environment
 from memlab._base.paths import PathLabels
 from memlab._base.safety import instance_type_name
-from memlab.analyses.growth import COUNTS, RSS, growth_test
+from memlab.analyses.growth import BLOCKS, COUNTS, RSS, growth_test
 from memlab.analyses.leak_verdict import Findings, begins_late, doubtful, judge, rises
 from memlab.collectors.census import Census, FrozenHeap, take_census
 from memlab.collectors.probe import Probe
@@ -283,7 +283,7 @@ class LeakHunt:
         series = self._bare.series("")
         at = series.metrics["iteration"]
         found = []
-        for metric, rule in (("tracked_objects", COUNTS), ("allocated_blocks", COUNTS), ("rss_bytes", RSS)):
+        for metric, rule in (("tracked_objects", COUNTS), ("allocated_blocks", BLOCKS), ("rss_bytes", RSS)):
             if metric in series.metrics:
                 if self.options.warmup is not None:
                     rule = dataclasses.replace(rule, warmup_share=0.0)  # noqa: PLW2901
