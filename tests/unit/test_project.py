@@ -98,7 +98,7 @@ def test_the_lock_pins_every_requirement_by_hash_and_names_no_index():
 def test_no_file_names_the_machine_it_was_written_on(tracked):
     """No tracked file holds this checkout's path, this user's home, or a package index's address."""
     home = str(Path.home()) + "/"
-    indexes = ("--index-url", "--extra-index-url", "/simple/", "files.pythonhosted")
+    indexes = ("--index" + "-url", "--extra-index" + "-url", "/simple/", "python" + "hosted")
     found = [
         (name, bad)
         for name, text in tracked.items()
