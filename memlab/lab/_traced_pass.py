@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from memlab.collectors.census import Container
     from memlab.lab.steps import Step
 
-__all__ = ["Rates", "Survey", "TracedPass"]
+__all__ = ["Appetite", "Rates", "Survey", "TracedPass"]
 
 _STRETCHES = 4
 _MOST_FRESH = 80_000
@@ -59,6 +59,29 @@ class _Readings:
 
     per_stretch: int
     traces: list[RawTraces]
+
+
+class Appetite:
+    """How much the step has left behind since ``start``, as part of what it may.
+
+    Args:
+        read_rss: resident memory in bytes, None where it cannot be read.
+        allowed: bytes that it may leave behind.
+    """
+
+    def __init__(self, read_rss: Callable[[], int | None], allowed: int) -> None:
+        self._read_rss = read_rss
+        self._allowed = max(allowed, 1)
+        self._start: int | None = None
+
+    def start(self) -> None:
+        """Count from now on."""
+        self._start = self._read_rss()
+
+    def eaten(self) -> float:
+        """Return the part; 0 where resident memory cannot be read."""
+        now = self._read_rss() if self._start is not None else None
+        return (now - self._start) / self._allowed if now is not None and self._start is not None else 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +127,7 @@ class TracedPass:
         clock: monotonic seconds.
         depth: frames kept for each block.
         before: the census from before the first pass.
-        eaten: part of what the step may leave behind that it has left behind since the pass began.
+        appetite: tells when the step has left too much behind.
     """
 
     def __init__(
@@ -115,14 +138,14 @@ class TracedPass:
         *,
         depth: int,
         before: Census,
-        eaten: Callable[[], float] = lambda: 0.0,
+        appetite: Appetite,
     ) -> None:
         self._step = step
         self._heap = heap
         self._clock = clock
         self._depth = depth
         self._before = before
-        self._eaten = eaten
+        self._appetite = appetite
         self._known: list[Any] = []
 
     def run(self, rates: Rates, until: float, progress: Callable[[str, float], None]) -> Survey:
@@ -173,6 +196,7 @@ class TracedPass:
         self, tracer: Tracing, rates: Rates, until: float, progress: Callable[[str, float], None]
     ) -> _Readings:
         """Run four equal stretches; the first finds out how long the others may be."""
+        self._appetite.start()
         began = self._clock()
         share = (until - began) / _STRETCHES
         least, most = _least_calls(rates), _most_calls(rates.objects)
@@ -183,13 +207,13 @@ class TracedPass:
                 break
             self._step.run(1)
             done += 1
-            if self._eaten() >= 1 / _STRETCHES:
+            if self._appetite.eaten() >= 1 / _STRETCHES:
                 break
         traces: list[RawTraces] = []
         _read_traces(tracer, traces)
         for number in range(1, _STRETCHES):
             progress("tracing", number / _STRETCHES)
-            if self._eaten() >= 1:
+            if self._appetite.eaten() >= 1:
                 break  # what is left behind grows from call to call
             self._step.run(done)
             _read_traces(tracer, traces)

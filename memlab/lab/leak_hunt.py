@@ -31,7 +31,7 @@ from memlab.collectors.tracing import TracemallocOwner
 from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
 from memlab.lab._joined import TracedFacts, explain
-from memlab.lab._traced_pass import Rates, TracedPass
+from memlab.lab._traced_pass import Appetite, Rates, TracedPass
 from memlab.lab.steps import Step, failed_at, step_traceback
 from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Verdict
 
@@ -221,7 +221,7 @@ class LeakHunt:
             self._measure(heap, lambda: probe.value("rss_bytes"))
             if self._needs_trace():
                 heap.thaw()
-                self._explain(heap, _Appetite(lambda: probe.value("rss_bytes")))
+                self._explain(heap, Appetite(lambda: probe.value("rss_bytes"), _growth_allowed()))
 
     def _warm_up(self) -> None:
         self._stage = "warm-up"
@@ -255,7 +255,7 @@ class LeakHunt:
         elif not bare.stopped_by_growth and doubtful(tests):
             bare.run(stop, lambda done: self._progress("still filling, measuring on", min(done, 1.0)))
 
-    def _explain(self, heap: FrozenHeap, appetite: _Appetite) -> None:
+    def _explain(self, heap: FrozenHeap, appetite: Appetite) -> None:
         self._stage = "tracing"
         before = self._before
         if before is None:
@@ -264,7 +264,7 @@ class LeakHunt:
         rates = Rates(_risen(tests["tracked_objects"]), _risen(tests["allocated_blocks"]))
         until = self._clock() + _TRACED_SHARE * self.options.budget_s
         depth = self.options.depth
-        traced = TracedPass(self._step, heap, self._clock, depth=depth, before=before, eaten=appetite.eaten)
+        traced = TracedPass(self._step, heap, self._clock, depth=depth, before=before, appetite=appetite)
         # No variable for the survey: what the step keeps of an exception keeps this frame, and all in it.
         self._facts = explain(traced.run(rates, until, self._progress), rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
@@ -382,20 +382,6 @@ def _checked(options: _Options) -> _Options:
     if not 1 <= options.depth <= 200:  # noqa: PLR2004
         raise UsageError(f"depth must be between 1 and 200 frames, not {options.depth!r}")
     return options
-
-
-class _Appetite:
-    """How much of what the step may leave behind it has left behind since this was made."""
-
-    def __init__(self, read_rss: Callable[[], int | None]) -> None:
-        self._read_rss = read_rss
-        self._start = read_rss()
-        self._allowed = _growth_allowed()
-
-    def eaten(self) -> float:
-        """Return the part; 0 where resident memory cannot be read."""
-        now = self._read_rss() if self._start is not None else None
-        return (now - self._start) / self._allowed if now is not None and self._start is not None else 0.0
 
 
 def _growth_allowed() -> int:

@@ -76,7 +76,7 @@ def test_no_user_code_runs_in_a_census():
     census = take_census([hostile, odd])
     assert census.counts == {f"{__name__}.Hostile": 1, f"{__name__}.Odd": 1}
     assert census.length.tolist() == [2]
-    assert latest_entries(hostile) == [2, 1]
+    assert latest_entries(hostile) == [2, 1, "b", "a"]
     assert native_size(hostile) == sys.getsizeof(Plain(a=1, b=2))
 
 
