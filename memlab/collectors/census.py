@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import gc
 import itertools
+import operator
 import sys
 from collections import OrderedDict, deque
 from types import MethodDescriptorType
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memlab._base.safety import mro_of, type_name
+from memlab.collectors.walk import askable
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,12 +38,15 @@ __all__ = [
     "FrozenHeap",
     "addresses",
     "grown_containers",
+    "is_mapping",
     "latest_entries",
     "native_size",
     "take_census",
+    "untracked_dicts",
 ]
 
 _NEWEST = 12
+_BATCH = 4_096
 _OF_A_SET = 4_000
 _FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 
@@ -133,7 +138,7 @@ def take_census(objects: list[Any] | None = None) -> Census:
     """Count ``objects``, by default everything that the collector tracks.
 
     Untracked objects (numbers, strings, most tuples of them, arrays) are not counted; the containers that
-    hold them are measured.
+    hold them are measured, dictionaries that are untracked for holding nothing else among them.
     """
     own = objects is None
     everything = gc.get_objects() if objects is None else objects
@@ -156,12 +161,31 @@ def take_census(objects: list[Any] | None = None) -> Census:
             lengths.append(np.fromiter(map(sized[1], members), dtype=np.int64, count=len(members)))
             ids.append(object_at[rows])
             del members
+    leafy = untracked_dicts(everything)
+    lengths.append(np.fromiter(map(dict.__len__, leafy), dtype=np.int64, count=len(leafy)))
+    ids.append(addresses(leafy))
     if own:
         counts["builtins.list"] = counts.get("builtins.list", 1) - 1  # the collector's list itself
-    container = np.concatenate(ids) if ids else np.empty(0, dtype=np.int64)
-    length = np.concatenate(lengths) if lengths else np.empty(0, dtype=np.int64)
+    container, length = np.concatenate(ids), np.concatenate(lengths)
     order = np.argsort(container, kind="stable")
     return Census(counts, container[order], length[order])
+
+
+def untracked_dicts(objects: list[Any]) -> list[dict[Any, Any]]:
+    """Return the dictionaries that these objects refer to and that the collector does not track.
+
+    Until Python 3.14 it leaves out a dictionary that holds nothing but strings, numbers and the like, and
+    that is how the commonest leak looks: a table of names. Nothing untracked refers to one. The table inside
+    a cache's wrapper is left out: the wrapper itself is measured.
+    """
+    found: dict[int, dict[Any, Any]] = {}
+    for start in range(0, len(objects), _BATCH):
+        batch = objects[start : start + _BATCH]
+        askers = map(operator.is_not, map(type, batch), itertools.repeat(_LRU))
+        referents = gc.get_referents(*askable(list(itertools.compress(batch, askers))))
+        dicts = itertools.compress(referents, map(operator.is_, map(type, referents), itertools.repeat(dict)))
+        found.update((id(item), item) for item in itertools.filterfalse(gc.is_tracked, dicts))
+    return list(found.values())
 
 
 def grown_containers(censuses: list[Census], least: int) -> list[Container]:
@@ -187,14 +211,15 @@ def grown_containers(censuses: list[Census], least: int) -> list[Container]:
 
 
 def latest_entries(container: Any) -> list[Any]:
-    """Return a few of a container's entries, the newest where it keeps an order; of a mapping, the values.
+    """Return a few of a container's entries, the newest where it keeps an order.
 
-    Read by the base type's own methods: a subclass's are not asked.
+    Of a mapping, the values and after them their keys. Read by the base type's own methods: a subclass's are not asked.
     """
     sized = sized_base(type(container))
     base = sized[0] if sized is not None else None
     if base is dict or base is OrderedDict:
-        return list(itertools.islice(reversed(dict.values(container)), _NEWEST))
+        items = list(itertools.islice(reversed(dict.items(container)), _NEWEST))
+        return [value for _, value in items] + [key for key, _ in items]
     if base is list:
         return list.__getitem__(container, slice(-_NEWEST, None))
     if base is deque:
@@ -203,6 +228,12 @@ def latest_entries(container: Any) -> list[Any]:
         # No order: enough of them that some are new.
         return list(itertools.islice(set.__iter__(container), _OF_A_SET))
     return gc.get_referents(container)[:_NEWEST] if base is _LRU else []
+
+
+def is_mapping(container: Any) -> bool:
+    """Tell whether a container is a dictionary, so that its entries are values and keys."""
+    sized = sized_base(type(container))
+    return sized is not None and sized[0] in (dict, OrderedDict)
 
 
 def native_size(obj: object) -> int:

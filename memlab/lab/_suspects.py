@@ -17,7 +17,7 @@ from memlab._base.safety import instance_type_name, short_name
 from memlab._base.source import enclosing_function, source_line
 from memlab._base.units import format_bytes, format_count, format_things
 from memlab.collectors.bounds import known_bound, owners_of
-from memlab.collectors.census import latest_entries, native_size
+from memlab.collectors.census import is_mapping, latest_entries, native_size
 from memlab.collectors.edges import name_entry
 from memlab.collectors.references import find_chains
 from memlab.records.chain import ReferenceChain
@@ -249,9 +249,18 @@ def _suspect(
 def _container_suspect(evidence: Evidence, found: NamedContainer) -> Suspect:
     """Make a suspect of a container whose new entries the collector does not track: strings, numbers."""
     entries = latest_entries(found.container)
-    name, _ = Counter(map(instance_type_name, entries)).most_common(1)[0]
+    items = len(entries) // (2 if is_mapping(found.container) else 1)
+    # One object held many times, such as True or a small number, is no new memory each time.
+    distinct = {id(e): e for e in entries}.values()
+    sizes: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
+    for entry in distinct:
+        kind = instance_type_name(entry)
+        sizes[kind] += native_size(entry)
+        counts[kind] += 1
+    name, _ = sizes.most_common(1)[0]
     typical = [e for e in entries if instance_type_name(e) == name]
-    size = sum(map(native_size, entries)) / len(entries) + _SLOT
+    size = sizes.total() / items + _SLOT
     rate = found.growth.entries_per_iteration
     raw = next((s for s in map(evidence.site_of, reversed(typical)) if s), None)
     chain = found.chain
@@ -264,7 +273,10 @@ def _container_suspect(evidence: Evidence, found: NamedContainer) -> Suspect:
         objects_per_iteration=0.0,
         bytes_per_iteration=rate * size,
         share=0.0,
-        types=(TypeGrowth(name, rate, rate * size),),
+        types=tuple(
+            TypeGrowth(kind, rate * counts[kind] / items, rate * total / items)
+            for kind, total in sizes.most_common()
+        ),
         site=name_site(raw, evidence.labels) if raw else None,
         chain=chain,
         container=found.growth,

@@ -24,6 +24,7 @@ from memlab.collectors.census import (
     grown_containers,
     latest_entries,
     take_census,
+    untracked_dicts,
 )
 from memlab.collectors.tracing import Frames, RawTraces, TracemallocOwner, Tracing
 
@@ -274,6 +275,8 @@ def _live(
 ) -> list[tuple[Any, tuple[int, ...]]]:
     """Return the gaining containers themselves with their lengths, greatest gain first; memlab's left out."""
     wanted = {c.address: c.lengths for c in gained if c.address not in own}
+    if wanted:
+        everything = [*everything, *untracked_dicts(everything)]
     rows = np.flatnonzero(np.isin(addresses(everything), np.array(list(wanted), dtype=np.int64)))
     found = [(everything[row], wanted[id(everything[row])]) for row in rows.tolist()]
     found.sort(key=lambda pair: pair[1][1] - pair[1][2])
