@@ -76,6 +76,8 @@ def format_seconds(seconds: float) -> str:
     >>> format_seconds(0.0000021), format_seconds(0.25), format_seconds(75)
     ('2.1 µs', '250 ms', '1 min 15 s')
     """
+    if not math.isfinite(seconds):
+        return f"{seconds} s"
     if seconds >= _MINUTE:
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s"
@@ -105,6 +107,8 @@ def parse_bytes(size: float | str) -> int:
 
 
 def _short(value: float) -> str:
+    if not math.isfinite(value):
+        return str(value)  # only a foreign file holds such a figure: shown as what it is
     nearest = round(value)
     if abs(value - nearest) < 0.005 or abs(value) >= _HUNDRED:  # noqa: PLR2004 - the last digit shown
         return f"{nearest:,}"

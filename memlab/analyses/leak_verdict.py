@@ -177,10 +177,22 @@ def _judge_process(found: Findings) -> Judgement:
             Verdict.LEAK,
             f"{sentence}; {format_bytes(found.traced_rate)} of it are Python's own, in large blocks",
         )
+    held = [s for s in found.suspects or () if s.container is not None]
+    if sum(s.bytes_per_iteration for s in held) >= _EXPLAINED * rate:
+        # Its table grows in rare leaps, none of which needs to fall into the second pass.
+        return Judgement(Verdict.LEAK, f"{sentence}; {_gaining(held[0])}")
     return Judgement(
         Verdict.NATIVE_LEAK,
-        f"{sentence}, while Python's own allocations did not: native code loses it",
+        f"{sentence}, while Python's own allocations did not: native code loses it, or one large block "
+        "grows in place",
     )
+
+
+def _gaining(suspect: Suspect) -> str:
+    c = suspect.container
+    assert c is not None
+    rate = format_things(c.entries_per_iteration, "entry", "entries")
+    return f"{c.name} gains {rate} an iteration"
 
 
 def _growth_sentence(found: Findings) -> str:

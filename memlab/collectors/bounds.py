@@ -3,20 +3,24 @@
 A cache that still fills looks exactly like a leak; no statistic tells them apart before the cache is full.
 So the bound is read: ``maxsize`` of a ``functools.lru_cache``, ``maxlen`` of a deque, or a plain integer
 attribute with a bound's name (``maxsize``, ``capacity``, ``cache_size`` ...) on the object that owns the
-container, if it is no smaller than what the container holds now.
+container, in its slots or on its class, if it is no smaller than what the container holds now.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import re
 import types
 from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import class_dict, mro_of
 from memlab.collectors.census import sized_base
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 __all__ = ["known_bound", "owners_of"]
 
@@ -83,16 +87,27 @@ def _attribute_bound(owner: Any, least: int) -> tuple[int, str] | None:
     """Look among an instance's own attributes; modules, classes and functions own too much to say."""
     if issubclass(type(owner), (type, types.ModuleType, types.FunctionType, types.FrameType)):
         return None
-    namespace = _namespace(owner)
-    for name, value in namespace.items() if type(namespace) is dict else ():
-        if (
-            type(name) is str
-            and type(value) is int
-            and value >= max(least, 1)
-            and _BOUND_NAME.fullmatch(name)
-        ):
-            return value, f"attribute {name}"
+    seen = set()
+    for name, value in _attributes(owner):
+        if type(name) is str and name not in seen and _BOUND_NAME.fullmatch(name):
+            seen.add(name)  # an instance's own value hides its class's
+            if type(value) is int and value >= max(least, 1):
+                return value, f"attribute {name}"
     return None
+
+
+def _attributes(owner: Any) -> Iterator[tuple[Any, Any]]:
+    """Give an instance's own attributes, then those of its classes; a slot gives what it holds."""
+    namespace = _namespace(owner)
+    if type(namespace) is dict:
+        yield from list(namespace.items())
+    for cls in mro_of(type(owner)):
+        for name, value in list(class_dict(cls).items()):
+            if type(value) is not types.MemberDescriptorType:
+                yield name, value
+                continue
+            with contextlib.suppress(AttributeError, TypeError):  # an empty slot
+                yield name, value.__get__(owner)
 
 
 def _namespace(owner: Any) -> Any:

@@ -47,6 +47,7 @@ __all__ = [
 
 _NEWEST = 12
 _BATCH = 4_096
+_HUGE = 100_000
 _OF_A_SET = 4_000
 _FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 
@@ -161,26 +162,31 @@ def take_census(objects: list[Any] | None = None) -> Census:
             lengths.append(np.fromiter(map(sized[1], members), dtype=np.int64, count=len(members)))
             ids.append(object_at[rows])
             del members
-    leafy = untracked_dicts(everything)
+    pairs = zip(ids, lengths, strict=True)
+    huge = frozenset(address for at, length in pairs for address in at[length > _HUGE].tolist())
+    leafy = untracked_dicts(everything, huge)
     lengths.append(np.fromiter(map(dict.__len__, leafy), dtype=np.int64, count=len(leafy)))
     ids.append(addresses(leafy))
     if own:
         counts["builtins.list"] = counts.get("builtins.list", 1) - 1  # the collector's list itself
-    container, length = np.concatenate(ids), np.concatenate(lengths)
+    container, sizes = np.concatenate(ids), np.concatenate(lengths)
     order = np.argsort(container, kind="stable")
-    return Census(counts, container[order], length[order])
+    return Census(counts, container[order], sizes[order])
 
 
-def untracked_dicts(objects: list[Any]) -> list[dict[Any, Any]]:
+def untracked_dicts(objects: list[Any], passed: frozenset[int] = frozenset()) -> list[dict[Any, Any]]:
     """Return the dictionaries that these objects refer to and that the collector does not track.
 
     Until Python 3.14 it leaves out a dictionary that holds nothing but strings, numbers and the like, and
     that is how the commonest leak looks: a table of names. Nothing untracked refers to one. The table inside
-    a cache's wrapper is left out: the wrapper itself is measured.
+    a cache's wrapper is left out: the wrapper itself is measured. So are those that only objects at the
+    addresses ``passed`` refer to: asking one list with millions of entries takes a second.
     """
     found: dict[int, dict[Any, Any]] = {}
     for start in range(0, len(objects), _BATCH):
         batch = objects[start : start + _BATCH]
+        if passed:
+            batch = [holder for holder in batch if id(holder) not in passed]
         askers = map(operator.is_not, map(type, batch), itertools.repeat(_LRU))
         referents = gc.get_referents(*askable(list(itertools.compress(batch, askers))))
         dicts = itertools.compress(referents, map(operator.is_, map(type, referents), itertools.repeat(dict)))
@@ -213,7 +219,8 @@ def grown_containers(censuses: list[Census], least: int) -> list[Container]:
 def latest_entries(container: Any) -> list[Any]:
     """Return a few of a container's entries, the newest where it keeps an order.
 
-    Of a mapping, the values and after them their keys. Read by the base type's own methods: a subclass's are not asked.
+    Of a mapping, the values and after them their keys. Read by the base type's own methods: a subclass's
+    are not asked.
     """
     sized = sized_base(type(container))
     base = sized[0] if sized is not None else None

@@ -149,15 +149,15 @@ class TracedPass:
         self._appetite = appetite
         self._known: list[Any] = []
 
-    def run(self, rates: Rates, until: float, progress: Callable[[str, float], None]) -> Survey:
-        """Trace until ``until`` or until enough is left behind."""
+    def run(self, rates: Rates, seconds: float, progress: Callable[[str, float], None]) -> Survey:
+        """Trace for so many seconds, or until enough is left behind."""
         gc.collect()
         middle = take_census()
         self._heap.freeze()
         self._known = gc.get_objects() if not self._heap.available else []
         began = self._step.calls
         with TracemallocOwner.subscribe(self._depth) as tracer:
-            readings = self._run_stretches(tracer, rates, until, progress)
+            readings = self._run_stretches(tracer, rates, seconds, progress)
             # An exception that the step keeps keeps this frame with all its variables: none of them may
             # refer to the user's objects, so the rest is done elsewhere.
             calls = self._step.calls - began
@@ -194,12 +194,12 @@ class TracedPass:
         )
 
     def _run_stretches(
-        self, tracer: Tracing, rates: Rates, until: float, progress: Callable[[str, float], None]
+        self, tracer: Tracing, rates: Rates, seconds: float, progress: Callable[[str, float], None]
     ) -> _Readings:
         """Run four equal stretches; the first finds out how long the others may be."""
         self._appetite.start()
         began = self._clock()
-        share = (until - began) / _STRETCHES
+        share = seconds / _STRETCHES
         least, most = _least_calls(rates), _most_calls(rates.objects)
         done = 0
         while done < most:
@@ -276,7 +276,7 @@ def _live(
     """Return the gaining containers themselves with their lengths, greatest gain first; memlab's left out."""
     wanted = {c.address: c.lengths for c in gained if c.address not in own}
     if wanted:
-        everything = [*everything, *untracked_dicts(everything)]
+        everything = [*everything, *untracked_dicts(everything, own)]
     rows = np.flatnonzero(np.isin(addresses(everything), np.array(list(wanted), dtype=np.int64)))
     found = [(everything[row], wanted[id(everything[row])]) for row in rows.tolist()]
     found.sort(key=lambda pair: pair[1][1] - pair[1][2])

@@ -262,11 +262,11 @@ class LeakHunt:
             return
         tests = {t.metric: t for t in self._tests()}
         rates = Rates(_risen(tests["tracked_objects"]), _risen(tests["allocated_blocks"]))
-        until = self._clock() + _TRACED_SHARE * self.options.budget_s
+        seconds = _TRACED_SHARE * self.options.budget_s
         depth = self.options.depth
         traced = TracedPass(self._step, heap, self._clock, depth=depth, before=before, appetite=appetite)
         # No variable for the survey: what the step keeps of an exception keeps this frame, and all in it.
-        self._facts = explain(traced.run(rates, until, self._progress), rates, self._labels, self._progress)
+        self._facts = explain(traced.run(rates, seconds, self._progress), rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
 
     def _needs_trace(self) -> bool:
@@ -400,7 +400,9 @@ def _per_iteration(
         # Entries that the collector does not track are objects too: strings, numbers, dicts of these.
         count += sum(s.types[0].objects_per_iteration for s in facts.suspects if s.objects_per_iteration == 0)
     rss = by_metric.get("rss_bytes")
-    if facts is not None and facts.traced_rate is not None and verdict is not Verdict.NATIVE_LEAK:
+    seen = facts is not None and facts.traced_rate is not None and verdict is not Verdict.NATIVE_LEAK
+    # A table that grows in rare leaps may have made none while it was traced.
+    if facts is not None and seen and (facts.traced_rate or rss is None or not rss.grew):
         return count, facts.traced_rate, "traced"
     if rss is not None and rss.grew:
         return count, rss.per_iteration, "rss"

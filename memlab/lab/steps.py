@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import traceback
+import types
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import clean, instance_type_name
@@ -65,9 +66,24 @@ class Step:
         function = self.function
         if self._runner is not None:
             function = functools.partial(_await, self._runner, self.function)
+        if times and not self.calls:
+            times -= 1
+            self.calls += 1
+            self._refuse_promise(function())
         for _ in range(times):
             self.calls += 1
             function()
+
+    def _refuse_promise(self, result: Any) -> None:
+        """Refuse a call that only made something still to be run: the hunt would find that nothing leaks."""
+        if type(result) not in (types.CoroutineType, types.GeneratorType, types.AsyncGeneratorType):
+            return
+        if type(result) is types.CoroutineType:
+            result.close()  # it was never begun, and would warn
+        raise StepError(
+            f"the step returned {_article(result)}, so calling it runs nothing; give the coroutine function "
+            "itself, or a function that exhausts the generator"
+        )
 
 
 def failed_at(error: BaseException, step: Step, labels: PathLabels) -> str:

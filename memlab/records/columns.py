@@ -5,23 +5,27 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Floats", "Ints", "check_lengths", "floats", "ints"]
+__all__ = ["Bytes", "Floats", "Ints", "Nodes", "Words", "check_lengths", "floats", "frozen", "ints"]
 
 # Spelled out: from numpy 2.5 on, ``NDArray`` is an alias that the codec could not look into at run time.
 Ints = np.ndarray[Any, np.dtype[np.int64]]
 Floats = np.ndarray[Any, np.dtype[np.float64]]
+# The mass of a heap graph, where every byte counts some million times.
+Nodes = np.ndarray[Any, np.dtype[np.uint32]]
+Words = np.ndarray[Any, np.dtype[np.uint64]]
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-Column = TypeVar("Column", Ints, Floats)
+Column = TypeVar("Column", Ints, Floats, Nodes, Words, Bytes)
 
 
 def ints(values: npt.ArrayLike) -> Ints:
     """Return a read-only int64 column."""
-    return _frozen(np.array(values, dtype=np.int64))
+    return frozen(np.array(values, dtype=np.int64))
 
 
 def floats(values: npt.ArrayLike) -> Floats:
     """Return a read-only float64 column."""
-    return _frozen(np.array(values, dtype=np.float64))
+    return frozen(np.array(values, dtype=np.float64))
 
 
 def check_lengths(what: str, /, **columns: npt.NDArray[np.generic]) -> int:
@@ -34,6 +38,7 @@ def check_lengths(what: str, /, **columns: npt.NDArray[np.generic]) -> int:
     return max(length, 0)
 
 
-def _frozen(array: Column) -> Column:
+def frozen(array: Column) -> Column:
+    """Return the column itself, from now on read-only."""
     array.flags.writeable = False
     return array
