@@ -5,7 +5,19 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bytes", "Floats", "Ints", "Nodes", "Words", "check_lengths", "floats", "frozen", "ints"]
+__all__ = [
+    "Bytes",
+    "Floats",
+    "Ints",
+    "Nodes",
+    "Words",
+    "check_lengths",
+    "floats",
+    "frozen",
+    "ints",
+    "no_ints",
+    "no_nodes",
+]
 
 # Spelled out: from numpy 2.5 on, ``NDArray`` is an alias that the codec could not look into at run time.
 Ints = np.ndarray[Any, np.dtype[np.int64]]
@@ -42,3 +54,13 @@ def frozen(array: Column) -> Column:
     """Return the column itself, from now on read-only."""
     array.flags.writeable = False
     return array
+
+
+def no_nodes() -> Nodes:
+    """Return an empty column of nodes."""
+    return frozen(np.zeros(0, np.uint32))
+
+
+def no_ints() -> Ints:
+    """Return an empty int64 column."""
+    return frozen(np.zeros(0, np.int64))

@@ -19,7 +19,7 @@ import numpy as np
 
 from memlab.records._result import Result
 from memlab.records.chain import Explanation, RootKind
-from memlab.records.columns import Bytes, Ints, Nodes, Words, check_lengths, frozen
+from memlab.records.columns import Bytes, Ints, Nodes, Words, check_lengths, frozen, no_ints, no_nodes
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -122,23 +122,23 @@ class HeapGraph(Result):
     edges: Nodes
     types: tuple[str, ...]
     type_modules: tuple[str, ...]
-    huge_node: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
-    huge_size: Ints = dataclasses.field(default_factory=lambda: _no_ints())
-    root_node: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
+    huge_node: Nodes = dataclasses.field(default_factory=no_nodes)
+    huge_size: Ints = dataclasses.field(default_factory=no_ints)
+    root_node: Nodes = dataclasses.field(default_factory=no_nodes)
     root_kind: tuple[RootKind, ...] = ()
     root_label: tuple[str, ...] = ()
-    label_node: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
+    label_node: Nodes = dataclasses.field(default_factory=no_nodes)
     label: tuple[str, ...] = ()
-    via_holder: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
-    via_held: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
+    via_holder: Nodes = dataclasses.field(default_factory=no_nodes)
+    via_held: Nodes = dataclasses.field(default_factory=no_nodes)
     via: tuple[str, ...] = ()
-    owner_node: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
-    owner_module: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
+    owner_node: Nodes = dataclasses.field(default_factory=no_nodes)
+    owner_module: Nodes = dataclasses.field(default_factory=no_nodes)
     modules: tuple[str, ...] = ()
-    twin_node: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
-    twin_count: Ints = dataclasses.field(default_factory=lambda: _no_ints())
+    twin_node: Nodes = dataclasses.field(default_factory=no_nodes)
+    twin_count: Ints = dataclasses.field(default_factory=no_ints)
     user_name: tuple[str, ...] = ()
-    user_node: Nodes = dataclasses.field(default_factory=lambda: _no_nodes())
+    user_node: Nodes = dataclasses.field(default_factory=no_nodes)
     engine: str = "native"
     python: str = ""
     capture_id: str = ""
@@ -377,14 +377,6 @@ class HeapGraph(Result):
         from memlab.analyses.heap_diff import diff_heaps
 
         return diff_heaps(self, older)
-
-
-def _no_nodes() -> Nodes:
-    return frozen(np.zeros(0, np.uint32))
-
-
-def _no_ints() -> Ints:
-    return frozen(np.zeros(0, np.int64))
 
 
 def _check_below(name: str, column: Nodes, limit: int) -> None:
