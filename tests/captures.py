@@ -34,9 +34,21 @@ def parts_of(result):
     return json.loads(json.dumps(encoded.tree)), dict(encoded.arrays)
 
 
-def forge(path, kind="timeline", tree=None, arrays=None, *, meta=None, rows=None, pragmas=(), tables=None):
+def forge(
+    path,
+    kind="timeline",
+    tree=None,
+    arrays=None,
+    *,
+    meta=None,
+    rows=None,
+    pragmas=(),
+    tables=None,
+    version=schema.VERSION,
+):
     """Write a capture whose checks are all right and whose content is whatever is given.
 
+    ``version`` 1 writes the older layout, which took no packed rows.
     ``rows`` replaces the rows of ``blobs``, ``tables`` the definitions, ``meta`` the rows of ``meta``.
     """
     values = {"kind": kind, "complete": "yes", "written_by": "memlab 0.1.0"} if meta is None else meta
@@ -50,28 +62,40 @@ def forge(path, kind="timeline", tree=None, arrays=None, *, meta=None, rows=None
             f"page_size={schema.PAGE_BYTES}",
             "journal_mode=OFF",
             f"application_id={schema.APPLICATION_ID}",
-            f"user_version={schema.VERSION}",
+            f"user_version={version}",
             *pragmas,
         ):
             connection.execute(f"PRAGMA {pragma}").close()
         connection.execute("BEGIN")
-        for definition in schema.TABLES.values() if tables is None else tables:
+        for definition in schema.tables_of(version).values() if tables is None else tables:
             connection.execute(definition)
         if tables is None:
             connection.executemany(
                 "INSERT INTO meta VALUES (NULL, ?, ?, ?)",
                 [(key, value, schema.meta_crc(key, value)) for key, value in values.items()],
             )
-            connection.executemany("INSERT INTO blobs VALUES (NULL, ?, ?, ?, ?, ?, ?)", rows)
+            if version == 1:
+                rows = [older_row(*given) for given in rows]
+            marks = ", ".join("?" * (6 if version == 1 else 8))
+            connection.executemany(f"INSERT INTO blobs VALUES (NULL, {marks})", rows)
         connection.execute("COMMIT")
     return path
 
 
-def row(name, dtype, data, *, part=0, size=None, crc32=None):
+def row(name, dtype, data, *, part=0, coding=schema.PLAIN, size=None, stored=None, crc32=None):
     """Return a row of ``blobs`` with a right check, unless told otherwise."""
-    right = schema.blob_crc(name, part, dtype, data) if isinstance(data, bytes) else 0
-    declared = len(data) if size is None else size
-    return name, part, dtype, declared, right if crc32 is None else crc32, data
+    length = len(data) if data is not None else 0
+    declared = length if size is None else size
+    kept = (declared if coding == schema.PLAIN else length) if stored is None else stored
+    labels = {"coding": coding, "size": declared}
+    right = schema.blob_crc(name, part, dtype, data, **labels) if isinstance(data, bytes) else 0
+    return name, part, dtype, coding, declared, kept, right if crc32 is None else crc32, data
+
+
+def older_row(name, part, dtype, coding, size, stored, crc32, data):
+    """Return a row as version 1 had it."""
+    assert coding == schema.PLAIN
+    return name, part, dtype, size, schema.older_blob_crc(name, part, dtype, data), data
 
 
 def small_timeline():

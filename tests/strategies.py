@@ -14,7 +14,10 @@ from collections.abc import Mapping
 import numpy as np
 from hypothesis import strategies as st
 
+from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
+from memlab.records.heap_graph import HeapGraph
+from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
 from memlab.records.snapshot import Frame, Site, Snapshot
 from memlab.records.timeline import Timeline
 
@@ -86,4 +89,99 @@ def _snapshots(draw):
     )
 
 
-BY_HAND = {Timeline: _timelines, Site: _sites, Snapshot: _snapshots}
+def _texts(length):
+    return st.lists(TEXT, min_size=length, max_size=length).map(tuple)
+
+
+def _narrow(length, dtype, least=0, greatest=None):
+    """A column of unsigned numbers."""
+    top = np.iinfo(dtype).max if greatest is None else greatest
+    # No list of what cannot be: an index into an empty table.
+    elements = st.integers(least, max(top, least))
+    return st.lists(elements, min_size=length, max_size=length).map(lambda v: np.array(v, dtype))
+
+
+@st.composite
+def _heap_graphs(draw):
+    types = draw(st.integers(1, 3))
+    count = draw(st.integers(0, 5))
+    degrees = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
+    starts = np.cumsum([0, *degrees]).astype(np.uint32)
+
+    def some(most=3):
+        return draw(st.integers(0, most)) if count else 0
+
+    def nodes(length):
+        return draw(_narrow(length, np.uint32, 0, count - 1))
+
+    roots, labels, via, owners, twins, names, huge = (some() for _ in range(7))
+    labelled = sorted(draw(st.sets(st.integers(0, max(count - 1, 0)), max_size=labels))) if count else []
+    modules = draw(_texts(2))
+    return HeapGraph(
+        address=draw(_narrow(count, np.uint64)),
+        type_of=draw(_narrow(count, np.uint32, 0, types - 1)),
+        size=draw(_narrow(count, np.uint32)),
+        flags=draw(_narrow(count, np.uint8)),
+        starts=starts,
+        edges=nodes(int(starts[-1])),
+        types=draw(_texts(types)),
+        type_modules=draw(_texts(types)),
+        huge_node=nodes(huge),
+        huge_size=draw(_column(huge, st.integers(2**32, 2**40))),
+        root_node=nodes(roots),
+        root_kind=tuple(draw(st.lists(st.sampled_from(RootKind), min_size=roots, max_size=roots))),
+        root_label=draw(_texts(roots)),
+        label_node=np.array(labelled, np.uint32),
+        label=draw(_texts(len(labelled))),
+        via_holder=nodes(via),
+        via_held=nodes(via),
+        via=draw(_texts(via)),
+        owner_node=nodes(owners),
+        owner_module=draw(_narrow(owners, np.uint32, 0, 1)),
+        modules=modules,
+        twin_node=nodes(twins),
+        twin_count=draw(_column(twins, st.integers(0, 2**40))),
+        user_name=draw(_texts(names)),
+        user_node=nodes(names),
+        engine=draw(TEXT),
+        capture_id=draw(TEXT),
+        mark_id=draw(TEXT),
+        frozen=draw(INT64),
+        complete=draw(st.booleans()),
+        seconds=draw(st.floats()),
+        title=draw(TEXT),
+        notes=draw(_texts(1)),
+    )
+
+
+def _table(cls, names, columns):
+    """Return a maker of a record whose rows are texts and columns of one length."""
+
+    @st.composite
+    def made(draw):
+        rows = draw(st.integers(0, 3))
+        hints = typing.get_type_hints(cls)
+        given = {name: draw(_texts(rows)) for name in names} | {c: draw(_column(rows)) for c in columns}
+        others = {
+            f.name: draw(_from_hint(hints[f.name])) for f in dataclasses.fields(cls) if f.name not in given
+        }
+        if cls is HeapTree:
+            given["parent"] = ints([draw(st.integers(0, i - 1)) if i else -1 for i in range(rows)])
+        return cls(**given, **others)
+
+    return made
+
+
+BY_HAND = {
+    Timeline: _timelines,
+    Site: _sites,
+    Snapshot: _snapshots,
+    HeapGraph: _heap_graphs,
+    HeapCensus: _table(HeapCensus, ("types",), ("objects", "shallow_bytes", "retained_bytes")),
+    HeapOwners: _table(HeapOwners, ("owners",), ("objects", "shallow_bytes")),
+    HeapTree: _table(
+        HeapTree,
+        ("label", "type_name", "via"),
+        ("parent", "node", "objects", "shallow_bytes", "retained_bytes", "children"),
+    ),
+}

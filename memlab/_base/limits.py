@@ -20,11 +20,14 @@ _MIB = 1024 * 1024
 class Limits:
     """How much of a capture file is read before it is refused.
 
-    Reading takes at most about ``file_bytes`` for columns, since nothing in a capture is compressed, and
-    some hundred bytes for each of ``tree_values``.
+    Large columns are packed in the file. What they take unpacked is declared there, added up, and held
+    against ``memory_bytes`` before any of it is allocated; so reading takes at most ``memory_bytes``, some
+    hundred bytes for each of ``tree_values``, and at the end one copy of what is checked. A heap graph takes
+    about 27 bytes an object: the default leaves room for some 35 million.
 
     Attributes:
         file_bytes: size of the whole file.
+        memory_bytes: size of all that it holds, unpacked.
         tree_bytes: size of its JSON part.
         tree_values: numbers, texts, lists and mappings in the JSON part.
         depth: how deep they may be nested.
@@ -36,6 +39,7 @@ class Limits:
     """
 
     file_bytes: int = 2048 * _MIB
+    memory_bytes: int = 1024 * _MIB
     tree_bytes: int = 64 * _MIB
     tree_values: int = 2_000_000
     depth: int = 64

@@ -1,10 +1,11 @@
 """Save a result to one file and load it back as an equal value.
 
 A record is taken apart by ``records/codec.py`` into a JSON tree and named columns; both become rows of an
-SQLite file (``schema.py``), which is written under a temporary name and moved into place. Reading trusts
-nothing: ``foreign.py`` opens the file, the sizes it declares are added up before anything is allocated, each
-piece is checked, and the codec checks every value against its field's type. Whatever the bytes, the outcome
-is a result or one ``CaptureError``.
+SQLite file (``schema.py``), which is written under a temporary name and moved into place; large columns are
+packed on the way (``packing.py``). Reading trusts nothing: ``foreign.py`` opens the file, the sizes it
+declares are added up before anything is allocated, each piece is checked and unpacked to its declared size
+and no further, and the codec checks every value against its field's type. Whatever the bytes, the outcome is
+a result or one ``CaptureError``.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ import numpy as np
 from memlab._base.atomic import replacing
 from memlab._base.limits import Limits
 from memlab._base.safety import clean, instance_type_name
+from memlab._base.units import format_bytes
 from memlab._base.version import VERSION
 from memlab.errors import CaptureError, UsageError
 from memlab.records import codec
 from memlab.store import schema
 from memlab.store.foreign import RefusedError, naming, opened
 from memlab.store.kinds import KINDS
+from memlab.store.packing import GREATEST_RATIO, pack, unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +70,9 @@ class _Piece:
     name: str
     part: int
     dtype: str
+    coding: str
     size: int
+    stored: int
     crc32: int
 
 
@@ -135,14 +140,17 @@ def _write(path: Path, meta: Mapping[str, str], tree: bytes, arrays: Mapping[str
             _rows(schema.TREE, schema.JSON, memoryview(tree)),
             *(_rows(f"{schema.ARRAY_PREFIX}{name}", *_raw(a)) for name, a in arrays.items()),
         )
-        connection.executemany("INSERT INTO blobs VALUES (NULL, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO blobs VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
         connection.execute("COMMIT")
 
 
 def _rows(name: str, dtype: str, content: memoryview) -> Iterator[tuple[Any, ...]]:
     for part, start in enumerate(range(0, max(len(content), 1), schema.PART_BYTES)):
-        data = content[start : start + schema.PART_BYTES]
-        yield name, part, dtype, len(data), schema.blob_crc(name, part, dtype, data), data
+        plain = content[start : start + schema.PART_BYTES]
+        packed = None if dtype == schema.JSON else pack(plain, np.dtype(dtype).itemsize)
+        coding, data = (schema.PLAIN, plain) if packed is None else (schema.PACKED, packed)
+        check = schema.blob_crc(name, part, dtype, data, coding=coding, size=len(plain))
+        yield name, part, dtype, coding, len(plain), len(data), check, data
 
 
 def _raw(array: npt.NDArray[Any]) -> tuple[str, memoryview]:
@@ -161,8 +169,8 @@ def _writer() -> str:
 def load(path: str | os.PathLike[str], limits: Limits | None = None) -> Result:
     """Read a capture file back as the result that was saved.
 
-    It runs nothing that stands in the file, leaves nothing beside it, and takes memory for columns only as
-    far as the file itself is large.
+    It runs nothing that stands in the file, leaves nothing beside it, and takes no more memory for columns
+    than ``limits.memory_bytes`` (which is checked before any is taken).
 
     Args:
         path: the file.
@@ -174,11 +182,11 @@ def load(path: str | os.PathLike[str], limits: Limits | None = None) -> Result:
     """
     place, limits = _place(path), limits or Limits()
     with naming(place):
-        with opened(place, limits) as connection:
-            header = _header(connection)
+        with opened(place, limits) as (connection, version):
+            header = _header(connection, version)
             size = os.stat(place).st_size  # noqa: PTH116 - the path is plain text here
-            pieces = _pieces(connection, size, limits)
-            contents = {name: _content(connection, parts) for name, parts in pieces.items()}
+            pieces = _pieces(connection, version, size, limits)
+            contents = {name: _content(connection, version, parts) for name, parts in pieces.items()}
         if header.kind not in KINDS:
             raise RefusedError(
                 f"holds a {clean(header.kind)}, which this memlab does not know: update memlab"
@@ -201,11 +209,11 @@ def read_header(path: str | os.PathLike[str], limits: Limits | None = None) -> H
         CaptureError: as ``load`` does; damage in the content is not seen.
     """
     place = _place(path)
-    with naming(place), opened(place, limits or Limits()) as connection:
-        return _header(connection)
+    with naming(place), opened(place, limits or Limits()) as (connection, version):
+        return _header(connection, version)
 
 
-_NOTHING = _Piece(0, "", 0, "", 0, 0)
+_NOTHING = _Piece(0, "", 0, "", "", 0, 0, 0)
 
 
 def _place(path: str | os.PathLike[str]) -> str:
@@ -215,7 +223,7 @@ def _place(path: str | os.PathLike[str]) -> str:
         raise UsageError(f"load: needs the path of a file, not {instance_type_name(path)}") from None
 
 
-def _header(connection: sqlite3.Connection) -> Header:
+def _header(connection: sqlite3.Connection, version: int) -> Header:
     found: dict[str, str] = {}
     with contextlib.closing(connection.execute("SELECT key, value, crc32 FROM meta")) as rows:
         for key, value, crc32 in itertools.islice(rows, len(schema.META_KEYS) + 1):
@@ -224,45 +232,86 @@ def _header(connection: sqlite3.Connection) -> Header:
             found[key] = value
     if found.keys() != schema.META_KEYS or found["complete"] not in ("yes", "no"):
         raise CaptureError("table meta is not whole")
-    return Header(found["kind"], schema.VERSION, found["complete"] == "yes", found["written_by"])
+    return Header(found["kind"], version, found["complete"] == "yes", found["written_by"])
 
 
-def _pieces(connection: sqlite3.Connection, file_size: int, limits: Limits) -> dict[str, list[_Piece]]:
+def _pieces(
+    connection: sqlite3.Connection, version: int, file_size: int, limits: Limits
+) -> dict[str, list[_Piece]]:
     """Read what the rows declare, content left aside, and bound it."""
     found: dict[str, list[_Piece]] = {}
-    total = 0
-    select = "SELECT id, name, part, dtype, size, crc32 FROM blobs"
-    with contextlib.closing(connection.execute(select)) as rows:
-        for number, row in enumerate(rows, 1):
-            if tuple(map(type, row)) != (int, str, int, str, int, int) or row[0] != number:
-                raise CaptureError(f"row {number} of table blobs is not of its form")
-            piece = _Piece(*row)
-            total += piece.size
-            if number > limits.blobs:
-                raise RefusedError(f"holds more than {limits.blobs:,} pieces: pass limits=Limits(blobs=...)")
-            if max(len(piece.name), len(piece.dtype)) > _MAX_NAME:
-                raise CaptureError(f"row {number} of table blobs has a name that is too long")
-            if not 0 <= piece.size <= schema.PART_BYTES or total > file_size:
-                raise CaptureError(f"row {number} declares {piece.size:,} bytes, which cannot be")
-            parts = found.setdefault(piece.name, [])
-            if piece.part != len(parts) or (parts and parts[0].dtype != piece.dtype):
-                raise CaptureError(f"row {number} does not continue {piece.name}")
-            parts.append(piece)
+    memory = stored = 0
+    for number, piece in enumerate(_declared(connection, version), 1):
+        memory += piece.size
+        stored += piece.stored
+        if number > limits.blobs:
+            raise RefusedError(f"holds more than {limits.blobs:,} pieces: pass limits=Limits(blobs=...)")
+        if piece.row != number:
+            raise CaptureError(f"row {number} of table blobs is not of its form")
+        if max(len(piece.name), len(piece.dtype)) > _MAX_NAME:
+            raise CaptureError(f"row {number} of table blobs has a name that is too long")
+        if not _can_be(piece) or stored > file_size:
+            raise CaptureError(f"row {number} declares {piece.size:,} bytes, which cannot be")
+        if memory > limits.memory_bytes:
+            raise RefusedError(
+                f"unpacks to more than the reader's limit of {format_bytes(limits.memory_bytes)}: "
+                "if you trust it, pass limits=Limits(memory_bytes=...)"
+            )
+        parts = found.setdefault(piece.name, [])
+        if piece.part != len(parts) or (parts and parts[0].dtype != piece.dtype):
+            raise CaptureError(f"row {number} does not continue {piece.name}")
+        parts.append(piece)
     return found
 
 
-def _content(connection: sqlite3.Connection, parts: list[_Piece]) -> bytearray:
+def _declared(connection: sqlite3.Connection, version: int) -> Iterator[_Piece]:
+    older = version < schema.VERSION
+    columns = schema.OLDER_COLUMNS if older else schema.COLUMNS
+    types = (int, str, int, str, int, int) if older else (int, str, int, str, str, int, int, int)
+    with contextlib.closing(connection.execute(f"SELECT {columns} FROM blobs")) as rows:  # noqa: S608 - ours
+        for number, row in enumerate(rows, 1):
+            if tuple(map(type, row)) != types:
+                raise CaptureError(f"row {number} of table blobs is not of its form")
+            if older:
+                row = (*row[:4], schema.PLAIN, row[4], *row[4:])  # noqa: PLW2901 - as the newer version has it
+            yield _Piece(*row)
+
+
+def _can_be(piece: _Piece) -> bool:
+    """Tell whether a row's sizes fit each other."""
+    if piece.coding == schema.PLAIN:
+        return 0 <= piece.size == piece.stored <= schema.PART_BYTES
+    return (
+        piece.coding == schema.PACKED
+        and piece.dtype in schema.DTYPES
+        and 0 < piece.stored < piece.size <= min(schema.PART_BYTES, GREATEST_RATIO * piece.stored)
+        and piece.size % np.dtype(piece.dtype).itemsize == 0
+    )
+
+
+def _content(connection: sqlite3.Connection, version: int, parts: list[_Piece]) -> bytearray:
     content = bytearray(sum(part.size for part in parts))
+    target = np.frombuffer(content, np.uint8)
     at = 0
     for part in parts:
         row = connection.execute("SELECT data FROM blobs WHERE id = ?", (part.row,)).fetchone()
-        if row is None or type(row[0]) is not bytes or len(row[0]) != part.size:
+        if row is None or type(row[0]) is not bytes or len(row[0]) != part.stored:
             raise CaptureError(f"{part.name} has not the size that it declares")
-        if schema.blob_crc(part.name, part.part, part.dtype, row[0]) != part.crc32:
+        if _check_of(version, part, row[0]) != part.crc32:
             raise CaptureError(f"the check of {part.name} differs")
-        content[at : at + part.size] = row[0]
+        into = target[at : at + part.size]
+        if part.coding == schema.PACKED:
+            unpack(row[0], np.dtype(part.dtype).itemsize, into)
+        else:
+            into[...] = np.frombuffer(row[0], np.uint8)
         at += part.size
     return content
+
+
+def _check_of(version: int, part: _Piece, data: bytes) -> int:
+    if version < schema.VERSION:
+        return schema.older_blob_crc(part.name, part.part, part.dtype, data)
+    return schema.blob_crc(part.name, part.part, part.dtype, data, coding=part.coding, size=part.size)
 
 
 def _array(dtype: str, content: bytearray) -> npt.NDArray[Any]:

@@ -81,13 +81,13 @@ def naming(path: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def opened(path: str, limits: Limits) -> Iterator[sqlite3.Connection]:
-    """Give a connection from which only the columns of our tables can be read.
+def opened(path: str, limits: Limits) -> Iterator[tuple[sqlite3.Connection, int]]:
+    """Give a connection from which only the columns of our tables can be read, and the file's version.
 
     Raises:
         CaptureError, sqlite3.Error, OSError, ValueError: for ``naming`` to turn into a sentence.
     """
-    _check_head(path, limits)
+    version, definitions = _check_head(path, limits)
     place = os.path.abspath(path).replace(os.sep, "/")  # noqa: PTH100 - resolves no links, takes any bytes
     uri = f"file://{'' if place.startswith('/') else '/'}{urllib.parse.quote(os.fsencode(place))}"
     with contextlib.closing(sqlite3.connect(f"{uri}?mode=ro&immutable=1", uri=True, timeout=0)) as connection:
@@ -98,12 +98,12 @@ def opened(path: str, limits: Limits) -> Iterator[sqlite3.Connection]:
         connection.set_authorizer(_permit)
         connection.set_progress_handler(_past(limits.seconds), _STEPS_BETWEEN_CHECKS)
         tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
-        if set(tables) != {("table", name, name, sql) for name, sql in schema.TABLES.items()}:
+        if set(tables) != {("table", name, name, sql) for name, sql in definitions.items()}:
             raise RefusedError(_NO_CAPTURE)
-        yield connection
+        yield connection, version
 
 
-def _check_head(path: str, limits: Limits) -> None:
+def _check_head(path: str, limits: Limits) -> tuple[int, dict[str, str]]:
     # A pipe would block in open() and a device has no end: neither is waited for.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
@@ -124,10 +124,10 @@ def _check_head(path: str, limits: Limits) -> None:
         raise RefusedError(f"is cut short: {_DAMAGED}")
     if _number(head, 68, 4) != schema.APPLICATION_ID:
         raise RefusedError(_NO_CAPTURE)
-    _check_layout(head, status.st_size)
+    return _check_layout(head, status.st_size)
 
 
-def _check_layout(head: bytes, size: int) -> None:
+def _check_layout(head: bytes, size: int) -> tuple[int, dict[str, str]]:
     version = _number(head, 60, 4)
     if version > schema.VERSION:
         raise RefusedError(
@@ -138,11 +138,13 @@ def _check_layout(head: bytes, size: int) -> None:
     kind, rows = _number(head, 100, 1), _number(head, 103, 2)
     # The first page is the list of tables. That it is one leaf with one row for each of ours is seen here,
     # before SQLite parses any definition in it.
-    wanted = (schema.VERSION, schema.PAGE_BYTES, _UTF8, _TABLE_LEAF, len(schema.TABLES))
-    if (version, page, encoding, kind, rows) != wanted:
+    definitions = schema.tables_of(version)
+    wanted = (schema.PAGE_BYTES, _UTF8, _TABLE_LEAF, len(schema.TABLES))
+    if definitions is None or (page, encoding, kind, rows) != wanted:
         raise RefusedError(f"is damaged (its header is not that of a capture): {_DAMAGED}")
     if size < pages * page:
         raise RefusedError(f"is cut short ({size:,} of {pages * page:,} bytes): {_DAMAGED}")
+    return version, definitions
 
 
 def _number(head: bytes, offset: int, length: int) -> int:

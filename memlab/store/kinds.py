@@ -6,6 +6,18 @@ from typing import TYPE_CHECKING, Final
 
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.heap_graph import HeapGraph
+from memlab.records.heap_results import (
+    Freed,
+    HeapCensus,
+    HeapCycles,
+    HeapDiff,
+    HeapDuplicates,
+    HeapHoldings,
+    HeapOwners,
+    HeapSuspects,
+    HeapTree,
+)
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
@@ -21,6 +33,16 @@ __all__ = ["KINDS"]
 KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
     "explanation": Explanation,
+    "freed": Freed,
+    "heap census": HeapCensus,
+    "heap cycles": HeapCycles,
+    "heap diff": HeapDiff,
+    "heap duplicates": HeapDuplicates,
+    "heap graph": HeapGraph,
+    "heap owners": HeapOwners,
+    "heap suspects": HeapSuspects,
+    "heap tree": HeapTree,
+    "holdings": HeapHoldings,
     "leak report": LeakReport,
     "memit": MemitResult,
     "snapshot": Snapshot,

@@ -227,6 +227,12 @@ ARRAYS = st.one_of(
     st.lists(INT64, max_size=6).map(lambda v: np.array(v, "<i8")),
     st.lists(st.floats(), max_size=6).map(lambda v: np.array(v, "<f8")),
     st.lists(st.integers(0, 3), max_size=6).map(lambda v: np.array(v, "<i4")),
+    *(
+        st.lists(st.one_of(st.integers(0, 6), st.integers(0, top)), max_size=8).map(
+            lambda v, dtype=dtype: np.array(v, dtype)
+        )
+        for dtype, top in (("<u4", 2**32 - 1), ("<u8", 2**64 - 1), ("|u1", 255))
+    ),
     st.lists(st.text(st.characters(codec="ascii"), max_size=2), max_size=3).map(lambda v: np.array(v, "<U2")),
 )
 
