@@ -126,13 +126,14 @@ class FrozenHeap:
 def addresses(objects: list[Any]) -> Ints:
     """Return the objects' addresses without making a Python integer for each.
 
-    An array of objects stores the pointers themselves; its own buffer is read as integers.
+    An array of objects stores the pointers themselves; its own buffer is read as integers. (A ctypes
+    array over the buffer would leave a type behind for each length.)
     """
     if not objects:
         return np.empty(0, dtype=np.int64)
     # fromiter takes each item as it is; assigning to a slice would ask it for its length and its buffer.
     held = np.fromiter(objects, dtype=object, count=len(objects))
-    return np.array((ctypes.c_int64 * len(objects)).from_address(held.ctypes.data), dtype=np.int64)
+    return np.frombuffer(held, dtype=np.int64).copy()  # a view would keep the objects
 
 
 def take_census(objects: list[Any] | None = None) -> Census:

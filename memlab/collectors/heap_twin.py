@@ -1,0 +1,278 @@
+"""The capture in Python and numpy: the same nodes, edges, sizes and flags as the C extension, more slowly.
+
+``gc.get_referents`` runs the same ``tp_traverse`` as the extension does. Objects are asked in batches, in the
+order of their numbers; the addresses of what they refer to are looked up in one numpy pass a batch, and what
+is met for the first time gets the next numbers. All objects are held until the end, so another thread that
+drops one meanwhile does no harm; a capture of one moment it is only while no other thread runs.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import sys
+import time
+from types import MethodDescriptorType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memlab._base.safety import class_dict, mro_of
+from memlab.collectors.census import addresses
+from memlab.collectors.heap_engine import PREHEADER, Order, Raw, outside_traverse, untraversed
+from memlab.records.heap_graph import EXTERNAL, IMMORTAL, NO_NODE, TRACKED
+
+if TYPE_CHECKING:
+    from memlab.records.columns import Bytes
+
+__all__ = ["capture"]
+
+_BATCH = 4096
+_SKIPPED = NO_NODE
+_SLOTS = 1 << 16
+_PAGE_SHIFT = np.uint64(20)
+_SLOT_SHIFT = np.uint64(4)
+_HAVE_GC = 1 << 14
+_POINTERS = 2 * (sys.maxsize.bit_length() + 1) // 8
+_get_flags = class_dict(type)["__flags__"].__get__
+
+
+def capture(order: Order) -> Raw:
+    """Capture the graph."""
+    collecting = gc.isenabled()
+    gc.disable()  # thousands of short-lived lists would make it run again and again
+    try:
+        return _Twin(order).run()
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _PageMap:
+    """Number of each address plus one; 0: not met. The page picks a row, the 16-byte slot a column."""
+
+    def __init__(self) -> None:
+        self._row: dict[int, int] = {}
+        self._table = np.zeros((64, _SLOTS), np.uint32)
+
+    def slots(self, address: Any) -> Any:
+        """Return the places of addresses in the flat table, made where they are not there."""
+        pages, inverse = np.unique(address >> _PAGE_SHIFT, return_inverse=True)
+        rows = np.empty(len(pages), np.int64)
+        for at, page in enumerate(pages.tolist()):
+            rows[at] = self._row.setdefault(page, len(self._row))
+        if len(self._row) > len(self._table):
+            more = max(len(self._row), 2 * len(self._table)) - len(self._table)
+            self._table = np.concatenate([self._table, np.zeros((more, _SLOTS), np.uint32)])
+        slot = (address >> _SLOT_SHIFT) & np.uint64(_SLOTS - 1)
+        return rows[inverse] * _SLOTS + slot.astype(np.int64)
+
+    @property
+    def flat(self) -> Any:
+        return self._table.reshape(-1)
+
+
+class _Twin:
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.outside = outside_traverse()
+        self.untraversed = untraversed()
+        self.met: list[Any] = []
+        self.map = _PageMap()
+        self.complete = True
+        self.tracked: list[Bytes] = []
+        self.sizes: list[Any] = []
+        self.lengths: list[Any] = []
+        self.edges: list[Any] = []
+        self.text: list[tuple[int, int]] = []
+        self.huge: list[tuple[int, int]] = []
+        self.sizers: dict[int, tuple[Any, int]] = {}
+
+    def run(self) -> Raw:
+        order = self.order
+        self.map.flat[self.map.slots(_words(order.skip))] = _SKIPPED
+        self._number(order.objects)
+        self._number(order.seeds)
+        deadline = time.monotonic() + order.seconds if order.seconds > 0 else None
+        done = 0
+        while done < len(self.met):
+            if deadline is not None and time.monotonic() > deadline:
+                self.complete = False
+                break
+            done += self._ask(done, self.met[done : done + _BATCH])
+        return self._finish(done)
+
+    def _number(self, objects: list[Any]) -> Any:
+        """Number new objects in order of first appearance; return the number of each plus one."""
+        if not objects:
+            return np.zeros(0, np.uint32)
+        at = self.map.slots(_words(objects))
+        table = self.map.flat
+        unknown = np.flatnonzero(table[at] == 0)
+        if len(unknown):
+            _, first = np.unique(at[unknown], return_index=True)
+            new = unknown[np.sort(first)]
+            room = max(self.order.limit - len(self.met), 0)
+            if len(new) > room:
+                new, self.complete = new[:room], False
+            table[at[new]] = np.arange(len(self.met) + 1, len(self.met) + 1 + len(new), dtype=np.uint32)
+            self.met += [objects[index] for index in new.tolist()]
+        return table[at]
+
+    def _ask(self, start: int, batch: list[Any]) -> int:
+        tracked = list(map(gc.is_tracked, batch))
+        lists = [self._referents(*pair) for pair in zip(batch, tracked, strict=True)]
+        numbers = self._number(list(itertools.chain.from_iterable(lists)))
+        kept = (numbers != 0) & (numbers != _SKIPPED)
+        owner = np.repeat(np.arange(len(batch)), np.fromiter(map(len, lists), np.int64, len(lists)))
+        self.lengths.append(np.bincount(owner[kept], minlength=len(batch)))
+        self.edges.append(numbers[kept] - np.uint32(1))
+        self.tracked.append(np.array(tracked, dtype=np.uint8))
+        self.sizes.append(np.fromiter(map(self._size, batch), np.int64, len(batch)))
+        self.text += [
+            (start + at, hash(obj)) for at, obj in enumerate(batch) if type(obj) is str or type(obj) is bytes
+        ]
+        return len(batch)
+
+    def _referents(self, obj: Any, tracked: bool) -> list[Any]:
+        kind = type(obj)
+        if kind is str or kind is bytes:
+            return []
+        found: list[Any] = []
+        if (tracked or kind is tuple or kind is dict) and obj is not self.untraversed:
+            found = gc.get_referents(obj)
+        arrays = self.outside.arrays
+        if kind is arrays[0]:
+            return found + _array_parts(obj, arrays)
+        for owner, getters, always in self.outside.expanders:
+            static = owner is type and issubclass(kind, type)
+            if (kind is owner or static) and (always or not _is_collected(obj)):
+                found += _parts(obj, getters)
+                break
+        return found
+
+    def _size(self, obj: Any) -> int:
+        kind = type(obj)
+        known = self.sizers.get(id(kind))
+        if known is None:
+            known = self.sizers[id(kind)] = _sizer(kind)
+        sizer, header = known
+        if sizer is None:
+            return 0
+        try:
+            return int(sizer(obj)) + header
+        except Exception:  # noqa: BLE001 - a type that cannot size itself has no known size
+            return 0
+
+    def _finish(self, done: int) -> Raw:
+        met = self.met[:done]
+        lengths = np.concatenate([np.zeros(1, np.int64), *self.lengths])
+        edges = np.concatenate([np.zeros(0, np.uint32), *self.edges])
+        if done < len(self.met):
+            owner = np.repeat(np.arange(done), lengths[1:])
+            inside = edges < done
+            edges = edges[inside]
+            lengths[1:] = np.bincount(owner[inside], minlength=done)
+        sizes = np.concatenate([np.zeros(0, np.int64), *self.sizes])
+        self.huge = [(int(n), int(sizes[n])) for n in np.flatnonzero(sizes >= NO_NODE)]
+        flags = np.concatenate([np.zeros(0, np.uint8), *self.tracked]) * np.uint8(TRACKED)
+        self.met = met
+        self.sizers.clear()  # they hold methods, which would count as held from outside
+        flags |= self._account(met, edges)
+        type_of, types = _types_of(met)
+        return Raw(
+            address=_words(met),
+            type_of=type_of,
+            size=np.minimum(sizes, NO_NODE).astype(np.uint32),
+            flags=flags,
+            starts=np.cumsum(lengths).astype(np.uint32),
+            edges=edges,
+            text_node=np.array([n for n, _ in self.text], np.uint32),
+            hashes=np.array([h for _, h in self.text], np.int64),
+            seed_node=self._places(self.order.seeds, done),
+            types=types,
+            huge=self.huge,
+            complete=self.complete,
+        )
+
+    def _places(self, objects: list[Any], done: int) -> Any:
+        """Return the nodes of objects; ``NO_NODE`` for those that are not in the graph."""
+        if not objects:
+            return np.zeros(0, np.uint32)
+        numbers = self.map.flat[self.map.slots(_words(objects))]
+        known = (numbers != 0) & (numbers != _SKIPPED) & (numbers <= done)
+        return np.where(known, numbers - np.uint32(1), np.uint32(NO_NODE))
+
+    def _account(self, met: list[Any], edges: Any) -> Bytes:
+        """Tell what has more references than were met, and what is immortal."""
+        ours = np.zeros(len(met), np.int64)
+        for known in (self.order.objects, self.order.seeds):
+            places = self._places(known, len(met))
+            ours += np.bincount(places[places != NO_NODE], minlength=len(met))
+        # Held by ``met`` alone, a fresh object tells how many references the asking itself makes. After a
+        # capture that was cut short two lists hold each object.
+        alone = [object()]
+        base = next(map(sys.getrefcount, alone))
+        counts = np.fromiter(map(sys.getrefcount, met), np.int64, len(met))
+        immortal = (counts & 0xFFFF_FFFF) >= 1 << 31
+        seen = np.bincount(edges, minlength=len(met))
+        external = ~immortal & (counts - base - ours > seen)
+        flags: Bytes = (immortal * IMMORTAL + external * EXTERNAL).astype(np.uint8)
+        return flags
+
+
+def _words(objects: list[Any]) -> Any:
+    return addresses(objects).view(np.uint64)
+
+
+def _is_collected(obj: Any) -> bool:
+    """Tell whether the collector could track an object: a static type can not be, though its type says so."""
+    kind = type(obj)
+    if not _get_flags(kind) & _HAVE_GC:
+        return False
+    return not issubclass(kind, type) or bool(_get_flags(obj) & (1 << 9))
+
+
+def _parts(obj: Any, getters: tuple[Any, ...]) -> list[Any]:
+    """Return what C getters give: the value, or, where it was made for us alone, what it refers to."""
+    found = []
+    for getter in getters:
+        try:
+            value = getter.__get__(obj)
+        except (AttributeError, TypeError, ValueError):
+            continue
+        if value is None:
+            continue
+        if sys.getrefcount(value) > 2:  # noqa: PLR2004 - our variable and the argument
+            found.append(value)
+        else:
+            found += gc.get_referents(value)
+    return found
+
+
+def _array_parts(obj: Any, arrays: tuple[Any, ...]) -> list[Any]:
+    _, base, dtype, kind, flat = arrays
+    owner = base.__get__(obj)
+    if owner is not None:
+        return [owner]
+    return list(flat.__get__(obj)) if kind.__get__(dtype.__get__(obj)) == "O" else []
+
+
+def _sizer(kind: type) -> tuple[Any, int]:
+    flags = _get_flags(kind)
+    header = _POINTERS * (bool(flags & _HAVE_GC) + bool(flags & PREHEADER))
+    for cls in mro_of(kind):
+        method = class_dict(cls).get("__sizeof__")
+        if type(method) is MethodDescriptorType:
+            return method, header
+    return None, header
+
+
+def _types_of(met: list[Any]) -> tuple[Any, list[type]]:
+    """Return the index of each object's type, types numbered by first appearance, and the types."""
+    if not met:
+        return np.zeros(0, np.uint32), []
+    types = list(map(type, met))
+    _, first, inverse = np.unique(addresses(types), return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return rank[inverse].astype(np.uint32), [types[index] for index in np.sort(first).tolist()]
