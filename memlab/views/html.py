@@ -23,12 +23,26 @@ from markupsafe import Markup
 from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.heap_graph import HeapGraph
+from memlab.records.heap_results import (
+    Freed,
+    HeapCensus,
+    HeapCycles,
+    HeapDiff,
+    HeapDuplicates,
+    HeapHoldings,
+    HeapOwners,
+    HeapSuspects,
+    HeapTree,
+)
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import other_pages
+from memlab.views import heap_page, other_pages
+from memlab.views.heap_blocks import treemap_block
 from memlab.views.leak_page import leak_page
+from memlab.views.palette import LIGHT
 from memlab.views.words import printable
 
 if TYPE_CHECKING:
@@ -38,7 +52,17 @@ if TYPE_CHECKING:
     from memlab.records._result import Result
     from memlab.views.page import Page
 
-__all__ = ["build_page", "embed_json", "render_page", "render_summary", "write_page"]
+__all__ = [
+    "build_page",
+    "embed_json",
+    "heap_assets",
+    "render_page",
+    "render_summary",
+    "render_treemap",
+    "write_page",
+]
+
+_HUES = ("muted", "accent", "good", "warn", "native", "grew")  # those of assets/heap.css, in its order
 
 
 @singledispatch
@@ -58,6 +82,16 @@ build_page.register(SnapshotDiff, other_pages.diff_page)
 build_page.register(Capture, other_pages.capture_page)
 build_page.register(Timeline, other_pages.timeline_page)
 build_page.register(MemitResult, other_pages.memit_page)
+build_page.register(HeapGraph, heap_page.heap_page)
+build_page.register(HeapTree, heap_page.tree_page)
+build_page.register(HeapCensus, heap_page.census_page)
+build_page.register(HeapSuspects, heap_page.suspects_page)
+build_page.register(HeapCycles, heap_page.cycles_page)
+build_page.register(HeapDuplicates, heap_page.duplicates_page)
+build_page.register(HeapOwners, heap_page.owners_page)
+build_page.register(Freed, heap_page.freed_page)
+build_page.register(HeapDiff, heap_page.heap_diff_page)
+build_page.register(HeapHoldings, heap_page.holdings_page)
 
 
 def render_page(result: Result) -> str:
@@ -75,18 +109,25 @@ def render_page(result: Result) -> str:
         >>> page.startswith("<!doctype html>"), "3.00 MiB" in page
         (True, True)
     """
-    page = build_page(result)
+    return _render(build_page(result))
+
+
+def _render(page: Page) -> str:
     style, script = _asset("report.css"), _asset("report.js")
+    if page.heap is not None:
+        style, script = style + _asset("heap.css"), script + _asset("heap.js")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
     )
-    data = {
+    data: dict[str, Any] = {
         "charts": {
             chart.id: {"x": [x for x, _ in chart.line], "y": [y for _, y in chart.line], "say": chart.say}
             for chart in page.charts
         }
     }
+    if page.heap is not None:
+        data["heap"] = page.heap
     return (
         _environment()
         .get_template("page.html.j2")
@@ -107,8 +148,20 @@ def render_summary(result: Result) -> str:
     stay. A result that the summary tells whole has no frame.
     """
     page = build_page(result)
-    inner = render_page(result) if page.height else ""
+    inner = _render(page) if page.height else ""
     return _environment().get_template("summary.html.j2").render(page=page, inner=inner)
+
+
+def render_treemap(tree: HeapTree) -> str:
+    """Return the treemap of a heap tree as one SVG picture: light, static, complete in itself."""
+    hues = {i: LIGHT[name] for i, name in enumerate(_HUES)} | {-1: LIGHT["muted"]}
+    picture = _environment().get_template("treemap.svg.j2")
+    return picture.render(block=treemap_block(tree), colors=LIGHT, hues=hues)
+
+
+def heap_assets() -> tuple[str, str]:
+    """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
+    return _asset("heap.js"), _asset("heap.css")
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> None:
@@ -153,7 +206,7 @@ def _template(name: str) -> str:
     return (resources.files("memlab.views") / "templates" / name).read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _asset(name: str) -> str:
     return (resources.files("memlab.views") / "assets" / name).read_text(encoding="utf-8")
 

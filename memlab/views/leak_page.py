@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from memlab.records.snapshot import Frame, Site
     from memlab.views.page import Block
 
-__all__ = ["chain_block", "leak_page", "site_cell"]
+__all__ = ["chain_block", "chain_step", "leak_page", "site_cell"]
 
 MOST_ROWS = 25
 _MOST_CARDS = 10
@@ -117,13 +117,13 @@ def leak_page(report: LeakReport) -> Page:
 
 def chain_block(chain: ReferenceChain) -> Chain:
     """Return a reference chain as it is drawn."""
-    steps = [_step(link) for link in chain.links]
+    steps = [chain_step(link) for link in chain.links]
     if chain.cut:
         steps.insert(len(steps) // 2, Step("", "", cut=chain.cut))
     return Chain(chain.root.value, words.root_sentence(chain.root), tuple(steps), words.chain_text(chain))
 
 
-def _step(link: Link) -> Step:
+def chain_step(link: Link) -> Step:
     """Return a drawn link: a name or a type that its label says already is not said twice."""
     shown, kind = words.link_text(link), words.type_text(link.type_name)
     via = link.via if shown == f"{link.via} {link.label}" else ""

@@ -8,7 +8,7 @@ looks. Each block names itself in ``block``; the template has a macro of that na
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from memlab.views import words
 
@@ -31,6 +31,10 @@ __all__ = [
     "Step",
     "Table",
     "Texts",
+    "Tree",
+    "TreeRow",
+    "Treemap",
+    "TreemapCell",
     "type_cell",
 ]
 
@@ -241,7 +245,70 @@ class Texts:
     numbered: bool = False
 
 
-Block = Table | Charts | Cards | Chain | Facts | Texts
+@dataclasses.dataclass(frozen=True, slots=True)
+class TreeRow:
+    """One row of a tree as it is read without scripts; ``level`` counts from 1."""
+
+    level: int
+    via: str
+    label: str
+    type_name: str
+    cells: tuple[Cell, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Tree:
+    """The upper levels of the page's heap tree; the script opens all of it from ``Page.heap``."""
+
+    block: ClassVar[str] = "tree"
+
+    id: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[TreeRow, ...]
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TreemapCell:
+    """A placed rectangle; ``texts`` are the lines that have room in it, ``say`` its words in full.
+
+    ``hue`` is the place of its type in the legend from 1, 0 for the other types, -1 for a remainder.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    hue: int
+    say: str
+    texts: tuple[str, ...] = ()
+    inner: bool = False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Treemap:
+    """A treemap of the page's heap tree, drawn for a page without scripts; the script's own one opens.
+
+    Attributes:
+        summary: the picture in words; ``caption`` in one sentence.
+        cells: outer ones first, each before what is inside it.
+        legend: hue and type.
+    """
+
+    block: ClassVar[str] = "treemap"
+
+    id: str
+    title: str
+    summary: str
+    caption: str
+    width: int
+    height: int
+    cells: tuple[TreemapCell, ...]
+    legend: tuple[tuple[int, str], ...]
+
+
+Block = Table | Charts | Cards | Chain | Facts | Texts | Tree | Treemap
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -264,6 +331,7 @@ class Page:
         headline: the answer; ``lead`` gives the reason in a sentence.
         brief: the table that a notebook shows where it shows nothing else; None for none.
         height: room for the page inside a notebook, in pixels; 0 when the summary says it all.
+        heap: columns of the heap tree that ``Tree`` and ``Treemap`` blocks show (see ``tree_data``).
     """
 
     kind: str
@@ -276,6 +344,7 @@ class Page:
     sections: tuple[Section, ...]
     brief: Table | None
     height: int
+    heap: dict[str, Any] | None = None
 
     @property
     def charts(self) -> tuple[Chart, ...]:

@@ -6,7 +6,26 @@ import numpy as np
 
 from memlab.records.capture import Capture, Mark, Peak
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
-from memlab.records.columns import floats, ints
+from memlab.records.columns import floats, frozen, ints
+from memlab.records.heap_graph import EXTERNAL, IMMORTAL, TRACKED, HeapGraph
+from memlab.records.heap_results import (
+    ContainerDiff,
+    Cycle,
+    DuplicateGroup,
+    Freed,
+    HeapCensus,
+    HeapCycles,
+    HeapDiff,
+    HeapDuplicates,
+    HeapHoldings,
+    HeapOwners,
+    HeapSuspect,
+    HeapSuspects,
+    HeapTree,
+    Holding,
+    TypeCount,
+    TypeDiff,
+)
 from memlab.records.leak_report import (
     ContainerGrowth,
     GrowthTest,
@@ -380,6 +399,239 @@ def memit_result() -> MemitResult:
     )
 
 
+def heap_graph() -> HeapGraph:
+    """Return nine objects of a service: a module's registry, two sessions that share a log, a lost pair.
+
+    Nodes: 0 module, 1 its namespace, 2 the set, 3 and 4 sessions, 5 their log, 6 a huge buffer, 7 and 8 a
+    cycle that no root reaches. Sizes: 72, 232, 728, 56, 56, 88, 5 GiB, 48, 64.
+    """
+    nodes = lambda values: frozen(np.array(values, dtype=np.uint32))
+    edges = [[1], [2], [3, 4, 3], [5, 6], [5], [], [], [8], [7]]
+    return HeapGraph(
+        address=frozen(np.arange(9, dtype=np.uint64) * 4096 + 0x7F00_0000_0000),
+        type_of=nodes([0, 1, 2, 3, 3, 4, 5, 6, 6]),
+        size=nodes([72, 232, 728, 56, 56, 88, 0xFFFF_FFFF, 48, 64]),
+        flags=frozen(
+            np.array([TRACKED | EXTERNAL] + [TRACKED] * 4 + [0, IMMORTAL] + [TRACKED] * 2, np.uint8)
+        ),
+        starts=nodes(np.cumsum([0, *(len(row) for row in edges)])),
+        edges=nodes([target for row in edges for target in row]),
+        types=(
+            "builtins.module",
+            "builtins.dict",
+            "builtins.set",
+            "app.models.Session",
+            "builtins.str",
+            "builtins.bytearray",
+            "app.tree.Node",
+        ),
+        type_modules=("builtins", "builtins", "builtins", "app.models", "builtins", "builtins", "app.tree"),
+        huge_node=nodes([6]),
+        huge_size=ints([5 * 2**30]),
+        root_node=nodes([0]),
+        root_kind=(RootKind.MODULE,),
+        root_label=("module app.registry",),
+        label_node=nodes([0, 2]),
+        label=("module app.registry", "_live (set)"),
+        via_holder=nodes([1, 2, 3, 3]),
+        via_held=nodes([2, 3, 5, 6]),
+        via=("._live", "[value]", ".log", ".buffer"),
+        owner_node=nodes([0, 1]),
+        owner_module=nodes([0, 0]),
+        modules=("app.registry",),
+        twin_node=nodes([5]),
+        twin_count=ints([3]),
+        user_name=("session", "Out[3]"),
+        user_node=nodes([3, 3]),
+        engine="python",
+        python="CPython 3.11.2",
+        capture_id="9d4e1c2f",
+        mark_id="",
+        frozen=12,
+        complete=True,
+        seconds=0.8125,
+        title="the service after a thousand requests",
+        notes=("12 objects of the permanent generation are missing.",),
+    )
+
+
+def heap_tree(**changes) -> HeapTree:
+    """Return the upper part of a dominator tree: a registry of sessions, a cache, modules, and small fry."""
+    rows = (
+        # parent, node, objects, shallow, retained, children, label, type, via
+        (-1, -1, 1, 0, 1_000_000_000, 1_240, "the whole heap", "", ""),
+        (0, 11, 1, 72, 520_000_000, 3, "module app.registry", "builtins.module", ""),
+        (0, 12, 1, 64, 210_000_000, 2, "module app.cache", "builtins.module", ""),
+        (0, 13, 1, 120_000_000, 120_000_000, 0, "ndarray", "numpy.ndarray", ".weights"),
+        (0, -1, 1_200, 90_000_000, 96_000_000, 2_400, "dict", "builtins.dict", ""),
+        (1, 21, 1, 2_097_384, 500_000_000, 4_000, "_live (set)", "builtins.set", "._live"),
+        (1, 22, 1, 4_096, 15_000_000, 120, "_names (dict)", "builtins.dict", "._names"),
+        (2, 31, 1, 36_968, 205_000_000, 900, "pages (dict)", "builtins.dict", ".pages"),
+        (5, -1, 3_900, 218_400, 480_000_000, 7_800, "Session", "app.models.Session", ""),
+        (5, 41, 1, 56, 12_000_000, 2, "Session", "app.models.Session", "[value]"),
+        (7, -1, 900, 204_000_000, 204_500_000, 0, "bytes", "builtins.bytes", ""),
+        (8, -1, 3_900, 300_000_000, 300_000_000, 0, "list", "builtins.list", ".audit"),
+        (8, -1, 3_900, 150_000_000, 170_000_000, 12_000, "dict", "builtins.dict", ".__dict__"),
+        (9, 51, 1, 11_999_000, 11_999_000, 0, "bytearray", "builtins.bytearray", ".buffer"),
+    )
+    columns = list(zip(*rows, strict=True))
+    fields = {
+        **dict(
+            zip(
+                ("parent", "node", "objects", "shallow_bytes", "retained_bytes", "children"),
+                map(ints, columns[:6]),
+                strict=True,
+            )
+        ),
+        **dict(zip(("label", "type_name", "via"), columns[6:], strict=True)),
+        "total_objects": 412_345,
+        "total_bytes": 1_000_000_000,
+        "cut": "Siblings below 1 MB are put together by type; 33 are left out.",
+        "notes": ("Sizes are shallow sizes as Python reports them.",),
+    }
+    return HeapTree(**{**fields, **changes})
+
+
+def heap_census() -> HeapCensus:
+    """Return five types, greatest shallow size first."""
+    return HeapCensus(
+        types=("builtins.dict", "builtins.list", "builtins.bytes", "numpy.ndarray", "app.models.Session"),
+        objects=ints([20_120, 4_000, 900, 3, 3_901]),
+        shallow_bytes=ints([360_000_000, 300_000_000, 204_000_000, 120_000_512, 218_456]),
+        retained_bytes=ints([800_000_000, 301_000_000, 204_000_000, 120_000_512, 492_000_000]),
+        total_objects=412_345,
+        total_bytes=1_000_000_000,
+        notes=("Two types were renamed at run time.",),
+    )
+
+
+def heap_suspects() -> HeapSuspects:
+    """Return a set that keeps half the heap, and an array with no root seen."""
+    return HeapSuspects(
+        suspects=(
+            HeapSuspect(
+                label="_live (set)",
+                type_name="builtins.set",
+                node=21,
+                retained_bytes=500_000_000,
+                share=0.5,
+                prose=(
+                    "The set app.registry._live keeps 477 MiB, 50 % of the heap, in 3,901 objects of"
+                    " app.models.Session and what hangs from them."
+                ),
+                chain=session_chain(),
+                contents=(
+                    TypeCount("builtins.list", 3_900, 300_000_000),
+                    TypeCount("app.models.Session", 3_901, 218_456, 492_000_000),
+                ),
+                objects=19_704,
+            ),
+            HeapSuspect("ndarray", "numpy.ndarray", 13, 120_000_000, 0.12, "One array keeps 114 MiB."),
+        ),
+        total_bytes=1_000_000_000,
+        notes=("A place is named when it keeps a tenth of the heap.",),
+    )
+
+
+def heap_cycles() -> HeapCycles:
+    """Return two shapes of cycles that wait for the collector."""
+    return HeapCycles(
+        cycles=(
+            Cycle(
+                3, 1_048_680, ("app.tree.Node", "builtins.list"), (TypeCount("builtins.bytes", 1, 1_048_576),)
+            ),
+            Cycle(2, 112, ("app.tree.Node",)),
+        ),
+        counts=(40, 7),
+        objects=134,
+        shallow_bytes=41_947_984,
+        notes=("The collector was off.",),
+    )
+
+
+def heap_duplicates() -> HeapDuplicates:
+    """Return two groups of equal texts."""
+    return HeapDuplicates(
+        groups=(
+            DuplicateGroup("builtins.str", 8_000, 1_024, 8_190_976, "app.cache.pages [value]"),
+            DuplicateGroup("builtins.bytes", 3, 40, 80),
+        ),
+        wasted_bytes=8_191_056,
+        notes=("Equal texts were told by their hash and length.",),
+    )
+
+
+def heap_owners() -> HeapOwners:
+    """Return packages, shared objects and garbage."""
+    return HeapOwners(
+        by="package",
+        owners=("app", "numpy", "(shared)", "(garbage)"),
+        objects=ints([31_000, 5, 380_000, 134]),
+        shallow_bytes=ints([730_000_000, 120_000_512, 100_000_000, 41_947_984]),
+        notes=("Shared by several: told apart.",),
+    )
+
+
+def freed() -> Freed:
+    """Return what would go with the registry's set, which the notebook still holds."""
+    return Freed(
+        objects=19_704,
+        freed_bytes=500_000_000,
+        cut=("._live of module app.registry",),
+        contents=(
+            TypeCount("builtins.list", 3_900, 300_000_000),
+            TypeCount("app.models.Session", 3_901, 218_456),
+        ),
+        still_held=(notebook_chain(),),
+        notes=("Every other way was followed.",),
+    )
+
+
+def heap_diff() -> HeapDiff:
+    """Return growth told by birth marks, in one container whose line is known."""
+    return HeapDiff(
+        types=(
+            TypeDiff("builtins.list", 4_000, 1_000, 300_000_000, 75_000_000, 1_000),
+            TypeDiff("builtins.tuple", 10, -2, 800, -160, 0),
+        ),
+        containers=(
+            ContainerDiff(
+                "app.registry._live",
+                "builtins.set",
+                4_000,
+                1_000,
+                123_000_000,
+                5_000,
+                (TypeCount("builtins.list", 1_000, 75_000_000),),
+                session_chain(),
+                (session_site(),),
+            ),
+        ),
+        exact=True,
+        objects_diff=4_998,
+        bytes_diff=122_999_840,
+        born_objects=5_000,
+        born_bytes=123_000_000,
+        notes=("The mark was set 60 s before.",),
+    )
+
+
+def heap_holdings() -> HeapHoldings:
+    """Return a variable, an output and the last exception of a notebook."""
+    return HeapHoldings(
+        holdings=(
+            Holding(
+                ("frame", "Out[3]", "_3"), "output", "pandas.DataFrame", 800_000_000, 41, 56, "Out.pop(3)"
+            ),
+            Holding(("model",), "variable", "app.Model", 120_000_000, 12, 48),
+            Holding((), "last exception", "builtins.ValueError", 4_096, 9, 72, "%memclean"),
+        ),
+        total_bytes=1_000_000_000,
+        seconds=0.42,
+        notes=("Values shared by two names stand in neither.",),
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
@@ -392,4 +644,14 @@ def all_results() -> dict:
         "capture": capture(),
         "timeline": timeline(),
         "memit": memit_result(),
+        "heap graph": heap_graph(),
+        "heap tree": heap_tree(),
+        "heap census": heap_census(),
+        "heap suspects": heap_suspects(),
+        "heap cycles": heap_cycles(),
+        "heap duplicates": heap_duplicates(),
+        "heap owners": heap_owners(),
+        "freed": freed(),
+        "heap diff": heap_diff(),
+        "holdings": heap_holdings(),
     }
