@@ -15,7 +15,7 @@ from memlab.analyses._graph import kept
 from memlab.records.columns import Nodes, frozen
 from memlab.records.heap_graph import NO_NODE, Dominators, HeapGraph
 
-__all__ = ["children", "children_of", "dominators", "nearest", "subtree"]
+__all__ = ["children", "children_of", "dominators", "nearest", "nearest_in", "subtree"]
 
 
 def dominators(graph: HeapGraph) -> Dominators:
@@ -57,9 +57,13 @@ def nearest(graph: HeapGraph, marked: npt.NDArray[np.bool_]) -> Nodes:
     ``len(graph)`` stands for none but the virtual root; ``NO_NODE`` for what no root reaches and is not
     marked itself.
     """
-    count = len(graph)
+    return nearest_in(graph.dominators.parent, marked)
+
+
+def nearest_in(parent: Nodes, marked: npt.NDArray[np.bool_]) -> Nodes:
+    """Do what ``nearest`` does, on a dominator tree of its own."""
+    count = len(parent)
     up = np.empty(count + 2, np.uint32)
-    parent = graph.dominators.parent
     up[:count] = np.where(parent == NO_NODE, np.uint32(count + 1), parent)
     own = np.flatnonzero(marked)
     up[own] = own

@@ -1,0 +1,99 @@
+"""What would be freed if an object or a reference went: reachability before and after, nothing estimated.
+
+A cut object is closed to the walk, whoever holds it. A cut reference is replaced by a reference of its holder
+to itself, which leads nowhere new. Several cuts are made together, so that an object held from two places
+goes when both are cut.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memlab.analyses import _graph
+from memlab.analyses.heap_census import contents_of
+from memlab.analyses.heap_names import node_name, resolve, via_name
+from memlab.analyses.heap_paths import chains_to, forest, grow
+from memlab.errors import UsageError
+from memlab.records.heap_graph import NO_NODE, HeapGraph
+from memlab.records.heap_results import Freed
+
+if TYPE_CHECKING:
+    from memlab.records.chain import ReferenceChain
+    from memlab.records.columns import Bytes, Nodes
+
+__all__ = ["what_if"]
+
+_CHAINS = 3
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Cuts:
+    """What is cut, as nodes closed and a copy of the references with some taken out."""
+
+    edges: Nodes
+    closed: Bytes
+    words: list[str]
+    held: list[int]
+
+
+def what_if(graph: HeapGraph, cut: object) -> Freed:
+    """Return what would be freed by a cut, or by several made together.
+
+    Raises:
+        UsageError: when the graph has no such object or reference, or nothing is cut.
+    """
+    wanted = cut if type(cut) is list else [cut]
+    if not wanted:
+        raise UsageError("asking what a cut would free: name an object, or a pair (holder, held)")
+    cuts = _Cuts(graph.edges, np.zeros(len(graph), np.uint8), [], [])
+    for item in wanted:
+        if type(item) is tuple and len(item) == 2:  # noqa: PLR2004 - holder and held
+            _cut_reference(graph, cuts, resolve(graph, item[0]), resolve(graph, item[1]))
+        else:
+            node = resolve(graph, item)
+            cuts.closed[node] = 1
+            cuts.words.append(node_name(graph, node))
+    before = forest(graph).parent != NO_NODE
+    after = grow(graph, cuts.edges, cuts.closed)
+    freed = np.flatnonzero(before & (after.parent == NO_NODE)).astype(np.uint32)
+    still = [node for node in dict.fromkeys(cuts.held) if int(after.parent[node]) != NO_NODE]
+    notes = list(graph.notes)
+    if not bool(before[np.flatnonzero(cuts.closed)].all()):
+        notes.append("What was cut is garbage already: it waits for the collector and is not counted.")
+    return Freed(
+        objects=len(freed),
+        freed_bytes=int(graph.sizes[freed].sum()),
+        cut=tuple(cuts.words),
+        contents=contents_of(graph, freed),
+        still_held=tuple(chain for node in still for chain in _chains(graph, node, cuts)),
+        complete=graph.complete,
+        notes=tuple(notes),
+    )
+
+
+def _cut_reference(graph: HeapGraph, cuts: _Cuts, holder: int, held: int) -> None:
+    """Take out all references from one object to another."""
+    low, high = int(graph.starts[holder]), int(graph.starts[holder + 1])
+    at = low + np.flatnonzero(graph.edges[low:high] == held)
+    if not len(at):
+        raise UsageError(
+            f"asking what a cut would free: {node_name(graph, holder)} has no reference to "
+            f"{node_name(graph, held)}; graph.why(...) shows who holds it"
+        )
+    if cuts.edges is graph.edges:
+        cuts.edges = graph.edges.copy()
+    cuts.edges[at] = holder
+    via = via_name(graph, holder, held)
+    cuts.words.append(f"{node_name(graph, holder)}{via or ' -> '}{'' if via else node_name(graph, held)}")
+    cuts.held.append(held)
+
+
+def _chains(graph: HeapGraph, node: int, cuts: _Cuts) -> list[ReferenceChain]:
+    """Return what keeps a node alive all the same, by the references left."""
+    closed = cuts.closed.copy()
+    closed[node] = 1
+    ways = grow(graph, cuts.edges, closed)
+    return chains_to(graph, node, ways, _graph.reverse(graph.starts, cuts.edges), _CHAINS)

@@ -1,0 +1,289 @@
+"""Accumulation points: where in the dominator tree the heap's weight comes together.
+
+After the leak suspects of Eclipse MAT. From what the virtual root holds, the tree is descended while one
+child keeps more than four fifths of what its parent does: where that ends, the weight spreads over many
+objects, and this is the accumulation point. Modules and the like own everything and explain nothing: they
+are passed through, each of their great children on its own. Siblings of one type that are great only
+together are one suspect, under what dominates them all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memlab._base.safety import short_name
+from memlab._base.units import format_bytes, format_count
+from memlab.analyses.dominators import children, children_of, subtree
+from memlab.analyses.heap_census import sums
+from memlab.analyses.heap_names import node_name, roots_of, short_type
+from memlab.analyses.heap_paths import chain_to, held_in_words
+from memlab.errors import UsageError
+from memlab.records.chain import RootKind
+from memlab.records.heap_results import HeapSuspect, HeapSuspects, TypeCount
+
+if TYPE_CHECKING:
+    from memlab.records.chain import ReferenceChain
+    from memlab.records.columns import Nodes
+    from memlab.records.heap_graph import HeapGraph
+
+__all__ = ["suspects"]
+
+_DROP = 0.8
+_MOST = 20
+_PATH = 256
+_SAME = 8
+_SHOWN_TYPES = 8
+_LEVELS = 6
+_SHARE_OF_CONTENTS = 0.5
+_PLUMBING = frozenset(
+    (
+        "builtins.type",
+        "builtins.code",
+        "builtins.function",
+        "builtins.module",
+        "builtins.builtin_function_or_method",
+        "builtins.getset_descriptor",
+        "builtins.wrapper_descriptor",
+        "builtins.method_descriptor",
+        "builtins.classmethod_descriptor",
+        "builtins.member_descriptor",
+        "builtins.property",
+        "builtins.staticmethod",
+        "builtins.classmethod",
+    )
+)
+"""What programs themselves are made of: many of them together are no suspect."""
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Found:
+    """A place before it is put into words: one node, or members of one type below ``node``."""
+
+    node: int
+    retained: int
+    members: Nodes | None = None
+
+
+def suspects(graph: HeapGraph, share: float) -> HeapSuspects:
+    """Return accumulation points that retain at least a share of the heap, greatest first.
+
+    Raises:
+        UsageError: when the share is not between 0 and 1.
+    """
+    if not 0 < share <= 1:
+        raise UsageError(f"looking for leak suspects: share must be over 0 and at most 1, not {share!r}")
+    total = graph.total_bytes
+    found = _Search(graph, share * total).run() if total else []
+    found.sort(key=lambda place: (-place.retained, place.node))
+    return HeapSuspects(
+        suspects=tuple(_in_words(graph, place) for place in found[:_MOST]),
+        total_bytes=total,
+        complete=graph.complete,
+        notes=graph.notes,
+    )
+
+
+class _Search:
+    """Walks down the dominator tree. Lives as long as one call."""
+
+    def __init__(self, graph: HeapGraph, least: float) -> None:
+        self.graph = graph
+        self.least = least
+        self.retained = graph.dominators.retained_bytes
+        self.found: list[_Found] = []
+
+    def run(self) -> list[_Found]:
+        waiting = [len(self.graph)]  # the virtual root is passed through as modules are
+        while waiting:
+            waiting += self._through(waiting.pop())
+        return self.found
+
+    def _through(self, namespace: int) -> list[int]:
+        """Look at each great child of a namespace; return those to be passed through in turn."""
+        kids = children_of(self.graph, namespace)
+        kept = self.retained[kids]
+        great = kept >= self.least
+        further = []
+        for node in kids[great].tolist():
+            end = self._descend(node)
+            if _is_namespace(self.graph, end):
+                further.append(end)
+            else:
+                self.found.append(_Found(end, int(self.retained[end])))
+        self._groups(namespace, kids[~great])
+        return further
+
+    def _groups(self, namespace: int, kids: Nodes) -> None:
+        """Find types whose members, each small, are great together."""
+        graph = self.graph
+        kinds = graph.type_of[kids]
+        weight = sums(kinds, self.retained[kids], len(graph.types))
+        for kind in np.flatnonzero(weight >= self.least).tolist():
+            if graph.types[kind] not in _PLUMBING:
+                node = namespace if namespace < len(graph) else -1
+                self.found.append(_Found(node, int(weight[kind]), kids[kinds == kind]))
+
+    def _descend(self, node: int) -> int:
+        """Follow the child that keeps nearly all of what its parent keeps."""
+        path = [node]
+        while len(path) < _PATH:
+            kids = children_of(self.graph, path[-1])
+            if not len(kids):
+                break
+            heir = int(kids[int(np.argmax(self.retained[kids]))])
+            if self.retained[heir] <= _DROP * self.retained[path[-1]]:
+                break
+            path.append(heir)
+        return self._before_repetition(path)
+
+    def _before_repetition(self, path: list[int]) -> int:
+        """Return the end of a descent, or of a list of links the first: no link keeps it more than others."""
+        lost = self.retained[path[-1]] < _DROP * self.retained[path[0]]
+        if len(path) < _PATH and not lost:
+            return path[-1]
+        kinds = [int(self.graph.type_of[node]) for node in path]
+        links = set(kinds[-_SAME:])
+        if len(path) < _SAME or len(links) * 2 > _SAME:
+            return path[-1]
+        at = len(path) - 1
+        while at > 0 and kinds[at - 1] in links:
+            at -= 1
+        return path[at]
+
+
+def _is_namespace(graph: HeapGraph, node: int) -> bool:
+    """Tell whether a node is a module, its dictionary, or the table of all modules."""
+    if graph.type_name(node) == "builtins.module" or node_name(graph, node).startswith("module "):
+        return True
+    if any(kind is RootKind.MODULE and label.startswith("module ") for kind, label in roots_of(graph, node)):
+        return True
+    kids = children_of(graph, node)
+    modules = [kind for kind, name in enumerate(graph.types) if name == "builtins.module"]
+    return bool(len(kids)) and 2 * int(np.isin(graph.type_of[kids], modules).sum()) >= len(kids)
+
+
+# -- in words
+
+
+def _in_words(graph: HeapGraph, place: _Found) -> HeapSuspect:
+    share = place.retained / graph.total_bytes
+    much = f"{format_bytes(place.retained)}, {share:.0%} of the heap"
+    if place.members is not None:
+        return _group_in_words(graph, place, place.members, much, share)
+    chain = chain_to(graph, place.node)
+    below = children_of(graph, place.node)
+    contents = _by_type(graph, below)
+    label = _label(graph, place.node, chain)
+    made_of = _made_of(graph, below, contents)
+    if made_of:
+        prose = f"{label} keeps {much}: {made_of}."
+    else:
+        prose = f"One {short_type(graph, place.node)}, {label}, is {much} by itself."
+    return HeapSuspect(
+        label=label,
+        type_name=graph.type_name(place.node),
+        node=place.node,
+        retained_bytes=place.retained,
+        share=share,
+        prose=prose + _where(chain),
+        chain=chain,
+        contents=contents,
+        objects=len(subtree(graph, np.array([place.node], np.uint32))),
+    )
+
+
+def _group_in_words(graph: HeapGraph, place: _Found, members: Nodes, much: str, share: float) -> HeapSuspect:
+    greatest = int(members[int(np.argmax(graph.dominators.retained_bytes[members]))])
+    type_name = graph.type_name(greatest)
+    label = f"{format_count(len(members))} {short_name(type_name)}"
+    chain = chain_to(graph, place.node if place.node >= 0 else greatest)
+    if place.node >= 0:
+        where = f" All of them hang from {_label(graph, place.node, chain)}."
+    else:
+        where = " No single object holds them all."
+        if chain is not None and len(chain.links) > 1:
+            where += f" One of them is held by {held_in_words(chain)}."
+    return HeapSuspect(
+        label=label,
+        type_name=type_name,
+        node=place.node,
+        retained_bytes=place.retained,
+        share=share,
+        prose=f"{label} together keep {much}.{where}",
+        chain=chain,
+        contents=_by_type(graph, members),
+        objects=len(subtree(graph, members)),
+    )
+
+
+def _label(graph: HeapGraph, node: int, chain: ReferenceChain | None) -> str:
+    """Name a place: by its own label, else by the name that its holder has for it."""
+    if chain is not None:
+        last = chain.links[-1]
+        if last.label != short_type(graph, node) or not last.via:
+            return last.label
+        return f"{last.via.removeprefix('.')} ({last.label})"
+    return node_name(graph, node)
+
+
+def _where(chain: ReferenceChain | None) -> str:
+    if chain is None:
+        return " No root was found that holds it."
+    if len(chain.links) == 1:
+        return ""
+    if len(chain.links) == 2:  # noqa: PLR2004 - the root and the object
+        return f" It is held by {chain.links[0].label}."
+    return f" It is held by {held_in_words(chain)}."
+
+
+def _by_type(graph: HeapGraph, nodes: Nodes) -> tuple[TypeCount, ...]:
+    """Count siblings by type, with what they retain, greatest first."""
+    count = len(graph.types)
+    kinds = graph.type_of[nodes]
+    objects = np.bincount(kinds, minlength=count)
+    kept = sums(kinds, graph.dominators.retained_bytes[nodes], count)
+    shallow = sums(kinds, graph.sizes[nodes], count)
+    order = np.lexsort((-objects, -kept))[:_SHOWN_TYPES]
+    return tuple(
+        TypeCount(graph.types[i], int(objects[i]), int(shallow[i]), int(kept[i]))
+        for i in order.tolist()
+        if objects[i]
+    )
+
+
+def _made_of(graph: HeapGraph, below: Nodes, contents: tuple[TypeCount, ...]) -> str:
+    """Say what a place is made of: the first type of the program's own under it, else its children's.
+
+    A cache whose entries are tuples of a time and a session is made of sessions.
+    """
+    if not contents:
+        return ""
+    total = sum(row.retained_bytes for row in contents)
+    level, rows = below, contents
+    starts, edges = children(graph)
+    for _ in range(_LEVELS):
+        first = rows[0]
+        if first.retained_bytes < _SHARE_OF_CONTENTS * total:
+            break
+        if not first.type_name.startswith(("builtins.", "collections.")):
+            return _counted(first)
+        kind = graph.types.index(first.type_name)
+        members = level[graph.type_of[level] == kind]
+        lengths = starts[members.astype(np.int64) + 1].astype(np.int64) - starts[members]
+        shift = (starts[members].astype(np.int64) - (lengths.cumsum() - lengths)).repeat(lengths)
+        level = edges[np.arange(int(lengths.sum())) + shift]
+        rows = _by_type(graph, level)
+        if not rows:
+            break
+    best = contents[0]
+    words = _counted(best)
+    if len(contents) > 1 and best.retained_bytes < _SHARE_OF_CONTENTS * total:
+        words += f" and {_counted(contents[1])}"
+    return words
+
+
+def _counted(row: TypeCount) -> str:
+    return f"{format_count(row.objects)} {short_name(row.type_name)}"

@@ -1,0 +1,218 @@
+"""The upper part of the dominator tree: best first by retained size, what is small put together by type.
+
+A row is one object or a group of siblings of one type. Opening a row lists what its objects dominate: for a
+group, of all its members together, so that a list of 100,000 equal records shows what records are made of.
+Rows are opened greatest first until there are as many as were asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memlab._base.safety import short_name
+from memlab._base.units import format_things
+from memlab.analyses.dominators import children
+from memlab.analyses.heap_census import GARBAGE, sums
+from memlab.analyses.heap_names import node_name, root_of, via_name
+from memlab.analyses.heap_paths import forest
+from memlab.records.columns import ints
+from memlab.records.heap_graph import NO_NODE, HeapGraph
+from memlab.records.heap_results import HeapTree
+
+if TYPE_CHECKING:
+    from memlab.records.columns import Nodes
+
+__all__ = ["dominator_tree"]
+
+_SHOWN = 25
+"""So many siblings are listed one by one, and so many groups of them."""
+_DEEPEST = 64
+_SMALL = 200
+"""A child that keeps less than this part of what its parent keeps is put together with others."""
+_OUTSTANDING = 4
+"""Of many of one type, one that keeps so many times the mean is listed for itself."""
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Row:
+    parent: int
+    members: Nodes
+    label: str
+    type_name: str
+    retained: int
+    node: int = -1
+    via: str = ""
+    depth: int = 0
+    children: int = 0
+    shallow: int = 0
+
+
+def dominator_tree(graph: HeapGraph, rows: int) -> HeapTree:
+    """Return the dominator tree from the top, at most so many rows."""
+    return _Tree(graph, max(rows, 1)).result()
+
+
+class _Tree:
+    """Opens rows, greatest first. Lives as long as one call."""
+
+    def __init__(self, graph: HeapGraph, limit: int) -> None:
+        self.graph = graph
+        self.limit = limit
+        self.starts, self.below = children(graph)
+        self.retained = graph.dominators.retained_bytes
+        self.grouped = self.deep = 0
+        self.unopened = 0
+        count = len(graph)
+        top = np.array([count], np.uint32)
+        everything = _Row(-1, top, "whole heap", "", graph.total_bytes)
+        everything.children = self._child_count(top)
+        self.rows = [everything]
+        self.waiting = [(-graph.total_bytes, 0)]
+        self._open_all()
+
+    def _open_all(self) -> None:
+        while self.waiting:
+            _, at = heapq.heappop(self.waiting)
+            row = self.rows[at]
+            if row.depth >= _DEEPEST:
+                self.deep += 1
+                continue
+            found = self._open(at)
+            room = self.limit - len(self.rows)
+            if len(found) > room:
+                self.unopened += 1
+            for new in found[:room]:
+                self._measure(new)
+                if new.children:
+                    heapq.heappush(self.waiting, (-new.retained, len(self.rows)))
+                self.rows.append(new)
+            if len(self.rows) >= self.limit:
+                self.unopened += len(self.waiting)
+                return
+
+    def _open(self, at: int) -> list[_Row]:
+        """Return what a row's objects dominate, greatest first."""
+        row = self.rows[at]
+        kids = self._kids(row.members)
+        kept, kinds = self.retained[kids], self.graph.type_of[kids]
+        count = len(self.graph.types)
+        number, weight = np.bincount(kinds, minlength=count), sums(kinds, kept, count)
+        alone = number[kinds] == 1
+        if len(row.members) == 1:  # members of a group have no names of their own
+            mean = weight[kinds] / number[kinds]
+            chosen = (kept * _SMALL >= row.retained) & (
+                (number[kinds] <= _SHOWN) | (kept >= _OUTSTANDING * mean)
+            )
+            alone |= chosen
+        listed = np.flatnonzero(alone)
+        listed = listed[np.lexsort((kids[listed], -kept[listed]))][:_SHOWN]
+        singles = kids[listed]
+        rest = np.delete(kids, listed)
+        found = [self._single(at, int(node)) for node in singles.tolist()]
+        found += self._groups(at, rest)
+        if at == 0:
+            found += self._garbage()
+        found.sort(key=lambda new: (-new.retained, new.node, new.type_name))
+        return found
+
+    def _kids(self, members: Nodes) -> Nodes:
+        low = self.starts[members].astype(np.int64)
+        lengths = self.starts[members.astype(np.int64) + 1].astype(np.int64) - low
+        if len(members) == 1:
+            return self.below[int(low[0]) : int(low[0] + lengths[0])]
+        shift = (low - (lengths.cumsum() - lengths)).repeat(lengths)
+        found: Nodes = self.below[np.arange(int(lengths.sum())) + shift]
+        return found
+
+    def _child_count(self, members: Nodes) -> int:
+        upper = self.starts[members.astype(np.int64) + 1].astype(np.int64)
+        return int((upper - self.starts[members]).sum())
+
+    def _single(self, at: int, node: int) -> _Row:
+        graph = self.graph
+        above = int(forest(graph).parent[node])
+        holder = int(graph.dominators.parent[node])
+        via = via_name(graph, holder, node) if holder < len(graph) else ""
+        if not via and above not in (node, NO_NODE):
+            via = via_name(graph, above, node)
+        name = node_name(graph, node)
+        root = root_of(graph, node) if at == 0 and above == node else None
+        if root is not None and root[1] != name and not via:
+            via = root[1]
+        members = np.array([node], np.uint32)
+        return _Row(at, members, name, graph.type_name(node), int(self.retained[node]), node, via)
+
+    def _groups(self, at: int, rest: Nodes) -> list[_Row]:
+        """Put siblings together by type; the lesser types into one last group."""
+        if not len(rest):
+            return []
+        graph = self.graph
+        kinds = graph.type_of[rest]
+        order = np.argsort(kinds, kind="stable")
+        rest, kinds = rest[order], kinds[order]
+        bounds = np.flatnonzero(np.diff(kinds.astype(np.int64), prepend=-1, append=len(graph.types)))
+        weight = np.add.reduceat(self.retained[rest], bounds[:-1])
+        found: list[_Row] = []
+        chosen = np.lexsort((kinds[bounds[:-1]], -weight))
+        for place in chosen[:_SHOWN].tolist():
+            members = rest[bounds[place] : bounds[place + 1]]
+            if len(members) == 1:
+                found.append(self._single(at, int(members[0])))
+                continue
+            name = graph.types[int(kinds[bounds[place]])]
+            found.append(_Row(at, members, short_name(name), name, int(weight[place])))
+            self.grouped += len(members)
+        lesser = chosen[_SHOWN:]
+        if len(lesser):
+            inside = np.isin(kinds, kinds[bounds[lesser]])
+            members = rest[inside]
+            label = f"objects of {format_things(len(lesser), 'other type')}"
+            found.append(_Row(at, members, label, "", int(weight[lesser].sum())))
+            self.grouped += len(members)
+        return found
+
+    def _garbage(self) -> list[_Row]:
+        node = np.array([len(self.graph) + 1], np.uint32)
+        members = self._kids(node)
+        if not len(members):
+            return []
+        size = int(self.graph.sizes[members].sum())
+        return [_Row(0, members, GARBAGE, "", size, via="waits for the collector")]
+
+    def _measure(self, row: _Row) -> None:
+        row.depth = self.rows[row.parent].depth + 1
+        row.shallow = int(self.graph.sizes[row.members].sum())
+        row.children = self._child_count(row.members)
+
+    def result(self) -> HeapTree:
+        rows = self.rows
+        return HeapTree(
+            parent=ints([row.parent for row in rows]),
+            node=ints([row.node for row in rows]),
+            objects=ints([len(row.members) if row.parent >= 0 else 0 for row in rows]),
+            shallow_bytes=ints([row.shallow for row in rows]),
+            retained_bytes=ints([row.retained for row in rows]),
+            children=ints([row.children for row in rows]),
+            label=tuple(row.label for row in rows),
+            type_name=tuple(row.type_name for row in rows),
+            via=tuple(row.via for row in rows),
+            total_objects=len(self.graph),
+            total_bytes=self.graph.total_bytes,
+            cut=self._cut(),
+            complete=self.graph.complete,
+            notes=self.graph.notes,
+        )
+
+    def _cut(self) -> str:
+        parts = []
+        if self.grouped:
+            parts.append(f"{format_things(self.grouped, 'object')} put together by type with siblings")
+        if self.unopened:
+            parts.append(f"{format_things(self.unopened, 'row')} not opened in full for want of room")
+        if self.deep:
+            parts.append(f"{format_things(self.deep, 'row')} not followed below level {_DEEPEST}")
+        return "; ".join(parts).capitalize() + "." if parts else ""
