@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from memlab.records.columns import Bytes, Ints, Nodes, Words
 
 try:
-    from memlab._native import heapgraph as native
+    from memlab._native import heapgraph
+
+    native: Any = heapgraph
 except ImportError:  # no compiler when memlab was installed
     native = None
 
@@ -163,5 +165,8 @@ def capture(order: Order) -> Raw:
         *(_LOOKUP, _SIZEOF, MethodDescriptorType, _PLAIN, PREHEADER, order.limit, order.seconds),
     )
     kinds = (np.uint64, np.uint32, np.uint32, np.uint8, np.uint32, np.uint32, np.uint32, np.int64, np.uint32)
-    columns = [np.frombuffer(part, dtype=kind) for part, kind in zip(parts[:9], kinds, strict=True)]
-    return Raw(*columns, *parts[9:])
+    columns: list[Any] = [
+        np.frombuffer(part, dtype=kind) for part, kind in zip(parts[:9], kinds, strict=True)
+    ]
+    types, huge, complete = parts[9:]
+    return Raw(*columns, types=types, huge=huge, complete=complete)

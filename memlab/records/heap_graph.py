@@ -20,6 +20,7 @@ import numpy as np
 from memlab.records._result import Result
 from memlab.records.chain import Explanation, RootKind
 from memlab.records.columns import Bytes, Ints, Nodes, Words, check_lengths, frozen, no_ints, no_nodes
+from memlab.records.snapshot import Site
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -105,6 +106,7 @@ class HeapGraph(Result):
             indexes into ``modules``.
         twin_node, twin_count: for each group of equal strings or bytes, one of them and how many there are.
         user_name, user_node: the notebook's names (``x``, ``Out[3]``, ``_``) and what each holds.
+        site_node, site_of: new objects whose allocation tracemalloc had seen, as indexes into ``sites``.
         engine: ``native`` (the C extension) or ``python`` (its twin).
         capture_id: a random name of this capture; ``mark_id`` is that of the older capture whose births the
             flags ``BORN`` tell, empty when there was no mark.
@@ -139,6 +141,9 @@ class HeapGraph(Result):
     twin_count: Ints = dataclasses.field(default_factory=no_ints)
     user_name: tuple[str, ...] = ()
     user_node: Nodes = dataclasses.field(default_factory=no_nodes)
+    site_node: Nodes = dataclasses.field(default_factory=no_nodes)
+    site_of: Nodes = dataclasses.field(default_factory=no_nodes)
+    sites: tuple[Site, ...] = ()
     engine: str = "native"
     python: str = ""
     capture_id: str = ""
@@ -162,10 +167,11 @@ class HeapGraph(Result):
             raise ValueError("heap graph: starts must not decrease")
         _check_below("edges", self.edges, count)
         _check_below("type_of", self.type_of, len(self.types))
-        for name in ("root_node", "label_node", "via_holder", "via_held", "owner_node", "twin_node"):
+        for name in ("root_node", "label_node", "via_holder", "via_held", "owner_node", "twin_node", "site_node"):
             _check_below(name, getattr(self, name), count)
         for name in ("huge_node", "user_node"):
             _check_below(name, getattr(self, name), count)
+        _check_below("site_of", self.site_of, len(self.sites))
         _check_below("owner_module", self.owner_module, len(self.modules))
         for names, *columns in (
             ("types", self.types, self.type_modules),
@@ -175,6 +181,7 @@ class HeapGraph(Result):
             ("owners", self.owner_node, self.owner_module),
             ("twins", self.twin_node, self.twin_count),
             ("names", self.user_name, self.user_node),
+            ("sites", self.site_node, self.site_of),
             ("huge", self.huge_node, self.huge_size),
         ):
             if len({len(column) for column in columns}) != 1:
@@ -192,9 +199,9 @@ class HeapGraph(Result):
     def __bool__(self) -> bool:
         return True
 
-    @functools.cached_property
+    @property
     def sizes(self) -> Ints:
-        """Shallow sizes in bytes of all nodes, shape ``(nodes,)``, computed once."""
+        """Shallow sizes in bytes of all nodes, shape ``(nodes,)``; made anew each time (8 bytes a node)."""
         sizes = self.size.astype(np.int64)
         sizes[self.huge_node] = self.huge_size
         return frozen(sizes)
