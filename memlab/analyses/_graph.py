@@ -68,7 +68,10 @@ def dominate(starts: Nodes, edges: Nodes, roots: Nodes, sizes: Ints) -> tuple[No
 
 
 def retained_by_type(parent: Nodes, type_of: Nodes, sizes: Ints, types: int) -> Ints:
-    """Sum, for each type, what its nodes retain that no other node of the type dominates."""
+    """Sum, for each type, what its nodes retain that no other node of the type dominates.
+
+    ``sizes`` are those of the nodes alone.
+    """
     if _native is None:
         return twin.retained_by_type(parent, type_of, sizes, types)
     weights = np.ascontiguousarray(sizes, np.int64)

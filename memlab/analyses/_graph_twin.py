@@ -262,12 +262,16 @@ def retained_by_type(parent: Nodes, type_of: Nodes, sizes: Ints, types: int) -> 
     Args:
         parent: immediate dominators.
         type_of: type of each node.
-        sizes: retained size of each node.
+        sizes: bytes of each node alone.
         types: how many types there are.
     """
     count = len(parent)
     reached = np.flatnonzero(parent != NO_NODE)
     first, end = _intervals(parent, count)
+    in_order = np.zeros(count + 1, np.int64)
+    in_order[first[reached] + 1] = sizes[reached]
+    up_to = in_order.cumsum()
+    retained = up_to[end] - up_to[first]
     order = reached[np.lexsort((first[reached], type_of[reached]))]
     kind = type_of[order].astype(np.int64)
     # Intervals of a tree nest or lie apart, so the furthest end so far tells whether one is inside another.
@@ -276,7 +280,7 @@ def retained_by_type(parent: Nodes, type_of: Nodes, sizes: Ints, types: int) -> 
     topmost = np.ones(len(order), bool)
     topmost[1:] = (kind[1:] != kind[:-1]) | (base[1:] + first[order[1:]] >= furthest[:-1])
     sums = np.zeros(types, np.int64)
-    np.add.at(sums, type_of[order[topmost]], sizes[order[topmost]])
+    np.add.at(sums, type_of[order[topmost]], retained[order[topmost]])
     garbage = np.flatnonzero(parent == NO_NODE)
     np.add.at(sums, type_of[garbage], sizes[garbage])
     return sums
@@ -302,7 +306,7 @@ def _intervals(parent: Nodes, count: int) -> tuple[Ints, Ints]:
         following[node] = place + 1
         following[above] = place + below[node]
     begin = np.array(first, np.int64)
-    return begin, begin + np.array(below[:count], np.int64)
+    return begin, np.minimum(begin + np.array(below[:count], np.int64), count)
 
 
 # -- shared by the above

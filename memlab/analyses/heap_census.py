@@ -63,10 +63,9 @@ def sums(keys: npt.NDArray[np.unsignedinteger | np.signedinteger], values: Ints,
 def census(graph: HeapGraph) -> HeapCensus:
     """Count objects by type."""
     count = len(graph.types)
-    tree = graph.dominators
     objects = np.bincount(graph.type_of, minlength=count).astype(np.int64)
     shallow = sums(graph.type_of, graph.sizes, count)
-    retained = _graph.retained_by_type(tree.parent, graph.type_of, tree.retained_bytes, count)
+    retained = _graph.retained_by_type(graph.dominators.parent, graph.type_of, graph.sizes, count)
     present = np.flatnonzero(objects)
     rank = np.argsort(np.array(graph.types, object), kind="stable").argsort(kind="stable")
     order = present[np.lexsort((rank[present], -objects[present], -shallow[present]))]

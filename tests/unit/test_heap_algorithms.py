@@ -177,8 +177,9 @@ class TestAgainstBruteForce:
         count, pairs, roots, sizes = heap
         kinds = data.draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
         starts, edges = rows_of(pairs, count)
-        parent, retained = engine.dominate(starts, edges, nodes(roots), np.array(sizes, np.int64))
-        sums = engine.retained_by_type(parent, nodes(kinds), retained, 5)
+        weights = np.array(sizes, np.int64)
+        parent, retained = engine.dominate(starts, edges, nodes(roots), weights)
+        sums = engine.retained_by_type(parent, nodes(kinds), weights, 5)
         assert sums.dtype == np.int64
         assert sums.tolist() == topmost_by_type(parent.tolist(), kinds, retained.tolist(), 5)
 
@@ -195,7 +196,10 @@ class TestShapes:
         _, order = engine.breadth_first(starts, edges, nodes([0]), np.zeros(count, np.uint8))
         assert order.tolist() == list(range(count))
         kinds = nodes(n % 2 for n in range(count))
-        assert engine.retained_by_type(parent, kinds, retained, 2).tolist() == [count, count - 1]
+        assert engine.retained_by_type(parent, kinds, np.ones(count, np.int64), 2).tolist() == [
+            count,
+            count - 1,
+        ]
 
     def test_one_holder_of_a_million(self, engine):
         count = 1_000_001
@@ -227,13 +231,14 @@ def all_answers(engine, seed):
     count, pairs, roots, sizes = random_heap(seed, most=400)
     starts, edges = rows_of(pairs, count)
     shut = (np.random.default_rng(seed).random(count) < 0.1).astype(np.uint8)
-    parent, retained = engine.dominate(starts, edges, nodes(roots), np.array(sizes, np.int64))
+    weights = np.array(sizes, np.int64)
+    parent, retained = engine.dominate(starts, edges, nodes(roots), weights)
     return [
         *engine.reverse(starts, edges),
         *engine.breadth_first(starts, edges, nodes(roots), shut),
         parent,
         retained,
-        engine.retained_by_type(parent, nodes(n % 7 for n in range(count)), retained, 7),
+        engine.retained_by_type(parent, nodes(n % 7 for n in range(count)), weights, 7),
     ]
 
 
