@@ -71,7 +71,7 @@ _MOST_UNDER = 8
 _MOST_SITES = 3
 _WIDTH, _HEIGHT = 1000, 440
 _MOST_CELLS, _MOST_INNER = 60, 16
-_LETTER = 6.8
+_LETTER = 7.2
 _LINE = 18
 _FIRST, _SECOND = 12, 4
 _LEAST_SHARE = 0.1
@@ -377,7 +377,9 @@ def treemap_block(tree: HeapTree) -> Treemap:
     summary = f"A treemap of {format_bytes(total)}. Greatest parts: {'; '.join(names) or 'none'}."
     hues = tuple(((i + 1) % len(legend), text) for i, text in enumerate(legend))
     caption = "Areas are retained sizes: what would be freed with each. Colours are types."
-    return Treemap("treemap", "Where the heap lies", summary, caption, _WIDTH, _HEIGHT, tuple(cells), hues)
+    return Treemap(
+        "treemap", "Treemap of retained sizes", summary, caption, _WIDTH, _HEIGHT, tuple(cells), hues
+    )
 
 
 def _placed(tree: HeapTree, row: int, room: Rect, most: int) -> tuple[list[int], list[Rect]]:

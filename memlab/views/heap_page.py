@@ -107,7 +107,7 @@ def heap_page(graph: HeapGraph) -> Page:
             cycles_headline(cycles),
         ),
     ]
-    made = f"in {format_seconds(graph.seconds)}" if graph.seconds else ""
+    made = f"{graph.engine} engine{f', {graph.python}' if graph.python else ''}"
     notes = dict.fromkeys(
         (_KNOW, *graph.notes, *(n for a in (suspects, answers.tree, census) for n in a.notes))
     )
@@ -118,18 +118,13 @@ def heap_page(graph: HeapGraph) -> Page:
         lead=graph_lead(graph, suspects),
         badge=_bounds(graph.complete),
         figures=(
-            Figure(
-                "Objects", f"{len(graph):,}", "complete" if graph.complete else "a limit ended the capture"
-            ),
+            Figure("Objects", f"{len(graph):,}", f"{len(graph.edges):,} references, {_whole(graph)}"),
             Figure("Shallow sizes", format_bytes(graph.total_bytes), "of all objects together"),
-            Figure("References", f"{len(graph.edges):,}"),
             Figure("Roots", f"{len(graph.roots):,}", "objects that something outside the graph holds"),
             Figure("Unreachable", format_bytes(cycles.shallow_bytes), f"{cycles.objects:,} objects"),
-            Figure(
-                "Captured",
-                made or "yes",
-                f"engine {graph.engine}{f', {graph.python}' if graph.python else ''}",
-            ),
+            Figure("Capture", format_seconds(graph.seconds), made)
+            if graph.seconds
+            else Figure("Capture", None, made),
         ),
         next_steps=_graph_steps(suspects),
         sections=(*sections, *_notes(tuple(notes))),
@@ -406,6 +401,10 @@ def _section(name: str, title: str, blocks: tuple[Block, ...], intro: str = "") 
 
 def _bounds(complete: bool) -> Badge | None:
     return None if complete else Badge("incomplete: bounds only", "warn")
+
+
+def _whole(graph: HeapGraph) -> str:
+    return "complete" if graph.complete else "cut short by a limit"
 
 
 def _direct(tree: HeapTree) -> int:

@@ -7,7 +7,7 @@ a sign, a word or a shape says it too.
 
 from __future__ import annotations
 
-__all__ = ["DARK", "LIGHT"]
+__all__ = ["DARK", "HUES", "LIGHT"]
 
 LIGHT = {
     "page": "#f7f7f5",
@@ -38,3 +38,6 @@ DARK = {
     "warn": "#e9b95c",
     "native": "#c5a6f2",
 }
+
+HUES = ("muted", "accent", "good", "native", "warn")
+"""The colours of a treemap's types: every other type's first. The classes ``hue-0`` ... of heap.css."""

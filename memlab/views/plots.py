@@ -14,13 +14,17 @@ from memlab._base.units import format_bytes, format_signed_bytes
 from memlab.errors import MissingExtraError, UnavailableError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.heap_graph import HeapGraph
+from memlab.records.heap_results import HeapDiff, HeapTree
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
-from memlab.views.palette import LIGHT
+from memlab.views.heap_blocks import treemap_block
+from memlab.views.heap_rows import BARS
+from memlab.views.palette import HUES, LIGHT
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -42,7 +46,8 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
 
     A leak report shows one tested metric over iterations as change since the first tested reading, with the
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak; a
-    snapshot and a difference show their greatest lines; a statement shows its repeats.
+    snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars.
 
     Args:
         result: any result but an explanation, which is no picture of numbers.
@@ -203,6 +208,62 @@ def _memit(result: MemitResult, ax: Axes | None, _metric: str | None) -> Axes:
     everything = (*result.peaks_bytes, result.baseline_bytes)
     _ticks(axes, min(everything), max(everything), sizes=True)
     return _tidy(axes)
+
+
+@_draw.register(HeapTree)
+def _heap_tree(tree: HeapTree, ax: Axes | None, _metric: str | None) -> Axes:
+    if len(tree.parent) < 2:  # noqa: PLR2004 - the whole, and something in it
+        raise UnavailableError("nothing to plot: the tree is empty")
+    from matplotlib.patches import Patch, Rectangle
+
+    axes = _axes(ax)
+    block = treemap_block(tree)
+    colors = [LIGHT[name] for name in HUES]
+    for cell in block.cells:
+        tone = colors[max(cell.hue, 0)]
+        box = Rectangle((cell.x, cell.y), cell.width, cell.height)
+        box.set(facecolor=(tone, 0.3 if cell.hue > 0 else 0.1), lw=0.6 if cell.inner else 1.2)
+        box.set_edgecolor("white" if cell.inner else LIGHT["muted"])
+        axes.add_patch(box)
+        for text in cell.texts:
+            written = axes.text(cell.x + 6, cell.y + 4, text, fontsize=6, va="top", parse_math=False)
+            written.set_clip_path(box)
+    axes.set(xlim=(0, block.width), ylim=(block.height, 0), xticks=[], yticks=[])
+    patches = [
+        Patch(facecolor=(colors[hue], 0.3 if hue else 0.1), edgecolor=colors[hue]) for hue, _ in block.legend
+    ]
+    names = [_plain(name) for _, name in block.legend]
+    legend = axes.legend(patches, names, ncols=3, frameon=False, fontsize="x-small", loc="upper center")
+    legend.set_bbox_to_anchor((0.5, 0.0))
+    for said in legend.get_texts():
+        said.set_parse_math(False)
+    _title(axes, f"{format_bytes(tree.total_bytes)} by what keeps it: areas are retained sizes")
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+@_draw.register(HeapGraph)
+def _heap_graph(graph: HeapGraph, ax: Axes | None, metric: str | None) -> Axes:
+    return _draw(graph.dominator_tree(), ax, metric)
+
+
+def _heap_bars(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
+    title, bars = BARS[type(result)](result)
+    if not bars:
+        raise UnavailableError(f"nothing to plot: this {result.kind} is empty")
+    shown = bars[:_MOST_BARS]
+    colors = [LIGHT["accent"]] * len(shown)
+    if isinstance(result, HeapDiff):
+        colors = [LIGHT["grew"] if size > 0 else LIGHT["shrank"] for _, size in shown]
+    axes = _bars(_axes(ax), [name for name, _ in shown], [size for _, size in shown], colors)
+    if isinstance(result, HeapDiff):
+        axes.axvline(0, color=LIGHT["muted"], lw=1)
+    _title(axes, title)
+    return _tidy(axes)
+
+
+for _kind in BARS:
+    _draw.register(_kind, _heap_bars)
 
 
 # -- parts

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.heap_rows import ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from memlab.records._result import Result
     from memlab.records.snapshot import Site
 
-__all__ = ["to_frame"]
+__all__ = ["table_of", "to_frame"]
 
 Row = tuple[Any, ...]
 
@@ -45,6 +47,19 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       ``size_bytes``, ``blocks``, ``change``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
+    - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
+    - heap census: ``type``, ``objects``, ``shallow_bytes``, ``retained_bytes``.
+    - heap tree: one row of the tree: ``label``, ``type``, ``via``, ``parent`` (a row's number, -1 for the
+      whole), ``node``, ``objects``, ``shallow_bytes``, ``retained_bytes``, ``children``.
+    - heap suspects: ``label``, ``type``, ``node``, ``retained_bytes``, ``share``, ``objects``, ``held_by``,
+      ``prose``.
+    - cycles: ``types``, ``cycles`` (of that shape), ``objects`` and ``shallow_bytes`` of one.
+    - duplicates: ``type``, ``objects``, ``size_bytes`` (of one), ``wasted_bytes``, ``holder``.
+    - owners: ``owner``, ``objects``, ``shallow_bytes``. What a cut frees: ``type``, ``objects``,
+      ``shallow_bytes``.
+    - heap difference: ``type``, ``objects_diff``, ``bytes_diff``, ``objects``, ``shallow_bytes``, ``born``.
+    - holdings: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``, ``shallow_bytes``,
+      ``release``.
 
     Args:
         result: any of memlab's results.
@@ -61,14 +76,15 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     """
     if table is not None:
         if isinstance(result, LeakReport) and table in _TABLES:
-            return _table(*_TABLES[table](result))
+            return table_of(*_TABLES[table](result))
         if isinstance(result, LeakReport) and table == "series":
             return _frame(result.series)
         raise UsageError(f"no table {table!r}: a leak report has {', '.join(_TABLES)} and series")
     return _frame(result)
 
 
-def _table(columns: tuple[str, ...], rows: Iterable[Row]) -> DataFrame:
+def table_of(columns: tuple[str, ...], rows: Iterable[Row]) -> DataFrame:
+    """Return rows as a pandas table; none give an empty one of the same columns."""
     pandas = _pandas()
     return pandas.DataFrame.from_records(list(rows), columns=list(columns))  # type: ignore[no-any-return]
 
@@ -88,12 +104,12 @@ def _frame(result: Result) -> DataFrame:
 
 @_frame.register(LeakReport)
 def _leakreport_frame(report: LeakReport) -> DataFrame:
-    return _table(*_suspects(report))
+    return table_of(*_suspects(report))
 
 
 @_frame.register(Explanation)
 def _explanation_frame(explanation: Explanation) -> DataFrame:
-    return _table(
+    return table_of(
         ("chain", "step", "root", "via", "label", "type"),
         (
             (number, step, chain.root.value, link.via, link.label, link.type_name)
@@ -117,7 +133,7 @@ def _snapshot_frame(snapshot: Snapshot) -> DataFrame:
         stack = " <- ".join(words.place(frame) for frame in frames)
         rows.append((frames[0].file, frames[0].line, size, blocks, domain, stack))
     rows.sort(key=lambda row: (-row[2], -row[3], row[:2], row[5], row[4]))
-    return _table(("file", "line", "size_bytes", "blocks", "domain", "traceback"), rows)
+    return table_of(("file", "line", "size_bytes", "blocks", "domain", "traceback"), rows)
 
 
 @_frame.register(SnapshotDiff)
@@ -132,7 +148,7 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
         "blocks",
         "change",
     )
-    return _table(
+    return table_of(
         columns,
         (
             (
@@ -165,13 +181,26 @@ def _capture_frame(capture: Capture) -> DataFrame:
 
 @_frame.register(MemitResult)
 def _memitresult_frame(result: MemitResult) -> DataFrame:
-    return _table(
+    return table_of(
         ("repeat", "peak_bytes", "increment_bytes", "source"),
         (
             (number, peak, peak - result.baseline_bytes, result.source)
             for number, peak in enumerate(result.peaks_bytes, 1)
         ),
     )
+
+
+@_frame.register(HeapGraph)
+def _heapgraph_frame(graph: HeapGraph) -> DataFrame:
+    return graph.query()
+
+
+def _heap_frame(result: Result) -> DataFrame:
+    return table_of(*ROWS[type(result)](result))
+
+
+for _kind in ROWS:
+    _frame.register(_kind, _heap_frame)
 
 
 # -- a leak report's tables

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OTHERS", "children_of", "row_name", "tree_columns", "tree_hues"]
 
-_MOST_HUES = 5
+_MOST_HUES = 4
 _LONGEST_TEXT = 160
 OTHERS = "other types"
 
@@ -46,7 +46,7 @@ def tree_columns(tree: HeapTree) -> dict[str, Any]:
         "retained": tree.retained_bytes.tolist(),
         "children": tree.children.tolist(),
         "hue": [hue_of.get(kind, 0) for kind in tree.type_name],
-        "label": [place(step.label) for step in steps],
+        "label": [place(row_name(tree, row)) for row in range(len(steps))],
         "type": [place(step.type_name) for step in steps],
         "via": [place(step.via) for step in steps],
         "legend": [words.printable(text, _LONGEST_TEXT) for text in legend],
@@ -74,10 +74,10 @@ def children_of(tree: HeapTree, row: int) -> list[int]:
 
 
 def row_name(tree: HeapTree, row: int) -> str:
-    """Return what a row is: a group with its number before its name.
-
-    Mirrors ``heap.name`` of ``assets/heap.js``.
-    """
+    """Return what a row is: a group with its number before its name."""
     step = chain_step(Link(tree.via[row], tree.label[row], tree.type_name[row]))
     many, text = int(tree.objects[row]), words.printable(step.label, _LONGEST_TEXT)
-    return f"{many:,} \N{MULTIPLICATION SIGN} {text}" if many > 1 and row > 0 else text
+    if many <= 1 or row == 0:
+        return text
+    # A group of many types is named by a plural, ``objects of 7 other types``.
+    return f"{many:,} \N{MULTIPLICATION SIGN} {text}" if tree.type_name[row] else f"{text} ({many:,})"

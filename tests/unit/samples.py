@@ -459,7 +459,7 @@ def heap_tree(**changes) -> HeapTree:
     """Return the upper part of a dominator tree: a registry of sessions, a cache, modules, and small fry."""
     rows = (
         # parent, node, objects, shallow, retained, children, label, type, via
-        (-1, -1, 1, 0, 1_000_000_000, 1_240, "the whole heap", "", ""),
+        (-1, -1, 0, 0, 1_000_000_000, 1_240, "the whole heap", "", ""),
         (0, 11, 1, 72, 520_000_000, 3, "module app.registry", "builtins.module", ""),
         (0, 12, 1, 64, 210_000_000, 2, "module app.cache", "builtins.module", ""),
         (0, 13, 1, 120_000_000, 120_000_000, 0, "ndarray", "numpy.ndarray", ".weights"),
@@ -519,7 +519,7 @@ def heap_suspects() -> HeapSuspects:
                     "The set app.registry._live keeps 477 MiB, 50 % of the heap, in 3,901 objects of"
                     " app.models.Session and what hangs from them."
                 ),
-                chain=session_chain(),
+                chain=ReferenceChain(RootKind.MODULE, session_chain().links[:2]),
                 contents=(
                     TypeCount("builtins.list", 3_900, 300_000_000),
                     TypeCount("app.models.Session", 3_901, 218_456, 492_000_000),

@@ -2,7 +2,8 @@
 // widget. Both draw from columns (see views/tree_data.py); rows and cells are made when they are looked at.
 // Text is only ever set as textContent, places as single style properties: no markup is made from data.
 
-const AT_ONCE = 200; // rows put in the page by one opening; the rest on demand
+const AT_ONCE = 50; // rows put in the page by one opening; the rest on demand
+const MOST_INDENT = 24;
 const MOST_CELLS = 80;
 const MOST_INNER = 30;
 const UNITS = ["KiB", "MiB", "GiB", "TiB"];
@@ -93,14 +94,12 @@ export function readHeap(data) {
     if (parent >= 0) heap.kids[parent].push(row);
   });
   heap.text = (column, row) => data.texts[data[column][row]];
-  heap.name = (row) => {
-    const many = data.objects[row] > 1 && row > 0 ? `${formatCount(data.objects[row])} × ` : "";
-    return many + heap.text("label", row);
-  };
+  heap.name = (row) => heap.text("label", row);
   heap.whole = data.parent.length ? data.retained[0] : 0;
   heap.hidden = (row) => data.children[row] - heap.kids[row].reduce((sum, kid) => sum + data.objects[kid], 0);
   heap.say = (row) => {
     const parts = [heap.name(row)];
+    if (row === 0) return `${parts[0]}, ${formatBytes(data.retained[row])}`;
     const kind = heap.text("type", row);
     if (kind) parts.push(kind);
     parts.push(`${formatBytes(data.retained[row])} retained (${formatShare(data.retained[row], heap.whole)})`);
@@ -124,7 +123,7 @@ function treeRow(heap, row, level, place, of) {
   line.tabIndex = -1;
   line.dataset.row = row;
   const what = node("td", "what mono");
-  what.style.paddingInlineStart = `${0.8 + Math.min(level - 1, 24) * 1.15}em`;
+  what.style.setProperty("--level", Math.min(level, MOST_INDENT));
   const mark = node("span", "toggle", opens ? "▸" : "");
   mark.setAttribute("aria-hidden", "true");
   what.append(mark);
@@ -142,7 +141,7 @@ function treeRow(heap, row, level, place, of) {
   line.append(
     what,
     retained,
-    node("td", "number", formatShare(heap.retained[row], heap.whole)),
+    node("td", "number side", formatShare(heap.retained[row], heap.whole)),
     node("td", "number side", formatBytes(heap.shallow[row])),
     node("td", "number side", formatCount(heap.children[row])),
   );
@@ -157,9 +156,12 @@ function noteRow(cls, level, text) {
   line.tabIndex = -1;
   const cell = node("td", "what", text);
   cell.setAttribute("role", "gridcell");
-  cell.colSpan = 5;
-  cell.style.paddingInlineStart = `${2 + Math.min(level - 1, 24) * 1.15}em`;
-  line.append(cell);
+  cell.colSpan = 2; // a narrow window has no more
+  cell.style.setProperty("--level", Math.min(level + 1, MOST_INDENT));
+  const others = node("td", "side");
+  others.colSpan = 3;
+  others.setAttribute("aria-hidden", "true");
+  line.append(cell, others);
   return line;
 }
 
@@ -171,7 +173,7 @@ export function mountTree(host, heap, { say = () => {}, name = "Dominator tree" 
   const head = table.createTHead().insertRow();
   head.setAttribute("role", "row");
   for (const [title, cls] of [
-    ["Object", ""], ["Retained", "number"], ["Share", "number"], ["Own size", "number side"],
+    ["Object", ""], ["Retained", "number"], ["Share", "number side"], ["Own size", "number side"],
     ["Dominates", "number side"],
   ]) {
     const cell = node("th", cls, title);
