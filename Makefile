@@ -12,6 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORE := $(VENV)/.core
 FULL := $(VENV)/.full$(if $(LOCKED),-locked)
+# The C extension is built when memlab is installed, and anew when its source changed.
+BUILT := pyproject.toml setup.py $(wildcard memlab/_native/*.c)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # uv where it is on PATH, else pip: the same result, sooner.
@@ -19,7 +21,7 @@ HAVE_UV := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(HAVE_UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check bench corpus test-all test-long html format lock environment clean
+.PHONY: help demo test lab check bench corpus test-all test-all-envs test-long html format lock environment clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +50,10 @@ corpus: $(FULL)  ## Score the leak finder on real leaks of real packages (20 min
 
 test-all:  ## Run the unit tests on each Python of VERSIONS that this machine has
 	@sh scripts/test_all.sh $(VERSIONS)
+
+# Apart, since an installation builds the C extension in this folder, under the feet of tests that run.
+test-all-envs:
+	@sh scripts/test_all.sh --prepare $(VERSIONS)
 
 test-long: $(FULL)  ## Run the soak and fuzz tests too (an hour and more)
 	MEMLAB_LONG=1 $(BIN)/python -m pytest --timeout 7200 $(ARGS)
@@ -83,18 +89,18 @@ $(BIN)/python:
 	@echo "making $(VENV) with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv $(VENV)
 
-$(CORE): pyproject.toml setup.py | $(BIN)/python
+$(CORE): $(BUILT) | $(BIN)/python
 	@echo "installing memlab (three dependencies)"
 	@$(INSTALL) -e .
 	@touch $@
 
-$(VENV)/.full: pyproject.toml setup.py | $(CORE)
+$(VENV)/.full: $(BUILT) | $(CORE)
 	@echo "installing JupyterLab, matplotlib, pandas and the tools of development (a minute or two with pip)"
 	@$(INSTALL) -e '.[notebook,dev]'
 	@touch $@
 
 # The lock pins what memlab needs at run time; memlab itself is this folder, built by setuptools in isolation.
-$(VENV)/.full-locked: requirements.lock pyproject.toml setup.py | $(BIN)/python
+$(VENV)/.full-locked: requirements.lock $(BUILT) | $(BIN)/python
 	@echo "installing exactly what requirements.lock names (a minute or two with pip)"
 	@$(INSTALL) --require-hashes -r requirements.lock
 	@$(INSTALL) --no-deps -e .

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Run the unit tests on each of the Pythons named as arguments (3.11 3.12 ...), each in an environment of its
 # own, .venv-3.x, with what unit tests need and no JupyterLab. A version that is not on this machine is
-# skipped with a line. Interpreters are looked for on PATH and among pyenv's.
+# skipped with a line. Interpreters are looked for on PATH and among pyenv's. With --prepare first, only the
+# environments are made. The C extension in this folder is one binary for all of them (abi3).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -19,6 +20,11 @@ find_python() {
     return 1
 }
 
+prepare=""
+if [ "${1:-}" = --prepare ]; then
+    prepare=1
+    shift
+fi
 ran=""
 failed=""
 for version in "$@"; do
@@ -38,10 +44,12 @@ for version in "$@"; do
         fi
         touch "$venv/.unit"
     fi
+    [ -z "$prepare" ] || continue
     echo "Python $version: $("$venv/bin/python" --version)"
     ran="$ran $version"
     "$venv/bin/python" -m pytest -q tests/unit || failed="$failed $version"
 done
+[ -z "$prepare" ] || exit 0
 if [ -z "$ran" ]; then
     echo "none of these Pythons is on this machine: $*"
     exit 0
