@@ -84,9 +84,10 @@ class Taken:
         namer = HeapNamer(paths, self.namespaces, reveal_keys=reveal_keys, seconds=seconds)
         address = graph.address
         found: dict[tuple[int, int], str] = {}
-        for holder, held in _by_holder(nodes, forest).items():
-            if holder >= len(self.objects):
-                continue
+        ways = [pair for pair in _by_holder(nodes, forest).items() if pair[0] < len(self.objects)]
+        # Dictionaries last: which of them are namespaces is known once their owners were read.
+        ways.sort(key=lambda pair: issubclass(type(self.objects[pair[0]]), dict))
+        for holder, held in ways:
             wanted = {int(address[node]): node for node in held}
             for place, via in namer.vias(self.objects[holder], set(wanted)).items():
                 found[holder, wanted[place]] = via

@@ -51,6 +51,8 @@ class HeapNamer:
 
     def label(self, obj: Any, via: str) -> str:
         """Return an object in words; a plain container carries the name that it is held under."""
+        if via == ".__dict__":
+            return "attributes (dict)"
         name = via[1:] if via.startswith(".") and via[1:].isidentifier() else ""
         return labels.label(obj, self.paths, name)
 
@@ -130,11 +132,9 @@ class HeapNamer:
         objects = {id(item): item for item in referents([holder], array_type()) if id(item) in wanted}
         found = {}
         for address, obj in objects.items():
-            if shy:
-                via = _member(holder, obj) or ("[value]" if obj is not type(holder) else ".__class__")
-            else:
-                via = self.edges.vias(holder, obj)[0]
-            found[address] = via
+            found[address] = via = _shy(holder, obj) if shy else self.edges.vias(holder, obj)[0]
+            if via == ".__dict__":
+                self.namespaces.add(address)
         return found
 
 
@@ -157,6 +157,14 @@ _type_flags = class_dict(type)["__flags__"].__get__
 
 def _managed(kind: type) -> bool:
     return bool(_type_flags(kind) & _INLINE_VALUES)
+
+
+def _shy(holder: Any, obj: Any) -> str:
+    """Name what an instance holds by none of the names that its class's methods mention."""
+    if obj is type(holder):
+        return ".__class__"
+    # Where the attributes lie in a dictionary already, that is the one that the instance refers to.
+    return _member(holder, obj) or (".__dict__" if type(obj) is dict else "[value]")
 
 
 def _member(holder: Any, obj: Any) -> str | None:

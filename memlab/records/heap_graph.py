@@ -13,7 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -188,6 +188,8 @@ class HeapGraph(Result):
                 raise ValueError(f"heap graph: the table of {names} has columns of different lengths")
         if bool((self.label_node[1:] <= self.label_node[:-1]).any()):
             raise ValueError("heap graph: label_node must ascend")
+        if bool((self.huge_node[1:] <= self.huge_node[:-1]).any()):
+            raise ValueError("heap graph: huge_node must ascend")
         if bool((self.huge_size < 0).any()) or bool((self.twin_count < 0).any()):
             raise ValueError("heap graph: sizes and counts are never negative")
 
@@ -205,6 +207,16 @@ class HeapGraph(Result):
         sizes = self.size.astype(np.int64)
         sizes[self.huge_node] = self.huge_size
         return frozen(sizes)
+
+    def sizes_of(self, nodes: Any) -> Ints:
+        """Return shallow sizes in bytes of some nodes, same shape as ``nodes``."""
+        sizes: Ints = self.size[nodes].astype(np.int64)
+        if len(self.huge_node):
+            at = np.searchsorted(self.huge_node, nodes)
+            at = np.minimum(at, len(self.huge_node) - 1)
+            huge = self.huge_node[at] == nodes
+            sizes = np.where(huge, self.huge_size[at], sizes)
+        return sizes
 
     @property
     def total_bytes(self) -> int:
