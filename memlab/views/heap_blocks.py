@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from memlab._base.units import format_bytes, format_signed_bytes
+from memlab._base.units import format_bytes, format_signed_bytes, format_things
 from memlab.records.chain import Link
 from memlab.views import words
 from memlab.views.layout import fit
@@ -27,7 +27,7 @@ from memlab.views.page import (
     type_cell,
 )
 from memlab.views.squarify import Rect, squarify
-from memlab.views.tree_data import children_of, row_name, tree_hues
+from memlab.views.tree_data import children_of, row_name, row_title, tree_hues
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -266,7 +266,7 @@ def suspect_cards(suspects: HeapSuspects) -> Cards:
     cards = []
     for number, suspect in enumerate(suspects.suspects[:_MOST_CARDS], 1):
         contents = contents_table(f"kept-{number}", "What it keeps", suspect.contents, _MOST_UNDER)
-        kept = f", {suspect.objects:,} objects" if suspect.objects else ""
+        kept = f", {format_things(suspect.objects, 'object')}" if suspect.objects else ""
         cards.append(
             Card(
                 number=number,
@@ -373,7 +373,9 @@ def treemap_block(tree: HeapTree) -> Treemap:
     if len(boxes) > len(shown):
         say = "own size, and what is smaller or not listed"
         cells.append(_cell(boxes[-1], -1, say, (say,), inner=False))
-    names = [f"{row_name(tree, row)} {share_text(int(tree.retained_bytes[row]), total)}" for row in shown[:5]]
+    names = [
+        f"{row_title(tree, row)} {share_text(int(tree.retained_bytes[row]), total)}" for row in shown[:5]
+    ]
     summary = f"A treemap of {format_bytes(total)}. Greatest parts: {'; '.join(names) or 'none'}."
     hues = tuple(((i + 1) % len(legend), text) for i, text in enumerate(legend))
     caption = "Areas are retained sizes: what would be freed with each. Colours are types."
@@ -393,7 +395,7 @@ def _placed(tree: HeapTree, row: int, room: Rect, most: int) -> tuple[list[int],
 def _map_cell(
     tree: HeapTree, row: int, box: Rect, hue_of: dict[str, int], total: int, *, inner: bool
 ) -> TreemapCell:
-    name, size = row_name(tree, row), int(tree.retained_bytes[row])
+    name, size = row_title(tree, row), int(tree.retained_bytes[row])
     say = f"{name}: {format_bytes(size)}, {share_text(size, total)}"
     return _cell(box, hue_of.get(tree.type_name[row], 0), say, (name, format_bytes(size)), inner=inner)
 

@@ -32,6 +32,7 @@ from memlab.views.heap_words import (
     diff_headline,
     diff_lead,
     duplicates_headline,
+    engine_text,
     freed_headline,
     graph_headline,
     graph_lead,
@@ -107,7 +108,7 @@ def heap_page(graph: HeapGraph) -> Page:
             cycles_headline(cycles),
         ),
     ]
-    made = f"{graph.engine} engine{f', {graph.python}' if graph.python else ''}"
+    made = engine_text(graph)
     notes = dict.fromkeys(
         (_KNOW, *graph.notes, *(n for a in (suspects, answers.tree, census) for n in a.notes))
     )

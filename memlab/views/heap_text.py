@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.units import format_bytes, format_seconds, format_signed_bytes, format_things
-from memlab.records.chain import Link
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -25,7 +24,7 @@ from memlab.views import heap_words, words
 from memlab.views.heap_answers import heap_answers
 from memlab.views.heap_blocks import release_text, ring_text, share_text
 from memlab.views.layout import columns, fit, labelled, wrap
-from memlab.views.tree_data import children_of, row_name
+from memlab.views.tree_data import children_of, row_title
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -50,11 +49,10 @@ def _graph(graph: HeapGraph) -> str:
     if graph.title:
         lines += wrap(words.printable(words.sentence(graph.title)), 2)
     made = f" in {format_seconds(graph.seconds)}" if graph.seconds else ""
-    python = f", {words.printable(graph.python, 60)}" if graph.python else ""
     lines += ["", *labelled("references", f"{len(graph.edges):,}", 2, _LABELS)]
     lines += labelled("roots", f"{len(graph.roots):,}", 2, _LABELS)
     lines += labelled("unreachable", words.printable(heap_words.cycles_headline(answers.cycles)), 2, _LABELS)
-    lines += labelled("captured", f"{words.printable(graph.engine, 20)} engine{made}{python}", 2, _LABELS)
+    lines += labelled("captured", f"{words.printable(heap_words.engine_text(graph), 90)}{made}", 2, _LABELS)
     lines += ["", *_suspect_lines(answers.suspects)]
     lines += _census_rows(answers.census, _MOST_ROWS)
     lines += _tree_rows(answers.tree)
@@ -274,10 +272,8 @@ def _tree_rows(tree: HeapTree) -> list[str]:
 
     def add(row: int, level: int) -> None:
         for child in children_of(tree, row)[: dict(_LEVELS)[level]]:
-            link = Link(tree.via[child], tree.label[child], tree.type_name[child])
-            via = "" if words.link_text(link) != f"{link.via} {link.label}" else link.via
             size = int(tree.retained_bytes[child])
-            name = f"{words.printable(via, 40)} {row_name(tree, child)}".strip()
+            name = row_title(tree, child)
             rows.append(("  " * (level - 1) + fit(name, 70), format_bytes(size), share_text(size, total)))
             if level < len(_LEVELS):
                 add(child, level + 1)

@@ -27,6 +27,7 @@ __all__ = [
     "diff_headline",
     "diff_lead",
     "duplicates_headline",
+    "engine_text",
     "freed_headline",
     "graph_headline",
     "graph_lead",
@@ -42,6 +43,12 @@ __all__ = [
 def whole(sentence: str, complete: bool) -> str:
     """Add to a sentence, where it is so, that it was drawn from a capture that a limit ended."""
     return sentence if complete else f"{sentence} A limit ended the capture: all figures are bounds."
+
+
+def engine_text(graph: HeapGraph) -> str:
+    """Say what captured a graph, and of which Python."""
+    python = f"Python {graph.python}" if graph.python[:1].isdigit() else graph.python
+    return f"{graph.engine} engine{f', {python}' if python else ''}"
 
 
 def graph_headline(graph: HeapGraph) -> str:

@@ -42,7 +42,7 @@ from memlab.records.timeline import Timeline
 from memlab.views import heap_page, other_pages
 from memlab.views.heap_blocks import treemap_block
 from memlab.views.leak_page import leak_page
-from memlab.views.palette import HUES, LIGHT
+from memlab.views.palette import LIGHT, tints
 from memlab.views.words import printable
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def render_summary(result: Result) -> str:
 
 def render_treemap(tree: HeapTree) -> str:
     """Return the treemap of a heap tree as one SVG picture: light, static, complete in itself."""
-    hues = {i: LIGHT[name] for i, name in enumerate(HUES)} | {-1: LIGHT["muted"]}
+    hues = dict(enumerate(tints(LIGHT))) | {-1: LIGHT["sunken"]}
     picture = _environment().get_template("treemap.svg.j2")
     return picture.render(block=treemap_block(tree), colors=LIGHT, hues=hues)
 

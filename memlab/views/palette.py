@@ -7,7 +7,7 @@ a sign, a word or a shape says it too.
 
 from __future__ import annotations
 
-__all__ = ["DARK", "HUES", "LIGHT"]
+__all__ = ["DARK", "HUES", "LIGHT", "tints"]
 
 LIGHT = {
     "page": "#f7f7f5",
@@ -41,3 +41,19 @@ DARK = {
 
 HUES = ("muted", "accent", "good", "native", "warn")
 """The colours of a treemap's types: every other type's first. The classes ``hue-0`` ... of heap.css."""
+
+_TINT = 0.26
+
+
+def tints(colors: dict[str, str]) -> tuple[str, ...]:
+    """Return the fill of each hue: its colour over the surface, as heap.css mixes them.
+
+    >>> tints(LIGHT)[:2]
+    ('#f0f1ef', '#c4d5e2')
+    """
+    return (colors["sunken"], *(_mixed(colors[name], colors["surface"]) for name in HUES[1:]))
+
+
+def _mixed(color: str, ground: str) -> str:
+    parts = ((int(color[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(_TINT * one + (1 - _TINT) * other):02x}" for one, other in parts)

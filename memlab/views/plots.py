@@ -24,7 +24,7 @@ from memlab.views import words
 from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
 from memlab.views.heap_blocks import treemap_block
 from memlab.views.heap_rows import BARS
-from memlab.views.palette import HUES, LIGHT
+from memlab.views.palette import HUES, LIGHT, tints
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -218,20 +218,17 @@ def _heap_tree(tree: HeapTree, ax: Axes | None, _metric: str | None) -> Axes:
 
     axes = _axes(ax)
     block = treemap_block(tree)
-    colors = [LIGHT[name] for name in HUES]
+    fills = tints(LIGHT)
     for cell in block.cells:
-        tone = colors[max(cell.hue, 0)]
         box = Rectangle((cell.x, cell.y), cell.width, cell.height)
-        box.set(facecolor=(tone, 0.3 if cell.hue > 0 else 0.1), lw=0.6 if cell.inner else 1.2)
+        box.set(facecolor=fills[max(cell.hue, 0)], lw=0.6 if cell.inner else 1.2)
         box.set_edgecolor("white" if cell.inner else LIGHT["muted"])
         axes.add_patch(box)
         for text in cell.texts:
             written = axes.text(cell.x + 6, cell.y + 4, text, fontsize=6, va="top", parse_math=False)
             written.set_clip_path(box)
     axes.set(xlim=(0, block.width), ylim=(block.height, 0), xticks=[], yticks=[])
-    patches = [
-        Patch(facecolor=(colors[hue], 0.3 if hue else 0.1), edgecolor=colors[hue]) for hue, _ in block.legend
-    ]
+    patches = [Patch(facecolor=fills[hue], edgecolor=LIGHT[HUES[hue]]) for hue, _ in block.legend]
     names = [_plain(name) for _, name in block.legend]
     legend = axes.legend(patches, names, ncols=3, frameon=False, fontsize="x-small", loc="upper center")
     legend.set_bbox_to_anchor((0.5, 0.0))

@@ -15,7 +15,7 @@ from memlab.views.leak_page import chain_step
 if TYPE_CHECKING:
     from memlab.records.heap_results import HeapTree
 
-__all__ = ["OTHERS", "children_of", "row_name", "tree_columns", "tree_hues"]
+__all__ = ["OTHERS", "children_of", "row_name", "row_title", "tree_columns", "tree_hues"]
 
 _MOST_HUES = 4
 _LONGEST_TEXT = 160
@@ -66,6 +66,12 @@ def tree_hues(tree: HeapTree) -> tuple[dict[str, int], tuple[str, ...]]:
             sizes[kind] = sizes.get(kind, 0) + size
     first = sorted(sizes, key=lambda kind: -sizes[kind])[:_MOST_HUES]
     return {kind: i for i, kind in enumerate(first, 1)}, (*map(words.type_text, first), OTHERS)
+
+
+def row_title(tree: HeapTree, row: int) -> str:
+    """Return how a row is held and what it is, where it stands alone."""
+    via = chain_step(Link(tree.via[row], tree.label[row], tree.type_name[row])).via
+    return f"{words.printable(via, _LONGEST_TEXT)} {row_name(tree, row)}".strip()
 
 
 def children_of(tree: HeapTree, row: int) -> list[int]:

@@ -95,10 +95,11 @@ export function readHeap(data) {
   });
   heap.text = (column, row) => data.texts[data[column][row]];
   heap.name = (row) => heap.text("label", row);
+  heap.title = (row) => `${heap.text("via", row)} ${heap.name(row)}`.trim();
   heap.whole = data.parent.length ? data.retained[0] : 0;
   heap.hidden = (row) => data.children[row] - heap.kids[row].reduce((sum, kid) => sum + data.objects[kid], 0);
   heap.say = (row) => {
-    const parts = [heap.name(row)];
+    const parts = [heap.title(row)];
     if (row === 0) return `${parts[0]}, ${formatBytes(data.retained[row])}`;
     const kind = heap.text("type", row);
     if (kind) parts.push(kind);
@@ -217,7 +218,7 @@ export function mountTree(host, heap, { say = () => {}, name = "Dominator tree" 
     line.after(fill(row, level(line) + 1, 0));
     line.setAttribute("aria-expanded", "true");
     line.querySelector(".toggle").textContent = "▾";
-    say(`${formatCount(heap.kids[row].length)} rows under ${heap.name(row)}`);
+    say(`${formatCount(heap.kids[row].length)} rows under ${heap.title(row)}`);
   };
   const act = (line) => {
     if (line.classList.contains("more")) {
@@ -296,7 +297,7 @@ function innerCells(heap, row, box) {
     if (boxes[i].width < 3 || boxes[i].height < 3) return;
     const cell = node("span", `cell hue-${heap.hue[kid]}`);
     place(cell, boxes[i], room);
-    if (boxes[i].width > 44 && boxes[i].height > 18) cell.append(node("span", "name", heap.name(kid)));
+    if (boxes[i].width > 44 && boxes[i].height > 18) cell.append(node("span", "name", heap.title(kid)));
     made.append(cell);
   });
   return made;
@@ -332,7 +333,7 @@ export function mountTreemap(host, heap, { say = () => {}, name = "Treemap of re
       place(cell, boxes[i], size);
       if (boxes[i].width > 36 && boxes[i].height > 18) {
         const title = node("span", "title");
-        title.append(node("span", "name", heap.name(kid)));
+        title.append(node("span", "name", heap.title(kid)));
         if (boxes[i].width > 120) title.append(node("span", "size", formatBytes(heap.retained[kid])));
         cell.append(title);
       }
@@ -349,7 +350,7 @@ export function mountTreemap(host, heap, { say = () => {}, name = "Treemap of re
       made.push(cell);
     }
     room.replaceChildren(...made);
-    room.setAttribute("aria-label", `${name}: ${heap.name(at)}`);
+    room.setAttribute("aria-label", `${name}: ${heap.title(at)}`);
     readOut(at);
   };
   const show = (row, back) => {
@@ -358,7 +359,7 @@ export function mountTreemap(host, heap, { say = () => {}, name = "Treemap of re
     for (let up = row; up >= 0; up = heap.parent[up]) rows.unshift(up);
     crumbs.replaceChildren(...rows.map((one) => {
       const item = node("li");
-      const button = node("button", "", heap.name(one));
+      const button = node("button", "", heap.title(one));
       button.type = "button";
       if (one === row) button.setAttribute("aria-current", "true");
       button.addEventListener("click", () => show(one));
