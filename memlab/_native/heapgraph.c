@@ -667,7 +667,27 @@ number_list(Capture *c, PyObject *objects, int mark)
         if (mark) {
             *slot = SKIPPED;
         }
+        else if (*slot == SKIPPED) { /* out of the list, so that the n-th object is node n */
+            if (PyList_SetSlice(objects, i, i + 1, NULL) < 0) {
+                return -1;
+            }
+            i--;
+            length--;
+        }
         else if (*slot == 0 && number_object(c, object, slot) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+number_seeds(Capture *c, PyObject *seeds)
+{
+    for (Py_ssize_t i = 0; i < PyList_Size(seeds); i++) {
+        PyObject *object = PyList_GetItem(seeds, i);
+        uint32_t *slot = map_slot(&c->map, object);
+        if (slot == NULL || (*slot == 0 && number_object(c, object, slot) < 0)) {
             return -1;
         }
     }
@@ -778,7 +798,7 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
     if (c.huge == NULL || column_reserve(&c.edges, expected) < 0
         || column_reserve(&c.type_of, expected) < 0 || column_reserve(&c.size, expected) < 0
         || column_reserve(&c.refs, expected) < 0 || column_reserve(&c.starts, expected) < 0
-        || number_list(&c, skip, 1) < 0 || number_list(&c, objects, 0) < 0 || number_list(&c, seeds, 0) < 0) {
+        || number_list(&c, skip, 1) < 0 || number_list(&c, objects, 0) < 0 || number_seeds(&c, seeds) < 0) {
         goto failed;
     }
     uint32_t number = 0;

@@ -145,30 +145,44 @@ def take_heap(
     """
     heap_engine.check_threads()
     began = time.perf_counter()
+    # No comprehension and no lambda in this function: a variable that one shares lies in a cell, which is on
+    # the collector's list before this function's first line, and leads to all that comes after.
     objects = (marks.before_capture() if marks is not None else None) or gc.get_objects()
-    ours = set(map(id, skip))
-    if ours:
-        objects = [item for item in objects if id(item) not in ours]
+    ours = [*skip, paths, *_insides(paths)]
+    if marks is not None:
+        ours += [marks, *_insides(marks)]
     roots = _roots(paths)
-    user = _user_names()
-    seeds = [*roots.held, *(value for _, value in user)]
-    names = [name for name, _ in user]
-    held = roots.forget()
-    user.clear()
-    raw = heap_engine.capture(Order(objects, seeds, list(skip), limit, seconds))
+    raw = heap_engine.capture(Order(objects, roots.seeds(), ours, limit, seconds))
+    graph = _graph(raw, objects, roots, marks)
+    graph = dataclasses.replace(
+        graph,
+        mark_id=mark_id if marks is not None and marks.means else "",
+        seconds=time.perf_counter() - began,
+        title=title,
+    )
+    taken = min(len(objects), len(graph))
+    return Taken(graph, objects[:taken] if taken < len(objects) else objects, roots.namespaces)
+
+
+def _insides(obj: Any) -> list[Any]:
+    """Return an instance's dictionary and the values in it, for objects of our own."""
+    space = vars(obj) if hasattr(obj, "__dict__") else {}
+    return [space, *space.values()]
+
+
+def _graph(raw: Raw, objects: list[Any], roots: _Roots, marks: BirthMarks | None) -> HeapGraph:
+    """Put the columns, the roots and the tables together."""
     flags = marks.flag(raw) if marks is not None and marks.means else raw.flags
-    taken = min(len(objects), len(raw.address))
-    owner_node, owner_at, modules = _owners(raw, objects, taken)
+    owner_node, owner_at, modules = _owners(raw, objects, min(len(objects), len(raw.address)))
     root_node = raw.seed_node[: len(roots.labels)]
     user_node = raw.seed_node[len(roots.labels) :]
-    owned = _module_dicts(roots, root_node)
+    for node, module in _module_dicts(roots, root_node):
+        owner_at.append(modules.setdefault(module, len(modules)))
+        owner_node.append(node)
     kept_roots = np.flatnonzero(root_node != NO_NODE)
     kept_user = np.flatnonzero(user_node != NO_NODE)
     twin_node, twin_count = _twins(raw)
-    for node, module in owned:
-        owner_at.append(modules.setdefault(module, len(modules)))
-        owner_node.append(node)
-    graph = HeapGraph(
+    return HeapGraph(
         address=raw.address,
         type_of=raw.type_of,
         size=raw.size,
@@ -187,32 +201,31 @@ def take_heap(
         modules=tuple(modules),
         twin_node=twin_node,
         twin_count=twin_count,
-        user_name=tuple(names[at] for at in kept_user.tolist()),
+        user_name=tuple(roots.names[at] for at in kept_user.tolist()),
         user_node=frozen(user_node[kept_user].copy()),
         engine="python" if heap_engine.native is None else "native",
         python=platform.python_version(),
         capture_id=os.urandom(8).hex(),
-        mark_id=mark_id if marks is not None and marks.means else "",
         frozen=_frozen_objects(),
         complete=raw.complete,
-        seconds=time.perf_counter() - began,
-        title=title,
         notes=_notes(raw, marks),
     )
-    return Taken(graph, objects[:taken] if taken < len(objects) else objects, held)
 
 
 @dataclasses.dataclass(slots=True)
 class _Roots:
+    """What roots hold, with kinds and labels, and what the notebook's names hold."""
+
     held: list[Any]
     kinds: list[RootKind]
     labels: list[str]
     namespaces: set[int]
+    names: list[str]
 
-    def forget(self) -> set[int]:
-        """Let go of what the roots hold: our references would count as ones from outside."""
-        self.held.clear()
-        return self.namespaces
+    def seeds(self) -> list[Any]:
+        """Give away the only list of them: a reference of ours would count as one from outside."""
+        seeds, self.held = self.held, []
+        return seeds
 
 
 def _roots(paths: PathLabels) -> _Roots:
@@ -220,7 +233,7 @@ def _roots(paths: PathLabels) -> _Roots:
     found = durable_roots()
     found += running_roots(running_frames(), Caller(None), None, ())
     book = Bookkeeping()
-    roots = _Roots([], [], [], set())
+    roots = _Roots([], [], [], set(), [])
     for root in found:
         roots.held.append(root.held)
         roots.kinds.append(root.kind)
@@ -232,6 +245,9 @@ def _roots(paths: PathLabels) -> _Roots:
         roots.kinds.append(RootKind.NOTEBOOK)
         roots.labels.append(label)
         roots.namespaces.add(id(namespace))
+    for name, value in _user_names(book):
+        roots.held.append(value)
+        roots.names.append(name)
     return roots
 
 
@@ -251,12 +267,11 @@ def _notebook_spaces(book: Bookkeeping) -> list[tuple[str, Any]]:
     return spaces
 
 
-def _user_names() -> list[tuple[str, Any]]:
+def _user_names(book: Bookkeeping) -> list[tuple[str, Any]]:
     """Return the notebook's names and what they hold: variables, outputs, the last results and exception.
 
     Imported modules are left out: another name for one frees nothing.
     """
-    book = Bookkeeping()
     if not book.notebook or book.main is None:
         return []
     found = [

@@ -76,7 +76,8 @@ class Order:
     Attributes:
         objects: from ``gc.get_objects()``, taken first of all.
         seeds: objects to begin from beside these; the references of this very list are left out of account.
-        skip: objects that shall not be in the graph: those of an earlier capture.
+        skip: objects that shall not be in the graph: those of an earlier capture. They are taken out of the
+            list ``objects`` as well.
         limit: at most so many nodes.
         seconds: stop after so long; 0 for never.
     """

@@ -91,6 +91,9 @@ class _Twin:
     def run(self) -> Raw:
         order = self.order
         self.map.flat[self.map.slots(_words(order.skip))] = _SKIPPED
+        ours = set(map(id, order.skip))
+        if ours:  # out of the list, so that the n-th object is node n
+            order.objects[:] = [item for item in order.objects if id(item) not in ours]
         self._number(order.objects)
         self._number(order.seeds)
         deadline = time.monotonic() + order.seconds if order.seconds > 0 else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -136,6 +137,7 @@ def heap_window(
     1000
     """
     _check(max_objects, 0.0)
+    _warm_up()
     window = HeapWindow(heap(max_objects=max_objects, reveal_keys=reveal_keys, aliases=aliases))
     marks = BirthMarks()
     marks.begin()
@@ -155,6 +157,12 @@ def heap_window(
         )
     finally:
         marks.end()
+
+
+@functools.cache
+def _warm_up() -> None:
+    """Run everything once on a few objects: what memlab imports and keeps is no growth of the block's."""
+    heap(max_objects=2_000)
 
 
 def _finished(take: Any, reveal_keys: bool, aliases: Mapping[str, str] | None) -> HeapGraph:
