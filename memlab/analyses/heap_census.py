@@ -86,7 +86,7 @@ def contents_of(graph: HeapGraph, nodes: Nodes, most: int = 10) -> tuple[TypeCou
     count = len(graph.types)
     kinds = graph.type_of[nodes]
     objects = np.bincount(kinds, minlength=count)
-    shallow = sums(kinds, graph.sizes[nodes], count)
+    shallow = sums(kinds, graph.sizes_of(nodes), count)
     order = np.lexsort((-objects, -shallow))[:most]
     return tuple(
         TypeCount(graph.types[i], int(objects[i]), int(shallow[i])) for i in order.tolist() if objects[i]
@@ -95,7 +95,7 @@ def contents_of(graph: HeapGraph, nodes: Nodes, most: int = 10) -> tuple[TypeCou
 
 def duplicates(graph: HeapGraph) -> HeapDuplicates:
     """Return groups of equal strings and bytes, greatest waste first."""
-    size = graph.sizes[graph.twin_node]
+    size = graph.sizes_of(graph.twin_node)
     wasted = np.maximum(graph.twin_count - 1, 0) * size
     order = np.lexsort((graph.twin_node, -wasted))
     order = order[graph.twin_count[order] > 1]
@@ -215,4 +215,4 @@ def _retained_by_all(graph: HeapGraph, kinds: list[int]) -> int:
     after, _ = _graph.breadth_first(graph.starts, graph.edges, graph.roots, closed.astype(np.uint8))
     before = graph.dominators.parent != NO_NODE
     freed = (before & (after == NO_NODE)) | closed
-    return int(graph.sizes[freed].sum())
+    return int(graph.sizes_of(freed).sum())

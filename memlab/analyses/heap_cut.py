@@ -65,7 +65,7 @@ def what_if(graph: HeapGraph, cut: object) -> Freed:
         notes.append("What was cut is garbage already: it waits for the collector and is not counted.")
     return Freed(
         objects=len(freed),
-        freed_bytes=int(graph.sizes[freed].sum()),
+        freed_bytes=int(graph.sizes_of(freed).sum()),
         cut=tuple(cuts.words),
         contents=contents_of(graph, freed),
         still_held=tuple(chain for node in still for chain in _chains(graph, node, cuts)),

@@ -40,7 +40,7 @@ class _Island:
 def cycles(graph: HeapGraph) -> HeapCycles:
     """Return what no root reaches, greatest first, cycles of equal shape put together."""
     island = _island(graph)
-    sizes = graph.sizes[island.nodes]
+    sizes = graph.sizes_of(island.nodes)
     found, counts, notes = _shapes(graph, island)
     return HeapCycles(
         cycles=found,
@@ -82,7 +82,7 @@ def _shapes(graph: HeapGraph, island: _Island) -> tuple[tuple[Cycle, ...], tuple
     first[component[::-1]] = np.arange(len(component) - 1, -1, -1)
     # Each component that nothing enters is a root: its first node dominates it and what it alone leads to.
     roots = first[top].astype(np.uint32)
-    sizes = graph.sizes[island.nodes]
+    sizes = graph.sizes_of(island.nodes)
     parent, kept = _graph.dominate(island.starts, island.edges, roots, sizes)
     shown = roots[cyclic[top]]
     marked = np.zeros(len(island.nodes), bool)

@@ -55,7 +55,7 @@ def diff_heaps(newer: HeapGraph, older: HeapGraph) -> HeapDiff:
         objects_diff=len(newer) - len(older),
         bytes_diff=newer.total_bytes - older.total_bytes,
         born_objects=int(born.sum()) if exact else None,
-        born_bytes=int(newer.sizes[born].sum()) if exact else None,
+        born_bytes=int(newer.sizes_of(born).sum()) if exact else None,
         complete=newer.complete and older.complete,
         notes=_notes(newer, older, exact),
     )
@@ -94,7 +94,7 @@ def _types(newer: HeapGraph, older: HeapGraph, born: Mask | None) -> tuple[TypeD
 
 def _by_name(graph: HeapGraph, chosen: Mask | Nodes | None) -> dict[str, tuple[int, int]]:
     kinds = graph.type_of if chosen is None else graph.type_of[chosen]
-    sizes = graph.sizes if chosen is None else graph.sizes[chosen]
+    sizes = graph.sizes if chosen is None else graph.sizes_of(chosen)
     count = len(graph.types)
     objects, size = np.bincount(kinds, minlength=count), sums(kinds, sizes, count)
     by_name: dict[str, tuple[int, int]] = {}
@@ -114,7 +114,7 @@ def _keepers(newer: HeapGraph, older: HeapGraph, born: Mask) -> tuple[ContainerD
     keeper = nearest(newer, ~(born | doubtful))
     fresh = np.flatnonzero(born & (keeper != NO_NODE)).astype(np.uint32)
     kept_by = keeper[fresh]
-    weight = sums(kept_by, newer.sizes[fresh], count + 1)
+    weight = sums(kept_by, newer.sizes_of(fresh), count + 1)
     objects = np.bincount(kept_by, minlength=count + 1)
     order = np.lexsort((-objects, -weight))
     order = order[objects[order] > 0][:_LISTED]
@@ -122,7 +122,7 @@ def _keepers(newer: HeapGraph, older: HeapGraph, born: Mask) -> tuple[ContainerD
 
 
 def _keeper(newer: HeapGraph, older: HeapGraph, born: Mask, node: int, fresh: Nodes) -> ContainerDiff:
-    weight = int(newer.sizes[fresh].sum())
+    weight = int(newer.sizes_of(fresh).sum())
     contents = contents_of(newer, fresh)
     if node == len(newer):
         return ContainerDiff("several holders", "", 0, 0, weight, len(fresh), contents)

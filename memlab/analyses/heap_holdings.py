@@ -33,6 +33,8 @@ _OUTPUT = re.compile(r"Out\[(\d+)\]|_(\d+)")
 _LAST_RESULT = re.compile(r"_{1,3}")
 _EXCEPTION = re.compile(r"sys\.last_\w+|last exception")
 _SPACES = ("module __main__", "Out", "IPython shell", "display hook")
+_SYS = "module sys"
+_SHELL = ("IPython", "ipykernel")
 _DROP_EXCEPTION = "import sys; sys.last_exc = sys.last_value = sys.last_traceback = sys.last_type = None"
 
 
@@ -65,7 +67,7 @@ def holdings(graph: HeapGraph, namespaces: Sequence[int] = ()) -> HeapHoldings:
                 type_name=graph.type_name(node),
                 retained_bytes=int(retained[count + at]),
                 objects=max(int(objects[count + at]) - 1, 0),  # the node that stands for the names is none
-                shallow_bytes=int(graph.sizes[node]),
+                shallow_bytes=int(graph.sizes_of(node)),
                 release=release,
             )
         )
@@ -93,7 +95,21 @@ def _spaces(graph: HeapGraph, users: Nodes, given: Sequence[int]) -> Nodes:
         spaces.update([inner] if inner >= 0 else [])
     for node in list(spaces):
         spaces.update(held for name in ("._oh", ".Out") if (held := find_held(graph, node, name)) >= 0)
-    return np.array(sorted(spaces), np.uint32)
+    return np.unique(np.concatenate([np.array(sorted(spaces), np.uint32), _shell(graph)]))
+
+
+def _shell(graph: HeapGraph) -> Nodes:
+    """Return the objects of the shell itself, with the dictionaries that are theirs alone.
+
+    The display hook keeps the last results, the last execution its own: names of the notebook as well.
+    """
+    of_shell = np.array([name.partition(".")[0] in _SHELL for name in graph.type_modules], bool)
+    is_dict = np.array([name == "builtins.dict" for name in graph.types], bool)
+    chosen = of_shell[graph.type_of]
+    parent = graph.dominators.parent
+    dicts = np.flatnonzero(is_dict[graph.type_of] & (parent < len(graph)))
+    dicts = dicts[chosen[parent[dicts]]]
+    return np.concatenate([np.flatnonzero(chosen), dicts]).astype(np.uint32)
 
 
 def _without_names(graph: HeapGraph, users: Nodes, spaces: Nodes) -> tuple[Nodes, Ints]:
@@ -102,16 +118,31 @@ def _without_names(graph: HeapGraph, users: Nodes, spaces: Nodes) -> tuple[Nodes
     named = np.zeros(count, bool)
     named[users] = True
     edges = graph.edges.copy()
-    for space in spaces.tolist():
-        low, high = int(graph.starts[space]), int(graph.starts[space + 1])
-        row = edges[low:high]
-        row[named[row]] = space  # a reference to itself leads nowhere new
+    in_space = np.zeros(count, bool)
+    in_space[spaces] = True
+    holders = np.repeat(np.arange(count, dtype=np.uint32), np.diff(graph.starts))
+    taken = in_space[holders] & named[edges]
+    edges[taken] = holders[taken]  # a reference to itself leads nowhere new
+    _drop_last_exception(graph, edges)
     more = len(users)
     starts = np.concatenate([graph.starts, len(edges) + np.arange(1, more + 1, dtype=np.uint32)])
     roots = np.concatenate([_other_roots(graph, named), np.arange(count, count + more, dtype=np.uint32)])
     sizes = np.concatenate([graph.sizes, np.zeros(more, np.int64)])
     all_edges = np.concatenate([edges, users]).astype(np.uint32)
     return _graph.dominate(starts.astype(np.uint32), all_edges, roots.astype(np.uint32), sizes)
+
+
+def _drop_last_exception(graph: HeapGraph, edges: Nodes) -> None:
+    """Take out what ``sys`` holds under the names of the last exception, and nothing else of it."""
+    nodes = [n for n, name in zip(graph.user_node.tolist(), graph.user_name, strict=True) if _is_last(name)]
+    spaces = [n for n, label in zip(graph.root_node.tolist(), graph.root_label, strict=True) if label == _SYS]
+    for space in spaces:
+        row = edges[int(graph.starts[space]) : int(graph.starts[space + 1])]
+        row[np.isin(row, nodes)] = space
+
+
+def _is_last(name: str) -> bool:
+    return _EXCEPTION.fullmatch(name) is not None
 
 
 def _other_roots(graph: HeapGraph, named: npt.NDArray[np.bool_]) -> Nodes:
@@ -133,7 +164,7 @@ def _kind(names: list[str]) -> tuple[str, str]:
     if outputs:
         cell = outputs[0].group(1) or outputs[0].group(2)
         return "output", f"_out = Out[{cell}]\n%xdel _out"
-    if any(_EXCEPTION.fullmatch(name) for name in names):
+    if any(map(_is_last, names)):
         return "last exception", _DROP_EXCEPTION
     if last:
         name = min(names, key=_by_worth)

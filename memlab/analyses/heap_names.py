@@ -17,8 +17,6 @@ from memlab.records.chain import Link, RootKind
 from memlab.records.heap_graph import EXTERNAL, IMMORTAL, HeapGraph
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from memlab.records.columns import Ints, Nodes, Words
 
 __all__ = [
@@ -36,16 +34,22 @@ __all__ = [
 ]
 
 _OUTSIDE = RootKind.OUTSIDE.value
-_THEMSELVES = ("module ", "class ", "thread ", "frame ", "globals ", "body ", "IPython shell")
+_THEMSELVES = (
+    *("module ", "class ", "thread ", "frame ", "globals ", "body "),
+    *("IPython shell", "the notebook's variables", "the shell's hidden names"),
+)
 """Words that a root's label begins with when it names the object itself, not the place that holds it."""
 
 
 def node_name(graph: HeapGraph, node: int) -> str:
-    """Return the label read at capture, else the type's short name."""
+    """Return the label read at capture, else the type's short name; a module's dictionary is the module."""
     at = int(np.searchsorted(graph.label_node, np.uint32(node)))
-    if at < len(graph.label_node) and int(graph.label_node[at]) == node:
-        return graph.label[at]
-    return short_type(graph, node)
+    known = at < len(graph.label_node) and int(graph.label_node[at]) == node
+    name, plain = graph.label[at] if known else "", short_type(graph, node)
+    if not name or name == plain:
+        labels = (label for _, label in _named_roots(graph, node))
+        name = next((label for label in labels if label.startswith(_THEMSELVES)), name)
+    return name or plain
 
 
 def short_type(graph: HeapGraph, node: int) -> str:
@@ -132,9 +136,7 @@ def resolve(graph: HeapGraph, target: object) -> int:
 
 def roots_of(graph: HeapGraph, node: int) -> list[tuple[RootKind, str]]:
     """Return every way in which something outside the graph holds a node, best first."""
-    order, low, high = _root_rows(graph, node)
-    rows = sorted(order[low:high].tolist())
-    found = [(graph.root_kind[row], graph.root_label[row]) for row in rows]
+    found = _named_roots(graph, node)
     if found:
         return found
     flags = int(graph.flags[node])
@@ -185,8 +187,8 @@ def _root_index(graph: HeapGraph) -> tuple[Nodes, Ints]:
     return graph.root_node[order], order
 
 
-def _root_rows(graph: HeapGraph, node: int) -> tuple[npt.NDArray[np.int64], int, int]:
+def _named_roots(graph: HeapGraph, node: int) -> list[tuple[RootKind, str]]:
     nodes, order = _root_index(graph)
     wanted = np.uint32(node)
     low, high = np.searchsorted(nodes, wanted, "left"), np.searchsorted(nodes, wanted, "right")
-    return order, int(low), int(high)
+    return [(graph.root_kind[row], graph.root_label[row]) for row in sorted(order[low:high].tolist())]

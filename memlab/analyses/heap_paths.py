@@ -50,6 +50,7 @@ _SHOWN = 16
 _WINDOW = 24
 """Links looked at on either end of a long path: enough for those shown, however they fold."""
 _FOLDED = ".__dict__"
+_OUT = "Out"
 _TURNS = (
     (RootKind.MODULE, RootKind.THREAD, RootKind.TYPE),
     (RootKind.NOTEBOOK, RootKind.LAST_EXCEPTION),
@@ -281,6 +282,10 @@ def _garbage(graph: HeapGraph, node: int) -> tuple[list[ReferenceChain], str]:
 
 def _chain(graph: HeapGraph, path: list[int], kind: RootKind, label: str) -> ReferenceChain:
     """Write a path as a chain, cut in the middle when it is long. Only what is shown is named."""
+    if label == _OUT and len(path) > 1:
+        cell = _cell_of(graph, path[1])
+        if cell:  # what people know is Out[3], not a dictionary of outputs
+            path, label = path[1:], cell
     start = root_links(graph, path[0], label) if label else (_link(graph, "", path[0]),)
     if len(path) <= 2 * _WINDOW:
         return _shortened(kind, [*start, *_steps(graph, path)], 0)
@@ -293,6 +298,11 @@ def _chain(graph: HeapGraph, path: list[int], kind: RootKind, label: str) -> Ref
     missing = sum(via != _FOLDED for via in vias_of(graph, between[:-1], between[1:]))
     head, tail = _steps(graph, path[:before]), _steps(graph, path[after:])
     return _shortened(kind, [*start, *head, *tail], missing)
+
+
+def _cell_of(graph: HeapGraph, node: int) -> str:
+    rows = np.flatnonzero(graph.user_node == node).tolist()
+    return next((name for row in rows if (name := graph.user_name[row]).startswith("Out[")), "")
 
 
 def _steps(graph: HeapGraph, path: list[int]) -> list[Link]:

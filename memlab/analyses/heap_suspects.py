@@ -10,6 +10,7 @@ together are one suspect, under what dominates them all.
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from memlab._base.safety import short_name
 from memlab._base.units import format_bytes, format_count
 from memlab.analyses.dominators import children, children_of, subtree
 from memlab.analyses.heap_census import sums
-from memlab.analyses.heap_names import node_name, roots_of, short_type
+from memlab.analyses.heap_names import node_name, short_type
 from memlab.analyses.heap_paths import chain_to, held_in_words
 from memlab.errors import UsageError
 from memlab.records.chain import RootKind
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 
 __all__ = ["suspects"]
 
+_NAMELESS = ("", "[value]", "[key]", "[member]")
 _DROP = 0.8
 _MOST = 20
+_MODULE = "builtins.module"
+_MOST_MODULES = 20_000
 _PATH = 256
 _SAME = 8
 _SHOWN_TYPES = 8
@@ -94,31 +98,41 @@ class _Search:
         self.least = least
         self.retained = graph.dominators.retained_bytes
         self.found: list[_Found] = []
+        # Hundreds of modules are no finding: their namespaces, classes and functions.
+        self.spaces = np.zeros(len(graph), bool)
+        self.spaces[graph.owner_node] = True
+        kinds = (RootKind.MODULE, RootKind.TYPE)
+        rows = [at for at, kind in enumerate(graph.root_kind) if kind in kinds]
+        self.spaces[graph.root_node[rows]] = True
 
     def run(self) -> list[_Found]:
         waiting = [len(self.graph)]  # the virtual root is passed through as modules are
         while waiting:
-            waiting += self._through(waiting.pop())
+            node = waiting.pop()
+            if node == len(self.graph) or self._is_namespace(node):
+                waiting += self._great(node)
+                continue
+            path = self._descend(node)
+            if self._is_namespace(path[-1]):
+                waiting.append(path[-1])
+            else:
+                self.found.append(_Found(path[-1], int(self.retained[path[-1]])))
+            for above, heir in pairwise(path):
+                waiting += [other for other in self._great(above) if other != heir]
         return self.found
 
-    def _through(self, namespace: int) -> list[int]:
-        """Look at each great child of a namespace; return those to be passed through in turn."""
-        kids = children_of(self.graph, namespace)
-        kept = self.retained[kids]
-        great = kept >= self.least
-        further = []
-        for node in kids[great].tolist():
-            end = self._descend(node)
-            if _is_namespace(self.graph, end):
-                further.append(end)
-            else:
-                self.found.append(_Found(end, int(self.retained[end])))
-        self._groups(namespace, kids[~great])
-        return further
+    def _great(self, node: int) -> list[int]:
+        """Return the children that are great by themselves; note types that are great together."""
+        kids = children_of(self.graph, node)
+        great = self.retained[kids] >= self.least
+        self._groups(node, kids[~great])
+        found: list[int] = kids[great].tolist()
+        return found
 
     def _groups(self, namespace: int, kids: Nodes) -> None:
         """Find types whose members, each small, are great together."""
         graph = self.graph
+        kids = kids[~self.spaces[kids]]
         kinds = graph.type_of[kids]
         weight = sums(kinds, self.retained[kids], len(graph.types))
         for kind in np.flatnonzero(weight >= self.least).tolist():
@@ -126,10 +140,10 @@ class _Search:
                 node = namespace if namespace < len(graph) else -1
                 self.found.append(_Found(node, int(weight[kind]), kids[kinds == kind]))
 
-    def _descend(self, node: int) -> int:
-        """Follow the child that keeps nearly all of what its parent keeps."""
+    def _descend(self, node: int) -> list[int]:
+        """Follow the child that keeps nearly all of what its parent keeps, as far as a namespace."""
         path = [node]
-        while len(path) < _PATH:
+        while len(path) < _PATH and not self._is_namespace(path[-1]):
             kids = children_of(self.graph, path[-1])
             if not len(kids):
                 break
@@ -139,30 +153,29 @@ class _Search:
             path.append(heir)
         return self._before_repetition(path)
 
-    def _before_repetition(self, path: list[int]) -> int:
-        """Return the end of a descent, or of a list of links the first: no link keeps it more than others."""
+    def _before_repetition(self, path: list[int]) -> list[int]:
+        """Cut a descent along a list of links to its first: no link keeps the list more than the others."""
         lost = self.retained[path[-1]] < _DROP * self.retained[path[0]]
         if len(path) < _PATH and not lost:
-            return path[-1]
+            return path
         kinds = [int(self.graph.type_of[node]) for node in path]
         links = set(kinds[-_SAME:])
         if len(path) < _SAME or len(links) * 2 > _SAME:
-            return path[-1]
+            return path
         at = len(path) - 1
         while at > 0 and kinds[at - 1] in links:
             at -= 1
-        return path[at]
+        return path[: at + 1]
 
-
-def _is_namespace(graph: HeapGraph, node: int) -> bool:
-    """Tell whether a node is a module, its dictionary, or the table of all modules."""
-    if graph.type_name(node) == "builtins.module" or node_name(graph, node).startswith("module "):
-        return True
-    if any(kind is RootKind.MODULE and label.startswith("module ") for kind, label in roots_of(graph, node)):
-        return True
-    kids = children_of(graph, node)
-    modules = [kind for kind, name in enumerate(graph.types) if name == "builtins.module"]
-    return bool(len(kids)) and 2 * int(np.isin(graph.type_of[kids], modules).sum()) >= len(kids)
+    def _is_namespace(self, node: int) -> bool:
+        """Tell whether a node is a module, its dictionary, or the table of all modules."""
+        graph = self.graph
+        if graph.type_name(node) == _MODULE or node_name(graph, node).startswith("module "):
+            return True
+        kids = children_of(graph, node)
+        if graph.type_name(node) != "builtins.dict" or not 0 < len(kids) <= _MOST_MODULES:
+            return False
+        return 2 * sum(graph.type_name(kid) == _MODULE for kid in kids.tolist()) >= len(kids)
 
 
 # -- in words
@@ -178,17 +191,16 @@ def _in_words(graph: HeapGraph, place: _Found) -> HeapSuspect:
     contents = _by_type(graph, below)
     label = _label(graph, place.node, chain)
     made_of = _made_of(graph, below, contents)
-    if made_of:
-        prose = f"{label} keeps {much}: {made_of}."
-    else:
-        prose = f"One {short_type(graph, place.node)}, {label}, is {much} by itself."
+    plain = label == short_type(graph, place.node)
+    subject = f"{'An' if label[:1].lower() in 'aeiou' else 'A'} {label}" if plain else label
+    finding = f"keeps {much}: {made_of}" if made_of else f"is {much} by itself"
     return HeapSuspect(
         label=label,
         type_name=graph.type_name(place.node),
         node=place.node,
         retained_bytes=place.retained,
         share=share,
-        prose=prose + _where(chain),
+        prose=f"{subject} {finding}.{_where(chain)}",
         chain=chain,
         contents=contents,
         objects=len(subtree(graph, np.array([place.node], np.uint32))),
@@ -223,7 +235,7 @@ def _label(graph: HeapGraph, node: int, chain: ReferenceChain | None) -> str:
     """Name a place: by its own label, else by the name that its holder has for it."""
     if chain is not None:
         last = chain.links[-1]
-        if last.label != short_type(graph, node) or not last.via:
+        if last.label != short_type(graph, node) or last.via in _NAMELESS:
             return last.label
         return f"{last.via.removeprefix('.')} ({last.label})"
     return node_name(graph, node)
@@ -245,7 +257,7 @@ def _by_type(graph: HeapGraph, nodes: Nodes) -> tuple[TypeCount, ...]:
     kinds = graph.type_of[nodes]
     objects = np.bincount(kinds, minlength=count)
     kept = sums(kinds, graph.dominators.retained_bytes[nodes], count)
-    shallow = sums(kinds, graph.sizes[nodes], count)
+    shallow = sums(kinds, graph.sizes_of(nodes), count)
     order = np.lexsort((-objects, -kept))[:_SHOWN_TYPES]
     return tuple(
         TypeCount(graph.types[i], int(objects[i]), int(shallow[i]), int(kept[i]))

@@ -17,7 +17,7 @@ from memlab._base.safety import short_name
 from memlab._base.units import format_things
 from memlab.analyses.dominators import children
 from memlab.analyses.heap_census import GARBAGE, sums
-from memlab.analyses.heap_names import node_name, root_of, via_name
+from memlab.analyses.heap_names import node_name, root_links, root_of, via_name
 from memlab.analyses.heap_paths import forest
 from memlab.records.columns import ints
 from memlab.records.heap_graph import NO_NODE, HeapGraph
@@ -141,7 +141,7 @@ class _Tree:
             via = via_name(graph, above, node)
         name = node_name(graph, node)
         root = root_of(graph, node) if at == 0 and above == node else None
-        if root is not None and root[1] != name and not via:
+        if root is not None and root[1] != name and not via and len(root_links(graph, node, root[1])) > 1:
             via = root[1]
         members = np.array([node], np.uint32)
         return _Row(at, members, name, graph.type_name(node), int(self.retained[node]), node, via)
@@ -180,12 +180,12 @@ class _Tree:
         members = self._kids(node)
         if not len(members):
             return []
-        size = int(self.graph.sizes[members].sum())
+        size = int(self.graph.sizes_of(members).sum())
         return [_Row(0, members, GARBAGE, "", size, via="waits for the collector")]
 
     def _measure(self, row: _Row) -> None:
         row.depth = self.rows[row.parent].depth + 1
-        row.shallow = int(self.graph.sizes[row.members].sum())
+        row.shallow = int(self.graph.sizes_of(row.members).sum())
         row.children = self._child_count(row.members)
 
     def result(self) -> HeapTree:
