@@ -21,11 +21,27 @@ from memlab.errors import (
 if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
+    from memlab.faces.ipython.release import release
+    from memlab.lab.heap import HeapWindow, heap, heap_window
+    from memlab.lab.heap_dump import HeapDumper, dump_heap
+    from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
     from memlab.lab.recorder import record
     from memlab.records.capture import Capture, Mark, Peak
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.heap_graph import HeapGraph
+    from memlab.records.heap_results import (
+        Freed,
+        HeapCensus,
+        HeapCycles,
+        HeapDiff,
+        HeapDuplicates,
+        HeapHoldings,
+        HeapOwners,
+        HeapSuspects,
+        HeapTree,
+    )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
@@ -39,6 +55,18 @@ __all__ = [
     "CaptureError",
     "Explanation",
     "Frame",
+    "Freed",
+    "HeapCensus",
+    "HeapCycles",
+    "HeapDiff",
+    "HeapDumper",
+    "HeapDuplicates",
+    "HeapGraph",
+    "HeapHoldings",
+    "HeapOwners",
+    "HeapSuspects",
+    "HeapTree",
+    "HeapWindow",
     "LeakHunt",
     "LeakReport",
     "Link",
@@ -59,10 +87,15 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "dump_heap",
     "find_leaks",
+    "heap",
+    "heap_window",
+    "holdings",
     "load",
     "memit",
     "record",
+    "release",
     "snapshot",
     "tracing",
     "why",
@@ -72,6 +105,18 @@ _HOME = {
     "Capture": "records.capture",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
+    "Freed": "records.heap_results",
+    "HeapCensus": "records.heap_results",
+    "HeapCycles": "records.heap_results",
+    "HeapDiff": "records.heap_results",
+    "HeapDumper": "lab.heap_dump",
+    "HeapDuplicates": "records.heap_results",
+    "HeapGraph": "records.heap_graph",
+    "HeapHoldings": "records.heap_results",
+    "HeapOwners": "records.heap_results",
+    "HeapSuspects": "records.heap_results",
+    "HeapTree": "records.heap_results",
+    "HeapWindow": "lab.heap",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
     "Link": "records.chain",
@@ -86,10 +131,15 @@ _HOME = {
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
+    "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
+    "heap": "lab.heap",
+    "heap_window": "lab.heap",
+    "holdings": "lab.holdings",
     "load": "store.capture_file",
     "memit": "lab.memit",
     "record": "lab.recorder",
+    "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
     "tracing": "collectors.tracing",
     "why": "collectors.references",

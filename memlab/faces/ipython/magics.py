@@ -1,4 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``.
+"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, and those of the heap.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -17,8 +17,10 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.cells import Code, cell_names
+from memlab.faces.ipython.heap_magics import HeapMagics
 from memlab.faces.ipython.memit_line import parse_memit
 from memlab.faces.ipython.names import evaluate, named_callable
+from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
 from memlab.faces.ipython.showing import Showing
 from memlab.faces.outputs import Outputs
@@ -42,12 +44,18 @@ WHY_OPTIONS = (
     RETURN,
     QUIET,
 )
-SHORT_NAMES = {"leaks": "line_cell", "memit": "line_cell", "why": "line"}
+SHORT_NAMES = {
+    "leaks": "line_cell",
+    "memit": "line_cell",
+    "why": "line",
+    "heap": "line",
+    "heapdiff": "line_cell",
+}
 PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(Magics):
+class MemlabMagics(HeapMagics, Magics):
     """The magics of one shell."""
 
     @no_var_expand
@@ -98,7 +106,7 @@ class MemlabMagics(Magics):
         """
         __tracebackhide__ = True
         magic = "%leaks" if cell is None else "%%leaks"
-        with _OneLine():
+        with OneLine():
             options, rest = parse("leaks", line, LEAKS_OPTIONS)
             outputs = Outputs(options.get("save"), options.get("report"))
             showing = Showing(self.shell, magic, quiet=options.get("quiet", False))
@@ -151,14 +159,14 @@ class MemlabMagics(Magics):
         """
         __tracebackhide__ = True
         magic = "%memit" if cell is None else "%%memit"
-        with _OneLine():
+        with OneLine():
             options, rest = parse_memit(self, line)
             setup = Code(self.shell, magic, rest) if cell is not None and rest.strip() else None
             code = Code(self.shell, magic, rest if cell is None else cell)
         if setup is not None:
             setup.function()()
         step = Watched(code.function())
-        with _OneLine(step):
+        with OneLine(step):
             from memlab.lab.memit import memit
 
             result = memit(step.call, **options.keywords)
@@ -193,7 +201,7 @@ class MemlabMagics(Magics):
           In [2]: %why cache["a"]
         """
         __tracebackhide__ = True
-        with _OneLine():
+        with OneLine():
             options, rest = parse("why", line, WHY_OPTIONS)
             showing = Showing(self.shell, "%why", quiet=options.get("quiet", False))
             shell = cast("Any", self.shell)
@@ -279,27 +287,7 @@ def _run(
             error.__traceback__ = drop_memlab_frames(error.__traceback__)
         raise
     showing.finish(report)
-    with _OneLine():
+    with OneLine():
         for line in outputs.write(report):
             print(line)
     return report
-
-
-class _OneLine:
-    """Turns memlab's own errors into the shell's one-line kind; all others pass, the step's too.
-
-    A step's exception passes without memlab's frames. (No generator: ``contextlib`` would put them back.)
-    """
-
-    def __init__(self, step: Watched | None = None) -> None:
-        self._step = step
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        __tracebackhide__ = True
-        if self._step is not None and error is not None and self._step.raised is error:
-            error.__traceback__ = drop_memlab_frames(error.__traceback__)
-        elif isinstance(error, MemlabError):
-            raise ShellUsageError(str(error)) from None
