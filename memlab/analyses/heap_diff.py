@@ -138,7 +138,7 @@ def _keeper(newer: HeapGraph, older: HeapGraph, born: Mask, node: int, fresh: No
 
 
 def _name(graph: HeapGraph, node: int, chain: ReferenceChain | None) -> str:
-    return str(chain.links[-1]) if chain is not None else node_name(graph, node)
+    return chain.links[-1].label if chain is not None else node_name(graph, node)
 
 
 def _entries(graph: HeapGraph, node: int) -> int:

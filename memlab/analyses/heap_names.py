@@ -36,7 +36,7 @@ __all__ = [
 _OUTSIDE = RootKind.OUTSIDE.value
 _THEMSELVES = (
     *("module ", "class ", "thread ", "frame ", "globals ", "body "),
-    *("IPython shell", "the notebook's variables", "the shell's hidden names"),
+    *("IPython shell", "display hook", "the notebook's variables", "the shell's hidden names"),
 )
 """Words that a root's label begins with when it names the object itself, not the place that holds it."""
 

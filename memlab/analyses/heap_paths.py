@@ -47,10 +47,13 @@ __all__ = [
 ]
 
 _SHOWN = 16
+_SPARE = 4
+"""Looked at beyond those shown: some turn out to be the notebook's, or the same in words."""
 _WINDOW = 24
 """Links looked at on either end of a long path: enough for those shown, however they fold."""
 _FOLDED = ".__dict__"
-_OUT = "Out"
+_OUT, _SYS = "Out", "module sys"
+_SPACES = ("module __main__", "the notebook's variables", "the shell's hidden names", _OUT)
 _TURNS = (
     (RootKind.MODULE, RootKind.THREAD, RootKind.TYPE),
     (RootKind.NOTEBOOK, RootKind.LAST_EXCEPTION),
@@ -168,13 +171,14 @@ def chains_to(
     direct = direct[(ways.parent[direct] != NO_NODE) & (direct != node)]
     # The rank orders by turn first, then by distance.
     direct = direct[np.argsort(ways.rank[direct], kind="stable")]
-    for holder in direct[: most + 1].tolist():
+    for holder in direct[: most + _SPARE].tolist():
         path = path_to(graph, holder, ways)
         root = root_of(graph, path[0])
         if root is not None:
-            turn = _turn(root[0])
-            found.append((turn, int(ways.rank[holder]), _chain(graph, [*path, node], *root)))
-    found.sort(key=lambda item: item[:2])
+            chain = _chain(graph, [*path, node], *root)
+            found.append((_turn(chain.root), int(ways.rank[holder]), chain))
+    # Of a cell's several names, Out[3] is the one that people know.
+    found.sort(key=lambda item: (item[0], not item[2].links[0].label.startswith("Out["), item[1]))
     return list(dict.fromkeys(chain for _, _, chain in found))[:most]
 
 
@@ -282,11 +286,10 @@ def _garbage(graph: HeapGraph, node: int) -> tuple[list[ReferenceChain], str]:
 
 def _chain(graph: HeapGraph, path: list[int], kind: RootKind, label: str) -> ReferenceChain:
     """Write a path as a chain, cut in the middle when it is long. Only what is shown is named."""
-    if label == _OUT and len(path) > 1:
-        cell = _cell_of(graph, path[1])
-        if cell:  # what people know is Out[3], not a dictionary of outputs
-            path, label = path[1:], cell
+    kind, label, path, name = _known_by(graph, path, kind, label)
     start = root_links(graph, path[0], label) if label else (_link(graph, "", path[0]),)
+    if name:  # of several names in the notebook's namespace the user's own
+        start, path = (*start, _link(graph, f".{name}", path[1])), path[1:]
     if len(path) <= 2 * _WINDOW:
         return _shortened(kind, [*start, *_steps(graph, path)], 0)
     before, after = _WINDOW, len(path) - _WINDOW
@@ -300,9 +303,31 @@ def _chain(graph: HeapGraph, path: list[int], kind: RootKind, label: str) -> Ref
     return _shortened(kind, [*start, *head, *tail], missing)
 
 
-def _cell_of(graph: HeapGraph, node: int) -> str:
-    rows = np.flatnonzero(graph.user_node == node).tolist()
-    return next((name for row in rows if (name := graph.user_name[row]).startswith("Out[")), "")
+def _known_by(
+    graph: HeapGraph, path: list[int], kind: RootKind, label: str
+) -> tuple[RootKind, str, list[int], str]:
+    """Let a chain begin where people would: at ``Out[3]``, not at a dictionary of outputs.
+
+    Returns:
+        The root's kind and label, the path from it, and the user's own name for what the path goes on to.
+    """
+    if len(path) == 1 or label not in (*_SPACES, _SYS):
+        return kind, label, path, ""
+    names = [graph.user_name[row] for row in np.flatnonzero(graph.user_node == path[1]).tolist()]
+    if label == _SYS:
+        last = next((name for name in names if name.startswith("sys.last_")), "")
+        if last:
+            return RootKind.LAST_EXCEPTION, last, path[1:], ""
+        if graph.type_name(path[1]).endswith("DisplayHook") and len(path) > 2:  # noqa: PLR2004 - it holds on
+            return RootKind.NOTEBOOK, "display hook", path[1:], ""
+        return kind, label, path, ""
+    own = sorted(name for name in names if name.isidentifier() and not name.startswith("_"))
+    if own and label != _OUT:
+        return kind, label, path, own[0]
+    cells = sorted(name for name in names if name.startswith("Out[")) or sorted(names)
+    if cells and (label == _OUT or not own):
+        return RootKind.NOTEBOOK, cells[0], path[1:], ""
+    return kind, label, path, ""
 
 
 def _steps(graph: HeapGraph, path: list[int]) -> list[Link]:

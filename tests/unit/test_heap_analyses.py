@@ -363,21 +363,46 @@ class TestPaths:
         ]
         assert graph.why(n(0)).verdict == "It is itself a root: module app. It retains 100 B."
 
-    def test_a_cell_says_which(self):
+    def notebook(self, names, **others):
+        #  0 __main__ -> 3;  1 Out -> 3;  2 sys -> 4 display hook -> 3
+        return graph_of(
+            {0: [1, 3], 1: [3], 2: [4], 4: [3]},
+            roots=[(0, MODULE, "module __main__"), (2, MODULE, "module sys"), (1, NOTEBOOK, "Out")],
+            types=["builtins.dict"] * 3 + ["m.Frame", "ipykernel.displayhook.ZMQShellDisplayHook"],
+            vias={(0, 3): "._"},
+            names=names,
+            **others,
+        )
+
+    def test_what_only_cells_hold(self):
+        explanation = self.notebook([("_", 3), ("_3", 3), ("Out[3]", 3)]).why(n(3))
+        assert [(c.root, str(c)) for c in explanation.chains] == [
+            (NOTEBOOK, "Out[3] -> Frame"),
+            (NOTEBOOK, "display hook -> Frame"),
+        ]
+        assert explanation.verdict.startswith(
+            "Only the notebook's own records hold it. Cell 3 displayed it: Out[3] and display hook hold it;"
+        )
+
+    def test_a_variable_is_named_before_the_notebooks_own_names(self):
+        explanation = self.notebook([("_", 3), ("table", 3), ("Out[3]", 3)]).why(n(3))
+        assert [(c.root, str(c)) for c in explanation.chains] == [
+            (MODULE, "module __main__ -> .table Frame"),
+            (NOTEBOOK, "Out[3] -> Frame"),
+            (NOTEBOOK, "display hook -> Frame"),
+        ]
+
+    def test_the_last_exception_is_told_apart(self):
         graph = graph_of(
-            {0: [1, 2], 1: [2]},
-            roots=[(0, MODULE, "module __main__"), (1, NOTEBOOK, "Out")],
-            types=["builtins.dict", "builtins.dict", "m.Frame"],
-            names=[("Out[3]", 2)],
-        )
-        assert [str(c) for c in graph.why(n(2)).chains] == ["module __main__ -> Frame", "Out[3] -> Frame"]
-        only = graph_of(
             {0: [1], 1: [2]},
-            roots=[(0, MODULE, "module __main__"), (1, NOTEBOOK, "Out")],
-            names=[("Out[3]", 2)],
+            roots=[(0, MODULE, "module sys")],
+            types=["builtins.dict", "builtins.ValueError", "m.Held"],
+            names=[("sys.last_value", 1)],
         )
-        assert only.why(n(2)).verdict.startswith(
-            "Only the notebook's own records hold it. Cell 3 displayed it"
+        (chain,) = graph.why(n(2)).chains
+        assert (chain.root, str(chain)) == (
+            RootKind.LAST_EXCEPTION,
+            "sys.last_value -> ValueError -> Held",
         )
 
     def test_garbage_waits_for_the_collector(self):
@@ -655,7 +680,7 @@ class TestDiff:
         assert (diff.born_objects, diff.born_bytes) == (121, 40 * 208 + 999)
         assert (diff.objects_diff, diff.bytes_diff) == (121, 40 * 208 + 999)
         first, second = diff.containers
-        assert (first.name, first.type_name) == ("._live (set)", "builtins.set")
+        assert (first.name, first.type_name) == ("_live (set)", "builtins.set")
         assert (first.entries, first.entries_diff, first.retained_diff, first.objects) == (140, 40, 8320, 120)
         assert counts(first.contents) == [
             ("builtins.dict", 40, 4000),
@@ -683,7 +708,7 @@ class TestDiff:
         diff = newer.diff(older)
         assert not diff.exact
         # The module grew too, by little more than its set did: the set is the finding.
-        assert [c.name for c in diff.containers] == ["._live (set)"]
+        assert [c.name for c in diff.containers] == ["_live (set)"]
         grown = diff.containers[0]
         assert (grown.entries_diff, grown.retained_diff, grown.objects) == (40, 8320, 120)
         assert ("builtins.str", 40, 2400) in counts(grown.contents)
