@@ -86,4 +86,4 @@ def row_name(tree: HeapTree, row: int) -> str:
     if many <= 1 or row == 0:
         return text
     # A group of many types is named by a plural, ``objects of 7 other types``.
-    return f"{many:,} \N{MULTIPLICATION SIGN} {text}" if tree.type_name[row] else f"{text} ({many:,})"
+    return f"{many:,} \N{MULTIPLICATION SIGN} {text}" if tree.type_name[row] else f"{text}: {many:,}"

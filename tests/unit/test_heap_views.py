@@ -1,4 +1,4 @@
-"""The heap's views: contracts, exact sentences, tables, pictures, the data of tree and treemap, the widget."""
+"""The heap's views: contracts, exact sentences, tables, pictures, tree, treemap, widget."""
 
 from __future__ import annotations
 
@@ -132,12 +132,12 @@ def test_the_text_of_a_tree_is_indented_by_level():
         "  object               retained   share",
         "  module app.registry   496 MiB  52.0 %",
         "    ._live (set)        477 MiB  50.0 %",
-        "      3,900 × Session   458 MiB  48.0 %",
+        "      3,900 \N{MULTIPLICATION SIGN} Session   458 MiB  48.0 %",
         "      [value] Session  11.4 MiB   1.2 %",
         "    ._names (dict)     14.3 MiB   1.5 %",
         "  module app.cache      200 MiB  21.0 %",
         "    .pages (dict)       196 MiB  20.5 %",
-        "      900 × bytes       195 MiB  20.4 %",
+        "      900 \N{MULTIPLICATION SIGN} bytes       195 MiB  20.4 %",
     ]
 
 
@@ -189,14 +189,14 @@ def test_a_graphs_text_has_figures_suspects_types_and_tree():
     text = str(samples.heap_graph())
     assert text.splitlines()[0] == "Heap: 5.00 GiB in 9 objects"
     for said in (
-        "references      10",
-        "unreachable     2 objects, 112 B, can only be freed by the collector",
+        "references 10",
+        "unreachable 2 objects, 112 B, can only be freed by the collector",
         "python engine, CPython 3.11.2 in 812 ms",
         "Objects by type",
         "Dominator tree",
         "- 12 objects of the permanent generation are missing.",
     ):
-        assert said in text
+        assert said in " ".join(text.split())
 
 
 @pytest.mark.parametrize("kind", [*sorted(SMALL), "heap graph"])
@@ -293,7 +293,7 @@ def test_the_columns_of_a_tree_name_each_text_once_and_escape_it():
     say = lambda column, row: columns["texts"][columns[column][row]]
     assert (say("via", 9), say("label", 9), say("type", 9)) == ("[value]", "Session", "app.models.Session")
     assert (say("via", 5), say("label", 5)) == ("", "._live (set)")  # a name that both parts say is said once
-    assert say("label", 8) == "3,900 × Session"
+    assert say("label", 8) == "3,900 \N{MULTIPLICATION SIGN} Session"
     hostile = tree_columns(refill(samples.heap_tree(), strings(4))[0])
     assert all(text.isprintable() and len(text) <= 200 for text in hostile["texts"])
 
@@ -371,10 +371,8 @@ def test_the_style_sheet_and_the_pictures_mix_the_same_colours():
 
 def test_the_script_makes_no_markup_and_asks_for_nothing():
     script = (resources.files("memlab.views") / "assets" / "heap.js").read_text(encoding="utf-8")
-    assert not re.search(
-        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|cssText|setAttribute\(\"style",
-        script,
-    )
+    assert not re.search(r"(inner|outer|insertAdjacent)HTML|document\.write|DOMParser|cssText", script)
+    assert '"style"' not in script
     assert not re.search(r"https?:|\bimport\b|fetch\(|XMLHttp|WebSocket|eval\(|Function\(", script)
     assert len(script.encode()) < 24_000
     assert "</" not in script

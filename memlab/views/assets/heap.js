@@ -119,7 +119,7 @@ function treeRow(heap, row, level, place, of) {
   line.setAttribute("aria-level", level);
   line.setAttribute("aria-posinset", place);
   line.setAttribute("aria-setsize", of);
-  const opens = heap.kids[row].length > 0;
+  const opens = heap.kids[row].length > 0 || heap.hidden(row) > 0;
   if (opens) line.setAttribute("aria-expanded", "false");
   line.tabIndex = -1;
   line.dataset.row = row;
@@ -197,7 +197,9 @@ export function mountTree(host, heap, { say = () => {}, name = "Dominator tree" 
       more.dataset.from = to;
       lines.append(more);
     } else if (heap.hidden(row) > 0) {
-      lines.append(noteRow("rest", depth, `${formatCount(heap.hidden(row))} smaller objects are not listed`));
+      const many = heap.hidden(row);
+      const words = `${formatCount(many)} ${kids.length ? "smaller " : ""}${many === 1 ? "object is" : "objects are"} not listed`;
+      lines.append(noteRow("rest", depth, words));
     }
     return lines;
   };
@@ -218,7 +220,8 @@ export function mountTree(host, heap, { say = () => {}, name = "Dominator tree" 
     line.after(fill(row, level(line) + 1, 0));
     line.setAttribute("aria-expanded", "true");
     line.querySelector(".toggle").textContent = "▾";
-    say(`${formatCount(heap.kids[row].length)} rows under ${heap.title(row)}`);
+    const count = heap.kids[row].length;
+    say(`${formatCount(count)} ${count === 1 ? "row" : "rows"} under ${heap.title(row)}`);
   };
   const act = (line) => {
     if (line.classList.contains("more")) {
