@@ -2,15 +2,20 @@
 
 With birth marks, each new object is charged to its nearest dominator that is not new: the container which
 keeps the growth. Without, types are compared by name, and containers by the names that lead to them from a
-root. Nothing is ever matched by address: a freed object's address is the next one's.
+root. Nothing is ever matched by address: a freed object's address is the next one's. Captures and other
+results of memlab that a program keeps, the older capture first of all, are no growth and are left out.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memlab._base.units import format_bytes
+from memlab.analyses import _graph
+from memlab.analyses._graph import kept
 from memlab.analyses.dominators import nearest, subtree
 from memlab.analyses.heap_census import contents_of, sums
 from memlab.analyses.heap_names import find_held, node_name, root_of, vias_of
@@ -23,12 +28,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from memlab.records.chain import ReferenceChain
-    from memlab.records.columns import Nodes
+    from memlab.records.columns import Ints, Nodes
 
     Mask = npt.NDArray[np.bool_]
 
 __all__ = ["diff_heaps"]
 
+_RESULTS = ("memlab.records.heap_", "memlab.records.snapshot.Snapshot", "memlab.records.capture.")
 _LISTED = 30
 _TYPES = 1_000
 _NESTED = 0.8
@@ -47,13 +53,14 @@ def diff_heaps(newer: HeapGraph, older: HeapGraph) -> HeapDiff:
     if not issubclass(type(older), HeapGraph):
         raise UsageError("comparing heap graphs: give the older one, what memlab.heap() returned before")
     exact = bool(newer.mark_id) and newer.mark_id == older.capture_id
-    born = (newer.flags & BORN) != 0 if exact else np.zeros(len(newer), bool)
+    now, before = _program(newer), _program(older)
+    born = ((newer.flags & BORN) != 0) & now.mask if exact else np.zeros(len(newer), bool)
     return HeapDiff(
         types=_types(newer, older, born if exact else None),
         containers=_keepers(newer, older, born) if exact else _places_that_grew(newer, older),
         exact=exact,
-        objects_diff=len(newer) - len(older),
-        bytes_diff=newer.total_bytes - older.total_bytes,
+        objects_diff=int(now.mask.sum()) - int(before.mask.sum()),
+        bytes_diff=int(newer.sizes[now.mask].sum()) - int(older.sizes[before.mask].sum()),
         born_objects=int(born.sum()) if exact else None,
         born_bytes=int(newer.sizes_of(born).sum()) if exact else None,
         complete=newer.complete and older.complete,
@@ -61,8 +68,34 @@ def diff_heaps(newer: HeapGraph, older: HeapGraph) -> HeapDiff:
     )
 
 
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Program:
+    """A heap without memlab's own results: which nodes are the program's, and what each retains of them."""
+
+    mask: Mask
+    retained: Ints
+
+
+@kept
+def _program(graph: HeapGraph) -> _Program:
+    ours = [kind for kind, name in enumerate(graph.types) if name.startswith(_RESULTS)]
+    results = np.flatnonzero(np.isin(graph.type_of, ours)).astype(np.uint32)
+    mask = np.ones(len(graph), bool)
+    if not len(results):
+        return _Program(mask, graph.dominators.retained_bytes)
+    mask[results] = False
+    mask[subtree(graph, results)] = False
+    weights = np.where(mask, graph.sizes, 0)
+    return _Program(mask, _graph.dominate(graph.starts, graph.edges, graph.roots, weights)[1])
+
+
 def _notes(newer: HeapGraph, older: HeapGraph, exact: bool) -> tuple[str, ...]:
     notes = list(dict.fromkeys([*older.notes, *newer.notes]))
+    ours = int(newer.sizes[~_program(newer).mask].sum())
+    if ours:
+        notes.append(
+            f"{format_bytes(ours)} of memlab's own results, earlier captures among them, are left out."
+        )
     if not exact:
         notes.append(
             "No birth marks join these captures: types are compared by name, containers by the names that "
@@ -79,7 +112,7 @@ def _notes(newer: HeapGraph, older: HeapGraph, exact: bool) -> tuple[str, ...]:
 
 
 def _types(newer: HeapGraph, older: HeapGraph, born: Mask | None) -> tuple[TypeDiff, ...]:
-    now, before = _by_name(newer, None), _by_name(older, None)
+    now, before = _by_name(newer, _program(newer).mask), _by_name(older, _program(older).mask)
     fresh = _by_name(newer, born) if born is not None else {}
     found = []
     for name in now.keys() | before.keys():
@@ -212,14 +245,10 @@ def _places_that_grew(newer: HeapGraph, older: HeapGraph) -> tuple[ContainerDiff
     for place in now.keys() & before.keys():
         node, old = now[place], before[place]
         if newer.type_name(node) == older.type_name(old):
-            growth[node] = int(newer.dominators.retained_bytes[node] - older.dominators.retained_bytes[old])
+            growth[node] = int(_program(newer).retained[node] - _program(older).retained[old])
             old_node[node] = old
     outer = _only_around_another(newer, growth)
-    chosen = [
-        node
-        for node, diff in growth.items()
-        if node not in outer and (diff > 0 or _entries(newer, node) > _entries(older, old_node[node]))
-    ]
+    chosen = [node for node, diff in growth.items() if node not in outer and diff > 0]
     chosen.sort(key=lambda node: (-growth[node], node))
     return tuple(_grown(newer, older, node, old_node[node], growth[node]) for node in chosen[:_LISTED])
 
@@ -267,4 +296,4 @@ def _grown(newer: HeapGraph, older: HeapGraph, node: int, old: int, diff: int) -
 
 def _retained_types(graph: HeapGraph, node: int) -> dict[str, tuple[int, int]]:
     chosen = subtree(graph, np.array([node], np.uint32))
-    return _by_name(graph, chosen)
+    return _by_name(graph, chosen[_program(graph).mask[chosen]])

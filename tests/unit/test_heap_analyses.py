@@ -744,6 +744,20 @@ class TestDiff:
         (grown,) = newer.diff(older).containers
         assert (grown.name, grown.retained_diff, grown.objects) == ("several holders", 5, 1)
 
+    def test_a_capture_that_the_program_keeps_is_no_growth(self):
+        b = Builder()
+        module = b.new("builtins.dict", 10)
+        cache = b.new("builtins.list", 10, (module, ".cache"))
+        older = b.graph([(module, MODULE, "module m")])
+        capture = b.new("memlab.records.heap_graph.HeapGraph", 50, (module, ".before"))
+        b.new("numpy.ndarray", 10_000, capture)
+        b.new("m.A", 7, cache)
+        diff = b.graph([(module, MODULE, "module m")]).diff(older)
+        assert (diff.objects_diff, diff.bytes_diff) == (1, 7)
+        assert [(c.name, c.retained_diff) for c in diff.containers] == [("cache (list)", 7)]
+        assert [t.type_name for t in diff.types] == ["m.A"]
+        assert diff.notes[0] == "9.81 KiB of memlab's own results, earlier captures among them, are left out."
+
     def test_only_heap_graphs(self):
         with pytest.raises(UsageError, match="give the older one"):
             graph_of({}).diff("graph")
