@@ -114,8 +114,12 @@ def _heap_graphs(draw):
     def nodes(length):
         return draw(_narrow(length, np.uint32, 0, count - 1))
 
-    roots, labels, via, owners, twins, names, huge = (some() for _ in range(7))
-    labelled = sorted(draw(st.sets(st.integers(0, max(count - 1, 0)), max_size=labels))) if count else []
+    def ascending():
+        places = st.integers(0, max(count - 1, 0))
+        return np.array(sorted(draw(st.sets(places, max_size=some()))) if count else [], np.uint32)
+
+    roots, via, owners, twins, names, made = (some() for _ in range(6))
+    labelled, huge, sites = ascending(), ascending(), tuple(draw(st.lists(_sites(), min_size=1, max_size=2)))
     modules = draw(_texts(2))
     return HeapGraph(
         address=draw(_narrow(count, np.uint64)),
@@ -126,12 +130,12 @@ def _heap_graphs(draw):
         edges=nodes(int(starts[-1])),
         types=draw(_texts(types)),
         type_modules=draw(_texts(types)),
-        huge_node=nodes(huge),
-        huge_size=draw(_column(huge, st.integers(2**32, 2**40))),
+        huge_node=huge,
+        huge_size=draw(_column(len(huge), st.integers(2**32, 2**40))),
         root_node=nodes(roots),
         root_kind=tuple(draw(st.lists(st.sampled_from(RootKind), min_size=roots, max_size=roots))),
         root_label=draw(_texts(roots)),
-        label_node=np.array(labelled, np.uint32),
+        label_node=labelled,
         label=draw(_texts(len(labelled))),
         via_holder=nodes(via),
         via_held=nodes(via),
@@ -143,6 +147,9 @@ def _heap_graphs(draw):
         twin_count=draw(_column(twins, st.integers(0, 2**40))),
         user_name=draw(_texts(names)),
         user_node=nodes(names),
+        site_node=nodes(made),
+        site_of=draw(_narrow(made, np.uint32, 0, len(sites) - 1)),
+        sites=sites,
         engine=draw(TEXT),
         capture_id=draw(TEXT),
         mark_id=draw(TEXT),
