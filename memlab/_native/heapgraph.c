@@ -16,8 +16,10 @@
  * semi-NCA (L. Georgiadis, "Linear-Time Algorithms for Dominators and Related Problems", Princeton, 2005),
  * all of it iterative and without the GIL.
  *
- * Built against the limited API of Python 3.11: one binary serves every later version. The pure-Python twin of
- * each function gives the same arrays (collectors/heap_twin.py, analyses/_graph_twin.py).
+ * Built against the limited API of Python 3.11: one binary serves every later version. References are taken and
+ * given back by the functions Py_IncRef and Py_DecRef: the macros of 3.11 know nothing of immortal objects, and
+ * would make mortal, on a later version, what is counted through them. The pure-Python twin of each function
+ * gives the same arrays (collectors/heap_twin.py, analyses/_graph_twin.py).
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -250,7 +252,7 @@ births_begin(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     if (births.armed || ((GetTracer)(uintptr_t)get)(NULL) != NULL) {
-        Py_RETURN_FALSE; /* somebody traces references already: theirs stays */
+        return PyBool_FromLong(0); /* somebody traces references already: theirs stays */
     }
     births.set = (SetTracer)(uintptr_t)set;
     births.lost = 0;
@@ -258,7 +260,7 @@ births_begin(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     births.armed = 1;
-    Py_RETURN_TRUE;
+    return PyBool_FromLong(1);
 }
 
 static PyObject *
@@ -396,7 +398,7 @@ get(PyObject *getter, PyObject *object)
         PyErr_Clear();
     }
     else if (value == Py_None) {
-        Py_DECREF(value);
+        Py_DecRef(value);
         return NULL;
     }
     return value;
@@ -408,7 +410,7 @@ get_number(PyObject *getter, PyTypeObject *type)
     PyObject *value = get(getter, (PyObject *)type);
     Py_ssize_t number = value != NULL ? PyLong_AsSsize_t(value) : 0;
     PyErr_Clear();
-    Py_XDECREF(value);
+    Py_DecRef(value);
     return number;
 }
 
@@ -424,10 +426,10 @@ native_sizer(Capture *c, PyTypeObject *type)
         if (method != NULL && (PyObject *)Py_TYPE(method) == c->sizer_type) {
             found = method;
         }
-        Py_XDECREF(method);
-        Py_XDECREF(space);
+        Py_DecRef(method);
+        Py_DecRef(space);
     }
-    Py_XDECREF(order);
+    Py_DecRef(order);
     return found;
 }
 
@@ -447,7 +449,7 @@ describe_kind(Capture *c, Kind *kind, PyTypeObject *type)
     kind->traverse = kind->gc ? (traverseproc)PyType_GetSlot(type, Py_tp_traverse) : NULL;
     kind->is_gc = kind->gc ? (inquiry)PyType_GetSlot(type, Py_tp_is_gc) : NULL;
     kind->text = type == &PyUnicode_Type || type == &PyBytes_Type;
-    kind->array = c->arrays != Py_None && (PyObject *)type == PyTuple_GetItem(c->arrays, 0);
+    kind->array = c->arrays != Py_None && PyType_IsSubtype(type, (PyTypeObject *)PyTuple_GetItem(c->arrays, 0));
     for (Py_ssize_t i = 0; i < PyTuple_Size(c->expanders); i++) {
         PyObject *entry = PyTuple_GetItem(c->expanders, i);
         if (PyTuple_GetItem(entry, 0) == (PyObject *)type) {
@@ -511,7 +513,7 @@ shallow_size(const Kind *kind, PyObject *object)
         return 0;
     }
     size_t value = PyLong_AsSize_t(size);
-    Py_DECREF(size);
+    Py_DecRef(size);
     if (PyErr_Occurred()) {
         PyErr_Clear();
         return 0;
@@ -537,7 +539,7 @@ expand(Capture *c, PyObject *getters, PyObject *object)
                 traverse(value, visit, c);
             }
         }
-        Py_DECREF(value);
+        Py_DecRef(value);
         if (c->failed) {
             return -1;
         }
@@ -552,14 +554,14 @@ expand_array(Capture *c, PyObject *array)
     PyObject *base = get(PyTuple_GetItem(c->arrays, 1), array);
     if (base != NULL) {
         visit(base, c);
-        Py_DECREF(base);
+        Py_DecRef(base);
         return c->failed ? -1 : 0;
     }
     PyObject *dtype = get(PyTuple_GetItem(c->arrays, 2), array);
     PyObject *kind = dtype != NULL ? get(PyTuple_GetItem(c->arrays, 3), dtype) : NULL;
     int holds = kind != NULL && PyUnicode_Check(kind) && PyUnicode_CompareWithASCIIString(kind, "O") == 0;
-    Py_XDECREF(kind);
-    Py_XDECREF(dtype);
+    Py_DecRef(kind);
+    Py_DecRef(dtype);
     if (!holds) {
         return 0;
     }
@@ -571,10 +573,10 @@ expand_array(Capture *c, PyObject *array)
     PyObject *item;
     while (next != NULL && !c->failed && (item = next(flat)) != NULL) {
         visit(item, c);
-        Py_DECREF(item);
+        Py_DecRef(item);
     }
     PyErr_Clear();
-    Py_DECREF(flat);
+    Py_DecRef(flat);
     return c->failed ? -1 : 0;
 }
 
@@ -615,10 +617,10 @@ ask(Capture *c, uint32_t number, PyObject *untraversed)
     if (size >= NO_NODE) {
         PyObject *pair = Py_BuildValue("(kK)", (unsigned long)number, (unsigned long long)size);
         if (pair == NULL || PyList_Append(c->huge, pair) < 0) {
-            Py_XDECREF(pair);
+            Py_DecRef(pair);
             return -1;
         }
-        Py_DECREF(pair);
+        Py_DecRef(pair);
         size = NO_NODE;
     }
     uint32_t refs = (uint32_t)Py_REFCNT(object);
@@ -766,7 +768,7 @@ capture_free(Capture *c)
     free(c->hashes);
     free(c->kinds);
     free(c->types);
-    Py_XDECREF(c->huge);
+    Py_DecRef(c->huge);
 }
 
 static PyObject *
@@ -856,7 +858,7 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *types = PyList_New((Py_ssize_t)c.types_count);
     int whole = types != NULL;
     for (size_t i = 0; whole && i < c.types_count; i++) {
-        Py_INCREF((PyObject *)c.types[i]);
+        Py_IncRef((PyObject *)c.types[i]);
         whole = PyList_SetItem(types, (Py_ssize_t)i, (PyObject *)c.types[i]) == 0;
     }
     for (int i = 0; i < 8; i++) {
@@ -867,16 +869,16 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
                                parts[7], seed_numbers, types, c.huge, c.complete ? Py_True : Py_False);
     }
     for (int i = 0; i < 8; i++) {
-        Py_XDECREF(parts[i]);
+        Py_DecRef(parts[i]);
     }
-    Py_XDECREF(types);
+    Py_DecRef(types);
     goto done;
 failed:
     if (!PyErr_Occurred()) {
         PyErr_NoMemory();
     }
 done:
-    Py_XDECREF(seed_numbers);
+    Py_DecRef(seed_numbers);
     capture_free(&c);
     if (collecting) {
         PyGC_Enable();
@@ -979,8 +981,8 @@ reverse(PyObject *Py_UNUSED(module), PyObject *args)
         Py_END_ALLOW_THREADS;
         result = PyTuple_Pack(2, start_bytes, holder_bytes);
     }
-    Py_XDECREF(start_bytes);
-    Py_XDECREF(holder_bytes);
+    Py_DecRef(start_bytes);
+    Py_DecRef(holder_bytes);
     graph_release(&g);
     return result;
 }
@@ -1040,11 +1042,11 @@ breadth_first(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *order_bytes = PyBytes_FromStringAndSize((const char *)queue, (Py_ssize_t)(end * 4));
     if (order_bytes != NULL) {
         result = PyTuple_Pack(2, parent_bytes, order_bytes);
-        Py_DECREF(order_bytes);
+        Py_DecRef(order_bytes);
     }
 done:
     free(queue);
-    Py_XDECREF(parent_bytes);
+    Py_DecRef(parent_bytes);
     if (seed_buffer.obj != NULL) {
         PyBuffer_Release(&seed_buffer);
     }
@@ -1294,8 +1296,8 @@ dominate(PyObject *Py_UNUSED(module), PyObject *args)
 done:
     free(is_root);
     search_free(&s);
-    Py_XDECREF(parent_bytes);
-    Py_XDECREF(retained_bytes);
+    Py_DecRef(parent_bytes);
+    Py_DecRef(retained_bytes);
     if (root_buffer.obj != NULL) {
         PyBuffer_Release(&root_buffer);
     }
@@ -1425,7 +1427,8 @@ retained_by_type(PyObject *Py_UNUSED(module), PyObject *args)
         done_well = add_by_type(parent, type, buffers[2].buf, n, types, total) == 0;
         Py_END_ALLOW_THREADS;
         if (!done_well) {
-            Py_CLEAR(result);
+            Py_DecRef(result);
+            result = NULL;
             PyErr_NoMemory();
         }
     }

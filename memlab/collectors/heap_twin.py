@@ -145,7 +145,7 @@ class _Twin:
         if (tracked or kind is tuple or kind is dict) and obj is not self.untraversed:
             found = gc.get_referents(obj)
         arrays = self.outside.arrays
-        if kind is arrays[0]:
+        if issubclass(kind, arrays[0]):
             return found + _array_parts(obj, arrays)
         for owner, getters, always in self.outside.expanders:
             static = owner is type and issubclass(kind, type)
