@@ -7,6 +7,7 @@ function among its dominators, so it is found by pointer jumping in the dominato
 from __future__ import annotations
 
 import difflib
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,8 +16,8 @@ from memlab._base.safety import type_name
 from memlab.analyses import _graph
 from memlab.analyses._graph import kept
 from memlab.analyses.dominators import nearest
-from memlab.analyses.heap_names import place_name, resolve
-from memlab.analyses.heap_paths import forest
+from memlab.analyses.heap_names import place_name, resolve, short_type
+from memlab.analyses.heap_paths import path_to
 from memlab.errors import UsageError
 from memlab.records.chain import RootKind
 from memlab.records.columns import ints
@@ -46,6 +47,7 @@ __all__ = [
 ]
 
 _LISTED = 1_000
+_NEAR = 8
 _RETAINED_NOTE = (
     "Retained sizes add up what single objects retain. What only several of a type hold together is not in "
     "them: retained_size(type) counts it too."
@@ -119,15 +121,20 @@ def duplicates(graph: HeapGraph) -> HeapDuplicates:
 
 
 def _holder(graph: HeapGraph, node: int) -> str:
-    """Return the nearest holder in words; an instance rather than its ``__dict__``."""
-    parent = forest(graph).parent
-    holder = int(parent[node])
-    if holder in (NO_NODE, node):
+    """Return the nearest holder in words; where that is a bare container, also the nearest with a name."""
+    path = path_to(graph, node)[-_NEAR:-1]
+    if not path:
         return ""
-    above = int(parent[holder])
-    if above not in (NO_NODE, holder):
-        return place_name(graph, above, holder)
-    return place_name(graph, holder, holder)
+    names = [place_name(graph, above, holder) for above, holder in pairwise([path[0], *path])]
+    last = names.pop()
+    if last != short_type(graph, path[-1]):
+        return last
+    # from the holder upwards
+    known = (
+        name for name, at in zip(names[::-1], path[-2::-1], strict=True) if name != short_type(graph, at)
+    )
+    outer = next(known, "")
+    return f"{last} in {outer}" if outer else last
 
 
 # -- owners

@@ -52,6 +52,7 @@ _SPARE = 4
 _WINDOW = 24
 """Links looked at on either end of a long path: enough for those shown, however they fold."""
 _FOLDED = ".__dict__"
+_CELL, _IN_CELL = "builtins.cell", ".cell_contents"
 _OUT, _SYS = "Out", "module sys"
 _SPACES = ("module __main__", "the notebook's variables", "the shell's hidden names", _OUT)
 _TURNS = (
@@ -331,20 +332,33 @@ def _known_by(
 
 
 def _steps(graph: HeapGraph, path: list[int]) -> list[Link]:
-    """Name each step but the first node; an instance's ``__dict__`` on the way to a value is no step."""
+    """Name each step but the first node.
+
+    An instance's ``__dict__`` on the way to a value is no step, nor are a function's cells.
+    """
     links: list[Link] = []
     for at in range(1, len(path)):
         holder, held = path[at - 1], path[at]
         via = via_name(graph, holder, held)
-        if via == _FOLDED and at + 1 < len(path):
+        if at + 1 < len(path) and (via == _FOLDED or _leads_to_cell(graph, path, at)):
             continue
-        links.append(_link(graph, via, held))
+        links.append(_link(graph, "cell" if via == _IN_CELL else via, held))
     return links
 
 
+def _leads_to_cell(graph: HeapGraph, path: list[int], at: int) -> bool:
+    """Tell whether a node is a closure's tuple or its cell, on the way to what the cell holds."""
+    kind = graph.type_name(path[at])
+    if kind == "builtins.tuple":
+        return at + 2 < len(path) and graph.type_name(path[at + 1]) == _CELL
+    return kind == _CELL and via_name(graph, path[at], path[at + 1]) == _IN_CELL
+
+
 def _link(graph: HeapGraph, via: str, node: int) -> Link:
-    name = node_name(graph, node)
-    if name == short_type(graph, node) and graph.type_name(node).startswith(("builtins.", "collections.")):
+    name, plain = node_name(graph, node), short_type(graph, node)
+    if via == "cell":
+        name = name if not name.startswith(f"{_IN_CELL[1:]} (") else plain
+    elif name == plain and graph.type_name(node).startswith(("builtins.", "collections.")):
         bare = via.removeprefix(".")
         # A container's type alone says little: it carries the name that it is held under.
         name = f"{bare} ({name})" if via.startswith(".") and bare.isidentifier() and via != _FOLDED else name

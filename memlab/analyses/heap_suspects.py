@@ -18,7 +18,7 @@ import numpy as np
 from memlab._base.safety import short_name
 from memlab._base.units import format_bytes, format_count
 from memlab.analyses.dominators import children, children_of, subtree
-from memlab.analyses.heap_census import sums
+from memlab.analyses.heap_census import contents_of, sums
 from memlab.analyses.heap_names import node_name, short_type
 from memlab.analyses.heap_paths import chain_to, held_in_words
 from memlab.errors import UsageError
@@ -69,6 +69,8 @@ class _Found:
     node: int
     retained: int
     members: Nodes | None = None
+    linked: bool = False
+    """The node is the first of a list of links."""
 
 
 def suspects(graph: HeapGraph, share: float) -> HeapSuspects:
@@ -112,11 +114,13 @@ class _Search:
             if node == len(self.graph) or self._is_namespace(node):
                 waiting += self._great(node)
                 continue
-            path = self._descend(node)
+            whole = self._descend(node)
+            path = self._before_repetition(whole)
             if self._is_namespace(path[-1]):
                 waiting.append(path[-1])
             else:
-                self.found.append(_Found(path[-1], int(self.retained[path[-1]])))
+                linked = len(path) < len(whole)
+                self.found.append(_Found(path[-1], int(self.retained[path[-1]]), linked=linked))
             for above, heir in pairwise(path):
                 waiting += [other for other in self._great(above) if other != heir]
         return self.found
@@ -148,10 +152,11 @@ class _Search:
             if not len(kids):
                 break
             heir = int(kids[int(np.argmax(self.retained[kids]))])
-            if self.retained[heir] <= _DROP * self.retained[path[-1]]:
+            kept = self.retained[heir]
+            if kept < self.least or kept <= _DROP * self.retained[path[-1]]:
                 break
             path.append(heir)
-        return self._before_repetition(path)
+        return path
 
     def _before_repetition(self, path: list[int]) -> list[int]:
         """Cut a descent along a list of links to its first: no link keeps the list more than the others."""
@@ -188,9 +193,15 @@ def _in_words(graph: HeapGraph, place: _Found) -> HeapSuspect:
         return _group_in_words(graph, place, place.members, much, share)
     chain = chain_to(graph, place.node)
     below = children_of(graph, place.node)
-    contents = _by_type(graph, below)
+    inside = subtree(graph, np.array([place.node], np.uint32))
     label = _label(graph, place.node, chain)
-    made_of = _made_of(graph, below, contents)
+    if place.linked:
+        contents = contents_of(graph, inside, _SHOWN_TYPES)
+        links = int((graph.type_of[inside] == graph.type_of[place.node]).sum())
+        made_of = f"{format_count(links)} {short_type(graph, place.node)}, each held by the one before"
+    else:
+        contents = _by_type(graph, below)
+        made_of = _made_of(graph, below, contents)
     plain = label == short_type(graph, place.node)
     subject = f"{'An' if label[:1].lower() in 'aeiou' else 'A'} {label}" if plain else label
     finding = f"keeps {much}: {made_of}" if made_of else f"is {much} by itself"
@@ -203,7 +214,7 @@ def _in_words(graph: HeapGraph, place: _Found) -> HeapSuspect:
         prose=f"{subject} {finding}.{_where(chain)}",
         chain=chain,
         contents=contents,
-        objects=len(subtree(graph, np.array([place.node], np.uint32))),
+        objects=len(inside),
     )
 
 

@@ -190,6 +190,15 @@ class TestCensus:
         ]
         assert result.wasted_bytes == 440
 
+    def test_the_holder_of_equal_strings_is_one_with_a_name(self):
+        b = Builder()
+        module = b.new("builtins.dict", 1)
+        rows = b.new("builtins.list", 1, (module, ".rows"))
+        row = b.new("builtins.dict", 1, rows)
+        text = b.new("builtins.str", 60, row)
+        graph = b.graph([(module, MODULE, "module app")], twins={text: 3, rows: 2})
+        assert [g.holder for g in graph.duplicates().groups] == ["dict in rows (list)", "module app"]
+
 
 class TestOwners:
     #   0 app namespace -> 2;  1 lib.x namespace -> 3;  both -> 4;  5 local -> 6;  7 <-> 8 garbage;  3 owned
@@ -318,6 +327,20 @@ class TestPaths:
         b, live = service(1)
         chain = chain_to(b.graph(REGISTRY), live + 2)
         assert str(chain).endswith("-> [member] Session -> .__dict__ dict")
+
+    def test_a_closure_is_one_step(self):
+        b = Builder()
+        module = b.new("builtins.dict", 1)
+        function = b.new("builtins.function", 1, (module, ".f"), label="function f() at a.py:1")
+        closure = b.new("builtins.tuple", 1, (function, ".__closure__"))
+        cell = b.new("builtins.cell", 1, (closure, "[0]"))
+        cache = b.new("builtins.dict", 1, (cell, ".cell_contents"), label="cell_contents (dict)")
+        value = b.new("m.A", 1, (cache, "[value]"))
+        graph = b.graph([(module, MODULE, "module app")])
+        assert str(chain_to(graph, value)) == (
+            "module app -> .f function f() at a.py:1 -> cell dict -> [value] A"
+        )
+        assert str(chain_to(graph, cell)).endswith("at a.py:1 -> .__closure__ (tuple) -> [0] cell")
 
     def test_each_chain_goes_through_another_holder(self):
         #  0 app -> 1 cache -> 3 target;  0 -> 2 -> 4 -> 3;  5 local -> 3
@@ -609,8 +632,23 @@ class TestSuspects:
         (suspect,) = b.graph([(module, MODULE, "module jobs")]).suspects().suspects
         assert suspect.node == head
         assert suspect.retained_bytes == 300_100
+        assert suspect.prose == (
+            "head (Job) keeps 293 KiB, 100% of the heap: 3,001 Job, each held by the one before. "
+            "It is held by Backlog (.head), reached from module jobs."
+        )
+        assert counts(suspect.contents) == [("jobs.Job", 3001, 300_100)]
         assert str(suspect.chain) == "module jobs -> .queue Queue -> .backlog Backlog -> .head Job"
         assert suspect.objects == 3001
+
+    def test_no_suspect_keeps_less_than_was_asked_for(self):
+        b = Builder()
+        module = b.new("builtins.dict", 1)
+        node = b.new("m.A", 100, (module, ".a"))
+        inner = b.new("m.B", 900, (node, ".b"))
+        b.new("m.Rest", 999, external := b.new("builtins.dict", 7999))
+        graph = b.graph([(module, MODULE, "module m"), (external, MODULE, "module n")])
+        assert [s.node for s in graph.suspects(share=0.1).suspects] == [node]
+        assert inner in [s.node for s in graph.suspects(share=0.05).suspects]
 
     def test_one_great_object(self):
         b = Builder()
