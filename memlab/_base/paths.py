@@ -11,16 +11,18 @@ import os
 import sys
 import sysconfig
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from memlab._base.safety import clean
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = ["PathLabels"]
 
 OWN_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # noqa: PTH100, PTH120
+_MOST = 4096
+_Answer = TypeVar("_Answer", str, bool)
 
 
 class PathLabels:
@@ -35,12 +37,25 @@ class PathLabels:
         self.aliases = dict(aliases or {})
         self.root = os.path.abspath(root or os.getcwd())  # noqa: PTH100, PTH109
         self._libraries = _library_folders()
-        self.label = lru_cache(maxsize=4096)(self._label)
-        self.is_own = lru_cache(maxsize=4096)(self._is_own)
-        self.is_memlab = lru_cache(maxsize=4096)(_is_memlab)
+        # Plain dictionaries: a cached method would refer to its own instance, and this to be garbage that
+        # only the collector frees, in the sight of the next capture of the heap.
+        self._labels: dict[str, str] = {}
+        self._own: dict[str, bool] = {}
+        self._memlab: dict[str, bool] = {}
+
+    def label(self, filename: str) -> str:
+        """Return the label of a file name as code objects have it."""
+        return _remember(self._labels, filename, self._label)
+
+    def is_own(self, filename: str) -> bool:
+        """Tell whether a file is the user's own: no library's, and none of memlab's."""
+        return _remember(self._own, filename, self._is_own)
+
+    def is_memlab(self, filename: str) -> bool:
+        """Tell whether a file is memlab's own."""
+        return _remember(self._memlab, filename, _is_memlab)
 
     def _label(self, filename: str) -> str:
-        """Return the label of a file name as code objects have it."""
         if filename in self.aliases:
             return clean(self.aliases[filename])
         if filename.startswith("<"):
@@ -52,7 +67,6 @@ class PathLabels:
         return clean(os.path.basename(path))  # noqa: PTH119
 
     def _is_own(self, filename: str) -> bool:
-        """Tell whether a file is the user's own: no library's, and none of memlab's."""
         if filename in self.aliases:
             return True
         if filename.startswith("<"):
@@ -61,8 +75,16 @@ class PathLabels:
         return not path.startswith((OWN_FOLDER + os.sep, *(f + os.sep for f in self._libraries)))
 
 
+def _remember(known: dict[str, _Answer], filename: str, find: Callable[[str], _Answer]) -> _Answer:
+    if filename in known:
+        return known[filename]
+    if len(known) >= _MOST:
+        known.clear()
+    answer = known[filename] = find(filename)
+    return answer
+
+
 def _is_memlab(filename: str) -> bool:
-    """Tell whether a file is memlab's own."""
     return os.path.abspath(filename).startswith(OWN_FOLDER + os.sep)  # noqa: PTH100
 
 
