@@ -50,7 +50,7 @@ def dump_heap(
 ) -> str:
     """Take the heap graph of this process and write it to a capture file, now.
 
-    Taking it needs memory of its own while it lasts, about 60 bytes an object.
+    Taking it needs memory of its own while it lasts, about 100 bytes an object.
 
     Args:
         path: where; ``{pid}`` in it becomes the process's number. A file that is there is replaced whole or

@@ -344,6 +344,23 @@ def test_hostile_text_in_sound_records_is_kept(kind, tmp_path):
     kept()
 
 
+HEAP_KINDS = [kind for kind in KINDS if "heap" in kind or kind in ("freed", "holdings")]
+
+
+@pytest.mark.parametrize("kind", HEAP_KINDS)
+def test_any_sound_result_of_the_heap_is_shown(kind):
+    """Counts and sizes at the ends of their ranges, loops, no roots, hostile names: views bear all of it."""
+
+    @settings(max_examples=40, deadline=None, database=None)
+    @given(results(KINDS[kind]))
+    def shown(value):
+        assert all(line.isprintable() for line in str(value).splitlines())
+        assert value._repr_mimebundle_().keys() == {"text/plain", "text/html"}
+        json.dumps(value.to_dict(), allow_nan=False)
+
+    shown()
+
+
 # -- in a child with little memory, watched
 
 
