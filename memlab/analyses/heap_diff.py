@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from memlab.records.chain import ReferenceChain
     from memlab.records.columns import Ints, Nodes
+    from memlab.records.snapshot import Site
 
     Mask = npt.NDArray[np.bool_]
 
@@ -36,6 +37,7 @@ __all__ = ["diff_heaps"]
 
 _RESULTS = ("memlab.records.heap_", "memlab.records.snapshot.Snapshot", "memlab.records.capture.")
 _LISTED = 30
+_SITES = 3
 _TYPES = 1_000
 _NESTED = 0.8
 _DEEPEST = 64
@@ -167,7 +169,19 @@ def _keeper(newer: HeapGraph, older: HeapGraph, born: Mask, node: int, fresh: No
         grown = len(held) - _entries(older, before)
     chain = chain_to(newer, node)
     name = _name(newer, node, chain)
-    return ContainerDiff(name, newer.type_name(node), len(held), grown, weight, len(fresh), contents, chain)
+    kind = newer.type_name(node)
+    sites = _sites(newer, fresh)
+    return ContainerDiff(name, kind, len(held), grown, weight, len(fresh), contents, chain, sites)
+
+
+def _sites(graph: HeapGraph, fresh: Nodes) -> tuple[Site, ...]:
+    """Return the lines that made most of these objects, in bytes, where tracemalloc had seen it."""
+    rows = np.isin(graph.site_node, fresh)
+    if not rows.any():
+        return ()
+    weight = sums(graph.site_of[rows], graph.sizes_of(graph.site_node[rows]), len(graph.sites))
+    order = np.argsort(-weight, kind="stable")[:_SITES]
+    return tuple(graph.sites[at] for at in order.tolist() if weight[at] > 0)
 
 
 def _name(graph: HeapGraph, node: int, chain: ReferenceChain | None) -> str:

@@ -342,7 +342,10 @@ def _steps(graph: HeapGraph, path: list[int]) -> list[Link]:
         via = via_name(graph, holder, held)
         if at + 1 < len(path) and (via == _FOLDED or _leads_to_cell(graph, path, at)):
             continue
-        links.append(_link(graph, "cell" if via == _IN_CELL else via, held))
+        if via == _IN_CELL:
+            way = via_name(graph, path[at - 2], holder) if at > 1 else ""
+            via = way if way.startswith("closure ") else "cell"
+        links.append(_link(graph, via, held))
     return links
 
 
@@ -356,7 +359,7 @@ def _leads_to_cell(graph: HeapGraph, path: list[int], at: int) -> bool:
 
 def _link(graph: HeapGraph, via: str, node: int) -> Link:
     name, plain = node_name(graph, node), short_type(graph, node)
-    if via == "cell":
+    if via == "cell" or via.startswith("closure "):
         name = name if not name.startswith(f"{_IN_CELL[1:]} (") else plain
     elif name == plain and graph.type_name(node).startswith(("builtins.", "collections.")):
         bare = via.removeprefix(".")

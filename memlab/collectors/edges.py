@@ -118,11 +118,13 @@ class EdgeNamer:
     Args:
         paths: labels of code files.
         reveal_keys: show mapping keys that are plain strings or integers; they may be data.
+        create: read an instance's dictionary even where that makes CPython create it.
     """
 
-    def __init__(self, paths: PathLabels, *, reveal_keys: bool = False) -> None:
+    def __init__(self, paths: PathLabels, *, reveal_keys: bool = False, create: bool = True) -> None:
         self.paths = paths
         self.reveal_keys = reveal_keys
+        self.create = create
 
     def steps(self, path: list[Any]) -> list[tuple[list[str], Any]]:
         """Fold a path into steps from its first object: how each is held, and the object.
@@ -188,7 +190,7 @@ class EdgeNamer:
         elif kind is array_type():
             yield from (f"[{i}]" for i, item in enumerate(referents([holder], kind)) if item is obj)
         yield from (f"local {clean(name)}" for name in _local_names(holder, obj))
-        yield from _attributes(holder, obj)
+        yield from _attributes(holder, obj, create=self.create)
         if obj is kind:
             yield ".__class__"
 
@@ -225,7 +227,7 @@ def _indexes(sequence: Any, obj: Any) -> Iterator[str]:
             return
 
 
-def _attributes(holder: Any, obj: Any) -> Iterator[str]:
+def _attributes(holder: Any, obj: Any, *, create: bool) -> Iterator[str]:
     """Yield the attributes that hold an object: C members and slots, known getters, the own dictionary."""
     for cls in mro_of(type(holder)):
         space = class_dict(cls)
@@ -239,14 +241,27 @@ def _attributes(holder: Any, obj: Any) -> Iterator[str]:
         for name in _GETTERS.get(id(cls), ()):
             if _read(space.get(name), holder) is obj:
                 yield f".{name}"
+    if create or _has_its_own(holder):
+        yield from _in_namespace(holder, obj)
+    elif type(obj) is dict and has_namespace(holder):
+        yield ".__dict__"  # held directly and under no member's name, a dictionary is the namespace
+
+
+def _in_namespace(holder: Any, obj: Any) -> Iterator[str]:
     namespace = own_namespace(holder)
-    if namespace is not None:
-        if namespace is obj:
-            yield ".__dict__"
-        names = names_in(namespace, obj)
-        yield from (f".{name}" for name in names)
-        if not names and any(value is obj for _, value in _items(namespace)):
-            yield "[value]"  # under a key that is no identifier, and so may be data
+    if namespace is None:
+        return
+    if namespace is obj:
+        yield ".__dict__"
+    names = names_in(namespace, obj)
+    yield from (f".{name}" for name in names)
+    if not names and any(value is obj for _, value in _items(namespace)):
+        yield "[value]"  # under a key that is no identifier, and so may be data
+
+
+def _has_its_own(holder: Any) -> bool:
+    """Tell whether an object has a namespace from the start: a type or a module."""
+    return issubclass(type(holder), type) or module_namespace(holder) is not None
 
 
 def _read(descriptor: Any, holder: Any) -> Any:

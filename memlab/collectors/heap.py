@@ -85,17 +85,20 @@ class Taken:
         address = graph.address
         found: dict[tuple[int, int], str] = {}
         ways = [pair for pair in _by_holder(nodes, forest).items() if pair[0] < len(self.objects)]
-        # Dictionaries last: which of them are namespaces is known once their owners were read.
-        ways.sort(key=lambda pair: issubclass(type(self.objects[pair[0]]), dict))
+        # Dictionaries and tuples last: their owners tell which of them are namespaces and closures.
+        ways.sort(key=lambda pair: issubclass(type(self.objects[pair[0]]), (dict, tuple)))
         for holder, held in ways:
             wanted = {int(address[node]): node for node in held}
             for place, via in namer.vias(self.objects[holder], set(wanted)).items():
                 found[holder, wanted[place]] = via
         shown = {int(node) for node in nodes} | {node for pair in found for node in pair}
         named = {node: "" for node in sorted(shown) if node < len(self.objects)}
-        for (_, held_node), via in found.items():
+        to = {held_node: via for (_, held_node), via in found.items()}
+        for (holder, held_node), via in found.items():
             if held_node in named:
-                named[held_node] = via
+                # What a closure holds is known by the variable's name, not by its cell's.
+                closed = via == ".cell_contents" and to.get(holder, "").startswith("closure ")
+                named[held_node] = f".{to[holder].removeprefix('closure ')}" if closed else via
         pairs = sorted(found)
         return dataclasses.replace(
             graph,

@@ -47,8 +47,9 @@ class BirthMarks:
 
     def begin(self) -> None:
         """Mark this moment."""
-        if native is not None and _tracer() is not None:
-            if native.births_begin(*_tracer()):
+        tracer = _tracer() if native is not None else None
+        if tracer is not None:
+            if native.births_begin(*tracer):
                 self.means = "reference tracer"
             else:
                 self.absent = "another reference tracer is set in this process"
@@ -79,7 +80,7 @@ class BirthMarks:
         if self.means != "freeze":
             return flags
         born = np.isin(raw.address, self._fresh.view(np.uint64)) & ((flags & TRACKED) != 0)
-        lengths = np.diff(raw.starts.astype(np.int64))
+        lengths: Any = np.diff(raw.starts.astype(np.int64))
         by_new = np.repeat(born, lengths)
         old = np.bincount(raw.edges[~by_new], minlength=len(flags)) > 0
         new = np.bincount(raw.edges[by_new], minlength=len(flags)) > 0

@@ -169,5 +169,4 @@ def capture(order: Order) -> Raw:
     columns: list[Any] = [
         np.frombuffer(part, dtype=kind) for part, kind in zip(parts[:9], kinds, strict=True)
     ]
-    types, huge, complete = parts[9:]
-    return Raw(*columns, types=types, huge=huge, complete=complete)
+    return Raw(*columns, *parts[9:])

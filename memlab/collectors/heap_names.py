@@ -44,10 +44,11 @@ class HeapNamer:
     ) -> None:
         self.paths = paths
         self.namespaces = namespaces
-        self.edges = EdgeNamer(paths, reveal_keys=reveal_keys)
+        self.edges = EdgeNamer(paths, reveal_keys=reveal_keys, create=False)
         self.reveal_keys = reveal_keys
         self.until = time.monotonic() + seconds
         self._candidates: dict[int, tuple[str, ...]] = {}
+        self._closures: dict[int, tuple[str, ...]] = {}
 
     def label(self, obj: Any, via: str) -> str:
         """Return an object in words; a plain container carries the name that it is held under."""
@@ -96,10 +97,12 @@ class HeapNamer:
         base: Any = list if type(sequence) is list else tuple
         if base.__len__(sequence) > _LONGEST:
             return {}
+        names = self._closures.get(id(sequence), ())
         found: dict[int, str] = {}
         for index, item in enumerate(base.__iter__(sequence)):
             if id(item) in wanted:
-                found.setdefault(id(item), f"[{index}]")
+                via = f"closure {clean(names[index])}" if index < len(names) else f"[{index}]"
+                found.setdefault(id(item), via)
         return found
 
     def _attributes(self, holder: Any, wanted: set[int]) -> dict[int, str]:
@@ -135,6 +138,8 @@ class HeapNamer:
             found[address] = via = _shy(holder, obj) if shy else self.edges.vias(holder, obj)[0]
             if via == ".__dict__":
                 self.namespaces.add(address)
+            elif via == ".__closure__" and type(holder) is FunctionType:
+                self._closures[address] = holder.__code__.co_freevars
         return found
 
 

@@ -192,7 +192,7 @@ def _with_sites(graph: HeapGraph, taken: Taken, paths: PathLabels) -> HeapGraph:
         return graph
     found = taken.sites()
     index: dict[Site, int] = {}
-    known: dict[Any, int] = {}
+    known: dict[Any, int | None] = {}
     nodes, places = [], []
     for node, frames in sorted(found.items()):
         if frames not in known:

@@ -41,7 +41,7 @@ class Link:
     type_name: str
 
     def __str__(self) -> str:
-        name = self.via.removeprefix(".")
+        name = self.via.removeprefix(".").removeprefix("closure ")
         if name and self.label.startswith(f"{name} ("):
             return self.via + self.label[len(name) :]
         return f"{self.via} {self.label}".strip()

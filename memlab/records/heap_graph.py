@@ -167,25 +167,13 @@ class HeapGraph(Result):
             raise ValueError("heap graph: starts must not decrease")
         _check_below("edges", self.edges, count)
         _check_below("type_of", self.type_of, len(self.types))
-        for name in ("root_node", "label_node", "via_holder", "via_held", "owner_node", "twin_node", "site_node"):
-            _check_below(name, getattr(self, name), count)
-        for name in ("huge_node", "user_node"):
+        for name in _NODE_COLUMNS:
             _check_below(name, getattr(self, name), count)
         _check_below("site_of", self.site_of, len(self.sites))
         _check_below("owner_module", self.owner_module, len(self.modules))
-        for names, *columns in (
-            ("types", self.types, self.type_modules),
-            ("roots", self.root_node, self.root_kind, self.root_label),
-            ("labels", self.label_node, self.label),
-            ("references", self.via_holder, self.via_held, self.via),
-            ("owners", self.owner_node, self.owner_module),
-            ("twins", self.twin_node, self.twin_count),
-            ("names", self.user_name, self.user_node),
-            ("sites", self.site_node, self.site_of),
-            ("huge", self.huge_node, self.huge_size),
-        ):
-            if len({len(column) for column in columns}) != 1:
-                raise ValueError(f"heap graph: the table of {names} has columns of different lengths")
+        for names in _TABLES:
+            if len({len(getattr(self, name)) for name in names}) != 1:
+                raise ValueError(f"heap graph: {', '.join(names)} are columns of one table, of equal length")
         if bool((self.label_node[1:] <= self.label_node[:-1]).any()):
             raise ValueError("heap graph: label_node must ascend")
         if bool((self.huge_node[1:] <= self.huge_node[:-1]).any()):
@@ -209,7 +197,9 @@ class HeapGraph(Result):
         return frozen(sizes)
 
     def sizes_of(self, nodes: Any) -> Ints:
-        """Return shallow sizes in bytes of some nodes, same shape as ``nodes``."""
+        """Return shallow sizes in bytes of some nodes, given as an array of numbers or as a mask."""
+        nodes = np.asarray(nodes)
+        nodes = np.flatnonzero(nodes) if nodes.dtype == np.bool_ else nodes
         sizes: Ints = self.size[nodes].astype(np.int64)
         if len(self.huge_node):
             at = np.searchsorted(self.huge_node, nodes)
@@ -396,6 +386,23 @@ class HeapGraph(Result):
         from memlab.analyses.heap_diff import diff_heaps
 
         return diff_heaps(self, older)
+
+
+_NODE_COLUMNS = (
+    *("root_node", "label_node", "via_holder", "via_held", "owner_node"),
+    *("twin_node", "site_node", "huge_node", "user_node"),
+)
+_TABLES = (
+    ("types", "type_modules"),
+    ("root_node", "root_kind", "root_label"),
+    ("label_node", "label"),
+    ("via_holder", "via_held", "via"),
+    ("owner_node", "owner_module"),
+    ("twin_node", "twin_count"),
+    ("user_node", "user_name"),
+    ("site_node", "site_of"),
+    ("huge_node", "huge_size"),
+)
 
 
 def _check_below(name: str, column: Nodes, limit: int) -> None:

@@ -48,8 +48,9 @@ class HeapCensus(Result):
         types: name of each type.
         objects: how many, shape ``(types,)``.
         shallow_bytes: their own sizes together, shape ``(types,)``.
-        retained_bytes: what would be freed if all objects of the type went, shape ``(types,)``. These
-            overlap: they do not add up to the heap.
+        retained_bytes: what those objects of the type retain that no other one dominates, shape ``(types,)``:
+            at most what would be freed if all of them went, which ``retained_size(type)`` tells exactly.
+            These overlap: they do not add up to the heap.
         total_objects, total_bytes: of the whole heap.
     """
 
@@ -351,7 +352,6 @@ class Holding:
         names: every name of the same object: ``x``, ``Out[3]``, ``_``.
         kind: ``variable``, ``output``, ``last result``, ``last exception`` or ``hidden``.
         retained_bytes: what would be freed if all these names went.
-        reachable_bytes: all that can be reached from it: an upper bound, shared with others.
         release: what frees it, as a statement to run; empty where it is a plain variable's ``del``.
     """
 
