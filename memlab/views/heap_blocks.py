@@ -128,7 +128,10 @@ def census_table(census: HeapCensus) -> Table:
         )
     )
     columns = (Column("Type"), *_numbers("Objects", "Shallow", "Share", "Retained"))
-    note = "Retained is what would be freed if all objects of the type went. These sizes overlap."
+    note = (
+        "Retained is what the type's objects keep alive one by one: together they may keep more alive. These"
+        " sizes overlap, so they do not add up to the heap."
+    )
     return Table("census", "Objects by type", columns, rows, len(census.types), note)
 
 

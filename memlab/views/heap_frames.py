@@ -72,19 +72,18 @@ def objects_frame(
     nodes = nodes[np.argsort(-retained[nodes], kind="stable")][:limit]
     holders = np.bincount(graph.edges, minlength=len(graph))
     references = np.diff(graph.starts.astype(np.int64))
-    sizes = graph.sizes
     rows = (
         (
             n,
             printable(graph.name(n)),
             printable(graph.type_name(n)),
-            int(sizes[n]),
+            size,
             int(retained[n]),
             int(references[n]),
             int(holders[n]),
             printable(owners[owner[n]]),
         )
-        for n in nodes.tolist()
+        for n, size in zip(nodes.tolist(), graph.sizes_of(nodes).tolist(), strict=True)
     )
     return table_of(_COLUMNS, rows)
 

@@ -1,4 +1,4 @@
-"""The heap's views: contracts, exact sentences, tables, pictures, tree, treemap, widget."""
+"""The heap's views: exact sentences, tables, pictures, tree, treemap, widget."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from importlib import resources
 import numpy as np
 import pytest
 import samples
-from contracts import ResultContract
 from hostile import refill, strings
 from matplotlib.figure import Figure
 
@@ -52,29 +51,13 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(SMALL))
-class TestEachResult(ResultContract):
-    """Every small result of a heap keeps the contract of results."""
-
-    @pytest.fixture
-    def result(self, kind):
-        return SMALL[kind]()
-
-
-class TestGraph(ResultContract):
-    """So does the graph; it has room for what follows from it, which is no part of its value."""
-
-    @pytest.fixture
-    def result(self):
-        return samples.heap_graph()
-
-    test_has_no_instance_dict = None
-
-    def test_its_answers_are_asked_once_and_no_part_of_it(self, result):
-        first = heap_answers(result)
-        assert heap_answers(result) is first
-        assert result == samples.heap_graph()
-        assert result.to_dict() == samples.heap_graph().to_dict()
+def test_a_graphs_answers_are_asked_once_and_no_part_of_it():
+    """What the views ask is kept with the graph, and is neither compared nor saved with it."""
+    graph = samples.heap_graph()
+    first = heap_answers(graph)
+    assert heap_answers(graph) is first
+    assert graph == samples.heap_graph()
+    assert graph.to_dict() == samples.heap_graph().to_dict()
 
 
 def empties():

@@ -17,6 +17,18 @@ from memlab.records._result import Result
 from memlab.records.capture import Capture, Peak
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
+from memlab.records.heap_graph import HeapGraph
+from memlab.records.heap_results import (
+    Freed,
+    HeapCensus,
+    HeapCycles,
+    HeapDiff,
+    HeapDuplicates,
+    HeapHoldings,
+    HeapOwners,
+    HeapSuspects,
+    HeapTree,
+)
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
@@ -61,6 +73,47 @@ class TestExplanation(_OfKind):
 
 class TestMemitResult(_OfKind):
     kind = MemitResult.kind
+
+
+class TestHeapGraph(_OfKind):
+    kind = HeapGraph.kind
+    test_has_no_instance_dict = None  # it has room for what follows from it; there is one, not a million
+
+
+class TestHeapTree(_OfKind):
+    kind = HeapTree.kind
+
+
+class TestHeapCensus(_OfKind):
+    kind = HeapCensus.kind
+
+
+class TestHeapSuspects(_OfKind):
+    kind = HeapSuspects.kind
+
+
+class TestHeapCycles(_OfKind):
+    kind = HeapCycles.kind
+
+
+class TestHeapDuplicates(_OfKind):
+    kind = HeapDuplicates.kind
+
+
+class TestHeapOwners(_OfKind):
+    kind = HeapOwners.kind
+
+
+class TestFreed(_OfKind):
+    kind = Freed.kind
+
+
+class TestHeapDiff(_OfKind):
+    kind = HeapDiff.kind
+
+
+class TestHeapHoldings(_OfKind):
+    kind = HeapHoldings.kind
 
 
 def all_result_classes():
