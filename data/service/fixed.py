@@ -1,7 +1,7 @@
 """The shop with its leak mended: the same handler, but the ticket goes back on every way out.
 
-memlab leaks shop:step     finds the leak
-memlab leaks fixed:step    finds none
+    memlab leaks shop:step     finds the leak
+    memlab leaks fixed:step    finds none
 """
 
 from shop.handlers import Response, StockWatcher, make_app

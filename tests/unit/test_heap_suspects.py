@@ -1,4 +1,4 @@
-"""Three programs with one known accumulation point, five references deep: it comes first, and is put rightly."""
+"""Three programs with one known accumulation point five references deep: it comes first, put rightly."""
 
 from __future__ import annotations
 
