@@ -133,8 +133,8 @@ class HeapDumper:
             raise UsageError(f"dumping the heap: reserve_bytes must be 0 or more, not {reserve_bytes!r}")
         self._path = os.fspath(path)
         self._options = (title, max_objects, seconds)
-        self._say = say or _to_stderr
-        self._warn = warn or _to_stderr
+        self._say = _safe(say or _to_stderr)
+        self._warn = _safe(warn or _to_stderr)
         self._then = then
         self._pid = os.getpid()
         self._busy = False
@@ -410,7 +410,16 @@ def _address_space(size: int) -> mmap.mmap | None:
 
 
 def _to_stderr(line: str) -> None:
-    with contextlib.suppress(Exception):  # closed, gone, or somebody else's object
-        text = "".join(c if c.isprintable() else " " for c in line)
-        sys.stderr.write(f"memlab: {text}\n")
-        sys.stderr.flush()
+    text = "".join(c if c.isprintable() else " " for c in line)
+    sys.stderr.write(f"memlab: {text}\n")
+    sys.stderr.flush()
+
+
+def _safe(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return a way to say a line that never raises: stderr may be closed, full, or in use."""
+
+    def try_to_say(line: str) -> None:
+        with contextlib.suppress(Exception):
+            say(line)
+
+    return try_to_say

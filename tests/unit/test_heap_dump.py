@@ -390,6 +390,20 @@ def test_installed_twice_is_bad_use():
         dumper.install()
 
 
+def test_a_line_that_cannot_be_said_is_borne(tmp_path):
+    """A signal may come while the program itself writes to stderr, which then takes no other line."""
+
+    def refuse(line):
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter name='<stderr>'>")
+
+    with HeapDumper(tmp_path / "a.memlab", at="memory-error", say=refuse, warn=refuse) as dumper:
+        dumper.note_exception(MemoryError())
+        assert dumper.paths == [str(tmp_path / "a.memlab")]
+    with HeapDumper(tmp_path / "no" / "a.memlab", at="memory-error", say=refuse, warn=refuse) as dumper:
+        dumper.note_exception(MemoryError())
+        assert dumper.paths == []
+
+
 def test_then_is_called_and_may_fail(tmp_path):
     """What it raises is one line."""
     seen, warned = [], []
