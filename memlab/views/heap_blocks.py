@@ -1,4 +1,4 @@
-"""The parts that pages of the heap are made of: tables by type, owner and name, suspects, tree and treemap.
+"""The parts that pages of the heap are made of: tables by type, owner and name, and cards of suspects.
 
 A share is always of the whole heap. Shallow sizes add up; retained sizes overlap, so no table adds them.
 """
@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes, format_things
-from memlab.records.chain import Link
 from memlab.views import words
-from memlab.views.layout import fit
-from memlab.views.leak_page import chain_block, chain_step
+from memlab.views.leak_page import chain_block
 from memlab.views.page import (
     Bar,
     Card,
@@ -20,14 +18,8 @@ from memlab.views.page import (
     Code,
     Column,
     Table,
-    Tree,
-    Treemap,
-    TreemapCell,
-    TreeRow,
     type_cell,
 )
-from memlab.views.squarify import Rect, squarify
-from memlab.views.tree_data import children_of, row_name, row_title, tree_hues
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +33,6 @@ if TYPE_CHECKING:
         HeapHoldings,
         HeapOwners,
         HeapSuspects,
-        HeapTree,
         Holding,
         TypeCount,
     )
@@ -49,18 +40,19 @@ if TYPE_CHECKING:
 __all__ = [
     "census_table",
     "contents_table",
+    "count_cell",
     "cycles_table",
     "duplicates_table",
     "first_rows",
     "growth_cards",
     "holdings_table",
+    "numbers",
     "owners_table",
     "release_text",
     "ring_text",
     "share_text",
+    "size_cell",
     "suspect_cards",
-    "tree_block",
-    "treemap_block",
     "type_diff_table",
 ]
 
@@ -69,11 +61,6 @@ _MOST_TYPES = 200
 _MOST_CARDS = 10
 _MOST_UNDER = 8
 _MOST_SITES = 3
-_WIDTH, _HEIGHT = 1000, 440
-_MOST_CELLS, _MOST_INNER = 60, 16
-_LETTER = 7.2
-_LINE = 18
-_FIRST, _SECOND = 12, 4
 _LEAST_SHARE = 0.1
 
 
@@ -127,7 +114,7 @@ def census_table(census: HeapCensus) -> Table:
             strict=True,
         )
     )
-    columns = (Column("Type"), *_numbers("Objects", "Shallow", "Share", "Retained"))
+    columns = (Column("Type"), *numbers("Objects", "Shallow", "Share", "Retained"))
     note = (
         "Retained is what the type's objects keep alive one by one: together they may keep more alive. These"
         " sizes overlap, so they do not add up to the heap."
@@ -140,7 +127,7 @@ def contents_table(name: str, caption: str, contents: tuple[TypeCount, ...], mos
     rows = tuple(
         (type_cell(t.type_name), count_cell(t.objects), size_cell(t.shallow_bytes)) for t in contents[:most]
     )
-    return Table(name, caption, (Column("Type"), *_numbers("Objects", "Shallow")), rows, len(contents))
+    return Table(name, caption, (Column("Type"), *numbers("Objects", "Shallow")), rows, len(contents))
 
 
 def owners_table(owners: HeapOwners, total: int) -> Table:
@@ -159,7 +146,7 @@ def owners_table(owners: HeapOwners, total: int) -> Table:
         )
     )
     by = words.printable(owners.by, 20)
-    columns = (Column(by.capitalize()), *_numbers("Objects", "Size", "Share"))
+    columns = (Column(by.capitalize()), *numbers("Objects", "Size", "Share"))
     note = (
         "An object belongs to the owner whose namespace, class or function dominates it nearest. What several"
         " share, running functions hold or no root reaches is told apart. Here sizes add up to the heap."
@@ -180,7 +167,7 @@ def duplicates_table(duplicates: HeapDuplicates) -> Table:
         )
         for group in duplicates.groups[:MOST_ROWS]
     )
-    columns = (Column("Type"), *_numbers("Equal ones", "Size of one", "Wasted"), Column("One is held by"))
+    columns = (Column("Type"), *numbers("Equal ones", "Size of one", "Wasted"), Column("One is held by"))
     note = "Sharing one object in each group would free what is wasted. Their text is not in the graph."
     return Table("duplicates", "Equal strings and bytes", columns, rows, len(duplicates.groups), note)
 
@@ -199,7 +186,7 @@ def cycles_table(cycles: HeapCycles) -> Table:
     )
     columns = (
         Column("Types on the cycle"),
-        *_numbers("Such cycles", "Objects each", "Size each", "Together"),
+        *numbers("Such cycles", "Objects each", "Size each", "Together"),
     )
     return Table("cycles", "Cycles that only the collector frees", columns, rows, len(cycles.cycles))
 
@@ -225,7 +212,7 @@ def type_diff_table(diff: HeapDiff) -> Table:
         )
         new = count_cell(t.born) if t.born is not None else Cell("not known")
         rows.append((*cells, new) if born else cells)
-    columns = (Column("Type"), *_numbers("Objects more", "Growth", "Objects now", "Size now"))
+    columns = (Column("Type"), *numbers("Objects more", "Growth", "Objects now", "Size now"))
     if born:
         columns = (*columns, Column("Born and alive", number=True))
     return Table("types", "What changed, by type", columns, tuple(rows), len(diff.types))
@@ -250,7 +237,7 @@ def holdings_table(holdings: HeapHoldings) -> Table:
         Column("Names"),
         Column("Kind"),
         Column("Type"),
-        *_numbers("Retained", "Objects", "Own size"),
+        *numbers("Retained", "Objects", "Own size"),
         Column("What frees it"),
     )
     return Table("holdings", "What the notebook holds", columns, rows, len(holdings.holdings))
@@ -323,95 +310,6 @@ def growth_cards(containers: Sequence[ContainerDiff]) -> Cards:
     return Cards(tuple(cards), len(containers))
 
 
-# -- tree and treemap
-
-
-def tree_block(tree: HeapTree) -> Tree:
-    """Return the first two levels of a dominator tree; the script opens the rest."""
-    rows: list[TreeRow] = []
-    total = int(tree.retained_bytes[0]) if len(tree.parent) else 0
-    for row in children_of(tree, 0)[:_FIRST]:
-        rows.append(_tree_row(tree, row, 1, total))
-        rows += [_tree_row(tree, child, 2, total) for child in children_of(tree, row)[:_SECOND]]
-    columns = (Column("Object"), *_numbers("Retained", "Share", "Own size", "Dominates"))
-    note = (
-        "Each row keeps alive what stands under it: without it, all of that would be freed. Dominates is the"
-        f" number of objects right under it. {tree.cut}"
-    )
-    return Tree("dominators", "Dominator tree", columns, tuple(rows), note.strip())
-
-
-def _tree_row(tree: HeapTree, row: int, level: int, total: int) -> TreeRow:
-    step = chain_step(Link(tree.via[row], tree.label[row], tree.type_name[row]))
-    retained = int(tree.retained_bytes[row])
-    return TreeRow(
-        level,
-        step.via,
-        row_name(tree, row),
-        step.type_name,
-        (
-            size_cell(retained, total),
-            Cell(share_text(retained, total)),
-            size_cell(int(tree.shallow_bytes[row])),
-            count_cell(int(tree.children[row])),
-        ),
-    )
-
-
-def treemap_block(tree: HeapTree) -> Treemap:
-    """Return the treemap of a heap tree's upper two levels, laid out for a page without scripts."""
-    hue_of, legend = tree_hues(tree)
-    cells: list[TreemapCell] = []
-    total = int(tree.retained_bytes[0]) if len(tree.parent) else 0
-    shown, boxes = _placed(tree, 0, Rect(0, 0, _WIDTH, _HEIGHT), _MOST_CELLS)
-    for row, box in zip(shown, boxes, strict=False):
-        cells.append(_map_cell(tree, row, box, hue_of, total, inner=False))
-        room = box.inset(4, 22)
-        if room.width > 3 * _LINE and room.height > 2 * _LINE:
-            below, insides = _placed(tree, row, room, _MOST_INNER)
-            cells += [
-                _map_cell(tree, child, inside, hue_of, total, inner=True)
-                for child, inside in zip(below, insides, strict=False)
-            ]
-    if len(boxes) > len(shown):
-        say = "own size, and what is smaller or not listed"
-        cells.append(_cell(boxes[-1], -1, say, (say,), inner=False))
-    names = [
-        f"{row_title(tree, row)} {share_text(int(tree.retained_bytes[row]), total)}" for row in shown[:5]
-    ]
-    summary = f"A treemap of {format_bytes(total)}. Greatest parts: {'; '.join(names) or 'none'}."
-    hues = tuple(((i + 1) % len(legend), text) for i, text in enumerate(legend))
-    caption = "Areas are retained sizes: what would be freed with each. Colours are types."
-    return Treemap(
-        "treemap", "Treemap of retained sizes", summary, caption, _WIDTH, _HEIGHT, tuple(cells), hues
-    )
-
-
-def _placed(tree: HeapTree, row: int, room: Rect, most: int) -> tuple[list[int], list[Rect]]:
-    """Return the rows that get a rectangle, and rectangles: one more where something is left over."""
-    kids = [kid for kid in children_of(tree, row) if int(tree.retained_bytes[kid]) > 0][:most]
-    sizes = [int(tree.retained_bytes[kid]) for kid in kids]
-    rest = int(tree.retained_bytes[row]) - sum(sizes) if len(tree.parent) else 0
-    return kids, squarify([*sizes, rest] if rest > 0 else sizes, room)
-
-
-def _map_cell(
-    tree: HeapTree, row: int, box: Rect, hue_of: dict[str, int], total: int, *, inner: bool
-) -> TreemapCell:
-    name, size = row_title(tree, row), int(tree.retained_bytes[row])
-    say = f"{name}: {format_bytes(size)}, {share_text(size, total)}"
-    return _cell(box, hue_of.get(tree.type_name[row], 0), say, (name, format_bytes(size)), inner=inner)
-
-
-def _cell(box: Rect, hue: int, say: str, texts: tuple[str, ...], *, inner: bool) -> TreemapCell:
-    """Return a drawn cell with as much text as there is room for."""
-    letters = int((box.width - 10) / _LETTER)
-    lines = int((box.height - 6) / _LINE) if letters > 3 else 0  # noqa: PLR2004 - no use below four letters
-    said = f"{texts[0]}  {texts[1]}" if len(texts) > 1 and not inner else texts[0]
-    shown = (fit(words.printable(said), letters),) if lines >= 1 else ()
-    x, y, width, height = (round(value, 1) for value in (box.x, box.y, box.width, box.height))
-    return TreemapCell(x, y, width, height, hue, say, shown, inner)
-
-
-def _numbers(*titles: str) -> tuple[Column, ...]:
+def numbers(*titles: str) -> tuple[Column, ...]:
+    """Return columns of numbers."""
     return tuple(Column(title, number=True) for title in titles)

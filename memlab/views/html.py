@@ -39,8 +39,8 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import heap_page, other_pages
-from memlab.views.heap_blocks import treemap_block
+from memlab.views import heap_page, heap_result_pages, other_pages
+from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints
 from memlab.views.words import printable
@@ -83,13 +83,13 @@ build_page.register(MemitResult, other_pages.memit_page)
 build_page.register(HeapGraph, heap_page.heap_page)
 build_page.register(HeapTree, heap_page.tree_page)
 build_page.register(HeapCensus, heap_page.census_page)
-build_page.register(HeapSuspects, heap_page.suspects_page)
-build_page.register(HeapCycles, heap_page.cycles_page)
-build_page.register(HeapDuplicates, heap_page.duplicates_page)
-build_page.register(HeapOwners, heap_page.owners_page)
-build_page.register(Freed, heap_page.freed_page)
-build_page.register(HeapDiff, heap_page.heap_diff_page)
-build_page.register(HeapHoldings, heap_page.holdings_page)
+build_page.register(HeapSuspects, heap_result_pages.suspects_page)
+build_page.register(HeapCycles, heap_result_pages.cycles_page)
+build_page.register(HeapDuplicates, heap_result_pages.duplicates_page)
+build_page.register(HeapOwners, heap_result_pages.owners_page)
+build_page.register(Freed, heap_result_pages.freed_page)
+build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
+build_page.register(HeapHoldings, heap_result_pages.holdings_page)
 
 
 def render_page(result: Result) -> str:

@@ -22,7 +22,7 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
-from memlab.views.heap_blocks import treemap_block
+from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.palette import HUES, LIGHT, tints
 from memlab.views.sites import top_lines

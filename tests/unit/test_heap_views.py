@@ -28,8 +28,8 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.views.heap_answers import heap_answers
-from memlab.views.heap_blocks import treemap_block
 from memlab.views.heap_frames import objects_frame
+from memlab.views.heap_map import treemap_block
 from memlab.views.html import build_page, render_page, render_summary, render_treemap
 from memlab.views.layout import WIDTH, cells
 from memlab.views.page import Tree, Treemap
