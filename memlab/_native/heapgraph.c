@@ -498,14 +498,15 @@ kind_of(Capture *c, PyTypeObject *type)
 }
 
 static size_t
-shallow_size(const Kind *kind, PyObject *object)
+shallow_size(const Kind *kind, PyObject *object, int gc)
 {
     if (kind->bare) {
         return 0;
     }
+    Py_ssize_t header = gc ? kind->header : 0; /* a static type has none, though its type says so */
     if (kind->plain) {
         Py_ssize_t length = kind->item ? Py_SIZE(object) : 0;
-        return (size_t)(kind->basic + kind->header + kind->item * (length < 0 ? -length : length));
+        return (size_t)(kind->basic + header + kind->item * (length < 0 ? -length : length));
     }
     PyObject *size = PyObject_CallFunctionObjArgs(kind->sizer, object, NULL);
     if (size == NULL) {
@@ -518,7 +519,7 @@ shallow_size(const Kind *kind, PyObject *object)
         PyErr_Clear();
         return 0;
     }
-    return value + (size_t)kind->header;
+    return value + (size_t)header;
 }
 
 /* Visit what C getters give: the value itself, or, where it was made for us alone, what it refers to. */
@@ -613,7 +614,8 @@ ask(Capture *c, uint32_t number, PyObject *untraversed)
         }
         found = *kind; /* the table may move while this object is asked */
     }
-    size_t size = shallow_size(&found, object);
+    int gc = found.gc && (found.is_gc == NULL || found.is_gc(object));
+    size_t size = shallow_size(&found, object, gc);
     if (size >= NO_NODE) {
         PyObject *pair = Py_BuildValue("(kK)", (unsigned long)number, (unsigned long long)size);
         if (pair == NULL || PyList_Append(c->huge, pair) < 0) {
@@ -632,7 +634,6 @@ ask(Capture *c, uint32_t number, PyObject *untraversed)
     if (found.text) {
         return remember_text(c, object, number);
     }
-    int gc = found.gc && (found.is_gc == NULL || found.is_gc(object));
     int tracked = gc && PyObject_GC_IsTracked(object);
     c->flags[number] |= tracked ? TRACKED : 0;
     if (gc && found.traverse != NULL && object != untraversed

@@ -162,6 +162,8 @@ class _Twin:
         sizer, header = known
         if sizer is None:
             return 0
+        if issubclass(kind, type) and not _is_collected(obj):
+            header = 0  # a static type has none, though its type says so
         try:
             return int(sizer(obj)) + header
         except Exception:  # noqa: BLE001 - a type that cannot size itself has no known size
