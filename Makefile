@@ -52,7 +52,7 @@ test-all:  ## Run the unit tests on each Python of VERSIONS that this machine ha
 	@sh scripts/test_all.sh $(VERSIONS)
 
 # Apart, since an installation builds the C extension in this folder, under the feet of tests that run.
-test-all-envs:
+test-all-envs:  ## Make the environments of test-all, and build the extension, without running a test
 	@sh scripts/test_all.sh --prepare $(VERSIONS)
 
 test-long: $(FULL)  ## Run the soak and fuzz tests too (an hour and more)

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["diff_heaps"]
 
-_RESULTS = ("memlab.records.heap_", "memlab.records.snapshot.Snapshot", "memlab.records.capture.")
+_RESULTS = (
+    *("memlab.records.heap_", "memlab.records.snapshot.Snapshot", "memlab.records.capture."),
+    "memlab.lab.heap.HeapWindow",
+)
 _LISTED = 30
 _SITES = 3
 _TYPES = 1_000

@@ -293,12 +293,19 @@ def growth_cards(containers: Sequence[ContainerDiff]) -> Cards:
                 number=number,
                 prefix="",
                 title=one.name,
-                share=f"{words.type_text(one.type_name)}, {words.growth('objects', one.objects)} objects",
+                share=", ".join(
+                    filter(
+                        None,
+                        [words.type_text(one.type_name), f"{words.growth('objects', one.objects)} objects"],
+                    )
+                ),
                 rates=(format_signed_bytes(one.retained_diff),),
                 prose=(
                     f"It has {one.entries:,} references out of it now,"
-                    f" {words.growth('entries', one.entries_diff)} since the older capture."
-                ),
+                    f" {words.growth('references', one.entries_diff)} since the older capture."
+                )
+                if one.type_name
+                else "No single object that was there before keeps these alive; several do together.",
                 codes=tuple(codes),
                 stack=(),
                 chain=chain_block(one.chain) if one.chain is not None else None,

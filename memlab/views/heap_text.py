@@ -142,9 +142,12 @@ def _diff(diff: HeapDiff) -> str:
         born = f"{format_bytes(diff.born_bytes)} in {format_things(diff.born_objects or 0, 'object')}"
         lines += ["", *labelled("born and alive", born, 2, _LABELS + 2)]
     for number, one in enumerate(diff.containers[:_MOST_SUSPECTS], 1):
-        entries = f"{one.entries:,} entries, {words.growth('entries', one.entries_diff)}"
+        entries = f"; {one.entries:,} references, {words.growth('references', one.entries_diff)}"
+        kind = words.type_text(one.type_name)
+        known = not kind or one.name == kind or one.name.endswith(f"({kind})")
+        name = one.name if known else f"{one.name} ({kind})"
         grown = f"{format_signed_bytes(one.retained_diff)}, {words.growth('objects', one.objects)} objects"
-        text = f"{number}. {one.name} ({words.type_text(one.type_name)}): {grown}; {entries}"
+        text = f"{number}. {name}: {grown}{entries if kind else ''}"
         lines += ["", *wrap(words.printable(text), 2, 5)]
         for site in one.sites[:1]:
             lines += labelled("allocated at", words.printable(words.place(site.frame)), 5, 5 + _LABELS)

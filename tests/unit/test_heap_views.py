@@ -149,7 +149,7 @@ def test_the_text_of_a_difference_names_the_container_and_its_line():
         "Heap growth: +117 MiB, +4,998 objects",
         "  app.registry._live retains +117 MiB of it. Birth marks told new objects from old ones.",
     ]
-    assert "  1. app.registry._live (set): +117 MiB, +5,000 objects; 4,000 entries, +1,000" in lines
+    assert "  1. app.registry._live (set): +117 MiB, +5,000 objects; 4,000 references, +1,000" in lines
     assert "     allocated at    app/models.py:42 in Session.__init__" in lines
     assert "  tuple       -2     -160 B           10     800 B" in lines
 
