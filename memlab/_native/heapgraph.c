@@ -189,6 +189,7 @@ typedef RefTracer (*GetTracer)(void **);
 static struct {
     PageMap map; /* tables of bits: BIRTH_WORDS entries each */
     SetTracer set;
+    GetTracer get;
     int armed, lost;
 } births;
 
@@ -255,6 +256,7 @@ births_begin(PyObject *Py_UNUSED(module), PyObject *args)
         return PyBool_FromLong(0); /* somebody traces references already: theirs stays */
     }
     births.set = (SetTracer)(uintptr_t)set;
+    births.get = (GetTracer)(uintptr_t)get;
     births.lost = 0;
     if (births.set(on_reference, NULL) < 0) {
         return NULL;
@@ -263,18 +265,22 @@ births_begin(PyObject *Py_UNUSED(module), PyObject *args)
     return PyBool_FromLong(1);
 }
 
+/* Whether every birth since the beginning was seen: somebody may have set a tracer of theirs meanwhile. */
+static PyObject *
+births_whole(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
+{
+    return PyBool_FromLong(births.armed && !births.lost && births.get(NULL) == on_reference);
+}
+
 static PyObject *
 births_end(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 {
-    int lost = births.lost;
-    if (births.armed) {
-        if (births.set(NULL, NULL) < 0) {
-            return NULL;
-        }
-        births.armed = 0;
+    if (births.armed && births.get(NULL) == on_reference && births.set(NULL, NULL) < 0) {
+        return NULL;
     }
+    births.armed = 0;
     map_free(&births.map);
-    return PyBool_FromLong(!lost);
+    return PyBool_FromLong(!births.lost);
 }
 
 /* ---- capture ---------------------------------------------------------------------------------------------- */
@@ -1449,6 +1455,7 @@ static PyMethodDef methods[] = {
      "capture(objects, seeds, skip, untraversed, expanders, arrays, lookup, sizeof_name, sizer_type, plain_sizer, "
      "preheader, limit, seconds)"},
     {"births_begin", births_begin, METH_VARARGS, "births_begin(set_tracer, get_tracer) -> bool"},
+    {"births_whole", births_whole, METH_NOARGS, "births_whole() -> bool: False when births were lost so far"},
     {"births_end", births_end, METH_NOARGS, "births_end() -> bool: False when births were lost"},
     {"reverse", reverse, METH_VARARGS, "reverse(starts, edges) -> (starts, holders)"},
     {"breadth_first", breadth_first, METH_VARARGS, "breadth_first(starts, edges, seeds, closed) -> (parent, order)"},

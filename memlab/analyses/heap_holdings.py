@@ -35,7 +35,7 @@ _EXCEPTION = re.compile(r"sys\.last_\w+|last exception")
 _SPACES = ("module __main__", "Out", "IPython shell", "display hook")
 _SYS = "module sys"
 _SHELL = ("IPython", "ipykernel")
-_DROP_EXCEPTION = "import sys; sys.last_exc = sys.last_value = sys.last_traceback = sys.last_type = None"
+_DROP_EXCEPTION = "memlab.release('last exception')"
 
 
 def holdings(graph: HeapGraph, namespaces: Sequence[int] = ()) -> HeapHoldings:
@@ -163,12 +163,11 @@ def _kind(names: list[str]) -> tuple[str, str]:
         return "variable", f"%xdel {own[0]}" if outputs or last else ""
     if outputs:
         cell = outputs[0].group(1) or outputs[0].group(2)
-        return "output", f"_out = Out[{cell}]\n%xdel _out"
+        return "output", f"memlab.release('Out[{cell}]')"
     if any(map(_is_last, names)):
         return "last exception", _DROP_EXCEPTION
     if last:
-        name = min(names, key=_by_worth)
-        return "last result", f"_out = {name}\n%xdel _out"
+        return "last result", f"memlab.release('{min(names, key=_by_worth)}')"
     return "hidden", ""
 
 

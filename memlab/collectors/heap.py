@@ -23,6 +23,7 @@ from memlab._base.safety import type_name
 from memlab.collectors import heap_engine
 from memlab.collectors.edges import own_namespace
 from memlab.collectors.frames import running_frames
+from memlab.collectors.heap_births import BirthMarks
 from memlab.collectors.heap_engine import Order, Raw
 from memlab.collectors.heap_names import HeapNamer, owner_module
 from memlab.collectors.labels import root_label
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memlab._base.paths import PathLabels
-    from memlab.collectors.heap_births import BirthMarks
     from memlab.collectors.tracing import Frames
     from memlab.records.columns import Ints, Nodes
 
@@ -175,7 +175,8 @@ def _insides(obj: Any) -> list[Any]:
 
 def _graph(raw: Raw, objects: list[Any], roots: _Roots, marks: BirthMarks | None) -> HeapGraph:
     """Put the columns, the roots and the tables together."""
-    flags = marks.flag(raw) if marks is not None and marks.means else raw.flags
+    # Without marks of its own, a capture inside somebody else's window shows none.
+    flags = (marks if marks is not None else BirthMarks()).flag(raw)
     owner_node, owner_at, modules = _owners(raw, objects, min(len(objects), len(raw.address)))
     root_node = raw.seed_node[: len(roots.labels)]
     user_node = raw.seed_node[len(roots.labels) :]

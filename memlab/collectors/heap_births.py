@@ -7,8 +7,9 @@ address and type take nearly all new objects for old ones. So the births themsel
 from free lists included; a bit for each 16-byte slot is set and cleared (2 KiB for each 256 KiB of heap that
 sees births). *3.11 and 3.12*: ``gc.freeze`` sets aside what is alive; what the collector lists afterwards is
 new. It tells nothing of objects that the collector does not track: a leaf is new when all its holders are,
-else unknown. Both are one for the whole process. Where somebody else uses them already, there are no marks
-and the reason is given. While the heap is frozen the collector does not look at what was there before.
+else unknown. Both are one for the whole process. Where the tracer is taken (tracemalloc takes it while it
+runs), the heap is frozen instead; where that was done before, there are no marks and the reason is given.
+While the heap is frozen the collector does not look at what was there before.
 """
 
 from __future__ import annotations
@@ -44,19 +45,19 @@ class BirthMarks:
         self.absent = ""
         self._heap: FrozenHeap | None = None
         self._fresh: Any = None
+        self._traces = False
 
     def begin(self) -> None:
         """Mark this moment."""
         tracer = _tracer() if native is not None else None
-        if tracer is not None:
-            if native.births_begin(*tracer):
-                self.means = "reference tracer"
-            else:
-                self.absent = "another reference tracer is set in this process"
+        if tracer is not None and native.births_begin(*tracer):
+            self._traces = True
+            self.means = "reference tracer"
             return
         heap = FrozenHeap()
         if not heap.available:
-            self.absent = "the heap is frozen already (gc.freeze)"
+            taken = "another reference tracer is set in this process, and " if tracer is not None else ""
+            self.absent = f"{taken}the heap is frozen already (gc.freeze)"
             return
         self._heap = heap
         heap.freeze()
@@ -74,9 +75,13 @@ class BirthMarks:
 
     def flag(self, raw: Raw) -> Bytes:
         """Return the flags of a capture with births told; call once, after the capture."""
-        if self.means == "reference tracer":
-            return raw.flags  # the extension told them
+        if self._traces:
+            if native.births_whole():
+                return raw.flags  # the extension told them
+            self.means = ""
+            self.absent = "another reference tracer was set while the block ran"
         flags = raw.flags.copy()
+        flags &= np.uint8(0xFF & ~BORN)
         if self.means != "freeze":
             return flags
         born = np.isin(raw.address, self._fresh.view(np.uint64)) & ((flags & TRACKED) != 0)
@@ -91,7 +96,8 @@ class BirthMarks:
 
     def end(self) -> None:
         """Take the mark away; does nothing when there is none."""
-        if self.means == "reference tracer" and native is not None:
+        if self._traces:
+            self._traces = False
             native.births_end()
         elif self._heap is not None:
             self._heap.thaw()

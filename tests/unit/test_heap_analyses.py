@@ -829,7 +829,7 @@ class TestHoldings:
     def test_what_frees_it(self):
         release = {row.names[0]: row.release for row in holdings(self.graph).holdings}
         assert release == {
-            "Out[2]": "_out = Out[2]\n%xdel _out",
+            "Out[2]": "memlab.release('Out[2]')",
             "x": "%xdel x",
             "y": "",
             "hook": "",
