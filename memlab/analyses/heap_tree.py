@@ -17,7 +17,7 @@ from memlab._base.safety import short_name
 from memlab._base.units import format_things
 from memlab.analyses.dominators import children
 from memlab.analyses.heap_census import GARBAGE, sums
-from memlab.analyses.heap_names import node_name, root_links, root_of, via_name
+from memlab.analyses.heap_names import node_name, resolve, root_links, root_of, via_name
 from memlab.analyses.heap_paths import forest
 from memlab.records.columns import ints
 from memlab.records.heap_graph import NO_NODE, HeapGraph
@@ -51,27 +51,35 @@ class _Row:
     shallow: int = 0
 
 
-def dominator_tree(graph: HeapGraph, rows: int) -> HeapTree:
-    """Return the dominator tree from the top, at most so many rows."""
-    return _Tree(graph, max(rows, 1)).result()
+def dominator_tree(graph: HeapGraph, rows: int, under: object = None) -> HeapTree:
+    """Return the dominator tree from the top, or from an object down, at most so many rows.
+
+    Raises:
+        UsageError: when the graph has no such object.
+    """
+    return _Tree(graph, max(rows, 1), None if under is None else resolve(graph, under)).result()
 
 
 class _Tree:
     """Opens rows, greatest first. Lives as long as one call."""
 
-    def __init__(self, graph: HeapGraph, limit: int) -> None:
+    def __init__(self, graph: HeapGraph, limit: int, under: int | None) -> None:
         self.graph = graph
         self.limit = limit
         self.starts, self.below = children(graph)
         self.retained = graph.dominators.retained_bytes
         self.grouped = self.deep = 0
         self.unopened = 0
-        count = len(graph)
-        top = np.array([count], np.uint32)
-        everything = _Row(-1, top, "whole heap", "", graph.total_bytes)
-        everything.children = self._child_count(top)
-        self.rows = [everything]
-        self.waiting = [(-graph.total_bytes, 0)]
+        self.whole = under is None
+        top = np.array([len(graph) if under is None else under], np.uint32)
+        if under is None:
+            first = _Row(-1, top, "whole heap", "", graph.total_bytes)
+        else:
+            first = self._single(-1, under)
+            first.shallow = int(graph.sizes_of(top)[0])
+        first.children = self._child_count(top)
+        self.rows = [first]
+        self.waiting = [(-first.retained, 0)]
         self._open_all()
 
     def _open_all(self) -> None:
@@ -114,7 +122,7 @@ class _Tree:
         rest = np.delete(kids, listed)
         found = [self._single(at, int(node)) for node in singles.tolist()]
         found += self._groups(at, rest)
-        if at == 0:
+        if at == 0 and self.whole:
             found += self._garbage()
         found.sort(key=lambda new: (-new.retained, new.node, new.type_name))
         return found
@@ -140,7 +148,7 @@ class _Tree:
         if not via and above not in (node, NO_NODE):
             via = via_name(graph, above, node)
         name = node_name(graph, node)
-        root = root_of(graph, node) if at == 0 and above == node else None
+        root = root_of(graph, node) if at <= 0 and above == node else None
         if root is not None and root[1] != name and not via and len(root_links(graph, node, root[1])) > 1:
             via = root[1]
         members = np.array([node], np.uint32)
@@ -193,7 +201,7 @@ class _Tree:
         return HeapTree(
             parent=ints([row.parent for row in rows]),
             node=ints([row.node for row in rows]),
-            objects=ints([len(row.members) if row.parent >= 0 else 0 for row in rows]),
+            objects=ints([len(row.members) if row.parent >= 0 or not self.whole else 0 for row in rows]),
             shallow_bytes=ints([row.shallow for row in rows]),
             retained_bytes=ints([row.retained for row in rows]),
             children=ints([row.children for row in rows]),

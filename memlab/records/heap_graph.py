@@ -260,15 +260,20 @@ class HeapGraph(Result):
 
         return census(self)
 
-    def dominator_tree(self, *, rows: int = 3_000) -> HeapTree:
+    def dominator_tree(self, under: object = None, *, rows: int = 3_000) -> HeapTree:
         """Return the dominator tree from the top, greatest first, small siblings put together by type.
 
         Args:
+            under: only what this object dominates: a live object, or a node's number as ``np.uint32``. So the
+                tree opens further where a larger one was cut. Default: the whole heap.
             rows: at most so many; the result says what was put together and where it was cut.
+
+        Raises:
+            UsageError: when the graph has no such object.
         """
         from memlab.analyses.heap_tree import dominator_tree
 
-        return dominator_tree(self, rows)
+        return dominator_tree(self, rows, under)
 
     def retained_size(self, target: object) -> int:
         """Return in bytes what would be freed if an object went, or all objects of a type.

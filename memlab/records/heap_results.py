@@ -77,11 +77,12 @@ class HeapCensus(Result):
 class HeapTree(Result):
     """The upper part of a dominator tree, one row an object or a group of siblings of one type.
 
-    Row 0 is the whole heap. Rows come parent first; children of one parent by retained size.
+    Row 0 is the whole heap, or the object that was asked about. Rows come parent first; children of one
+    parent by retained size.
 
     Attributes:
         parent: row of the immediate dominator, shape ``(rows,)``; -1 for row 0.
-        node: the object's number in the graph; -1 for a group and for row 0.
+        node: the object's number in the graph; -1 for a group and for the whole heap.
         objects: objects in the row itself: 1, or the size of the group.
         shallow_bytes: of the row's own objects.
         retained_bytes: shallow sizes of all that they dominate, their own included.

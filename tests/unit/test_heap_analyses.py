@@ -851,3 +851,14 @@ class TestHoldings:
 
     def test_no_names(self):
         assert holdings(graph_of({0: [1]}, roots=[0])).holdings == ()
+
+
+def test_the_dominator_tree_opens_under_an_object():
+    """Root 0 holds 1, which alone keeps 2 and 3; what lies beside it is left out."""
+    graph = graph_of({0: [1, 4], 1: [2, 3]}, [1, 10, 100, 1000, 5], [(0, MODULE, "module app")])
+    tree = graph.dominator_tree(np.uint32(1))
+    assert tree.node.tolist() == [1, 3, 2]
+    assert tree.parent.tolist() == [-1, 0, 0]
+    assert tree.retained_bytes.tolist() == [1110, 1000, 100]
+    assert tree.objects.tolist() == [1, 1, 1]
+    assert tree.shallow_bytes.tolist() == [10, 1000, 100]
