@@ -190,6 +190,8 @@ static struct {
     PageMap map; /* tables of bits: BIRTH_WORDS entries each */
     SetTracer set;
     GetTracer get;
+    RefTracer before; /* somebody's tracer, which goes on being told, and gets its place back */
+    void *before_data;
     int armed, lost;
 } births;
 
@@ -227,6 +229,9 @@ birth_word(const void *address, int make)
 static int
 on_reference(PyObject *object, int event, void *Py_UNUSED(data))
 {
+    if (event > 1) {
+        return 0; /* no birth and no death: another tracer takes our place (Python 3.14) */
+    }
     uint32_t bit = 1u << (((uintptr_t)object >> SLOT_SHIFT) & 31);
     uint32_t *word = birth_word(object, event == 0);
     if (word != NULL) {
@@ -235,7 +240,7 @@ on_reference(PyObject *object, int event, void *Py_UNUSED(data))
     else if (event == 0) {
         births.lost = 1;
     }
-    return 0;
+    return births.before != NULL ? births.before(object, event, births.before_data) : 0;
 }
 
 static inline int
@@ -252,12 +257,13 @@ births_begin(PyObject *Py_UNUSED(module), PyObject *args)
     if (!PyArg_ParseTuple(args, "KK:births_begin", &set, &get)) {
         return NULL;
     }
-    if (births.armed || ((GetTracer)(uintptr_t)get)(NULL) != NULL) {
-        return PyBool_FromLong(0); /* somebody traces references already: theirs stays */
+    if (births.armed) {
+        return PyBool_FromLong(0); /* a window within a window */
     }
     births.set = (SetTracer)(uintptr_t)set;
     births.get = (GetTracer)(uintptr_t)get;
     births.lost = 0;
+    births.before = births.get(&births.before_data);
     if (births.set(on_reference, NULL) < 0) {
         return NULL;
     }
@@ -275,9 +281,10 @@ births_whole(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 static PyObject *
 births_end(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
 {
-    if (births.armed && births.get(NULL) == on_reference && births.set(NULL, NULL) < 0) {
+    if (births.armed && births.get(NULL) == on_reference && births.set(births.before, births.before_data) < 0) {
         return NULL;
     }
+    births.before = NULL;
     births.armed = 0;
     map_free(&births.map);
     return PyBool_FromLong(!births.lost);

@@ -7,8 +7,9 @@ address and type take nearly all new objects for old ones. So the births themsel
 from free lists included; a bit for each 16-byte slot is set and cleared (2 KiB for each 256 KiB of heap that
 sees births). *3.11 and 3.12*: ``gc.freeze`` sets aside what is alive; what the collector lists afterwards is
 new. It tells nothing of objects that the collector does not track: a leaf is new when all its holders are,
-else unknown. Both are one for the whole process. Where the tracer is taken (tracemalloc takes it while it
-runs), the heap is frozen instead; where that was done before, there are no marks and the reason is given.
+else unknown. Both are one for the whole process. Somebody else's tracer goes on being told (tracemalloc sets
+one when it starts and leaves it there for good), and gets its place back; a window within a window freezes.
+Where somebody else froze the heap, there are no marks and the reason is given.
 While the heap is frozen the collector does not look at what was there before.
 """
 
@@ -56,8 +57,7 @@ class BirthMarks:
             return
         heap = FrozenHeap()
         if not heap.available:
-            taken = "another reference tracer is set in this process, and " if tracer is not None else ""
-            self.absent = f"{taken}the heap is frozen already (gc.freeze)"
+            self.absent = "the heap is frozen already (gc.freeze)"
             return
         self._heap = heap
         heap.freeze()
