@@ -21,6 +21,8 @@ from memlab.records.heap_graph import NO_NODE, HeapGraph
 from memlab.records.heap_results import Freed
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from memlab.records.chain import ReferenceChain
     from memlab.records.columns import Bytes, Nodes
 
@@ -39,23 +41,23 @@ class _Cuts:
     held: list[int]
 
 
-def what_if(graph: HeapGraph, cut: object) -> Freed:
+def what_if(graph: HeapGraph, cut: Sequence[object], references: Sequence[tuple[object, object]]) -> Freed:
     """Return what would be freed by a cut, or by several made together.
 
     Raises:
         UsageError: when the graph has no such object or reference, or nothing is cut.
     """
-    wanted = cut if type(cut) is list else [cut]
-    if not wanted:
-        raise UsageError("asking what a cut would free: name an object, or a pair (holder, held)")
+    if not cut and not references:
+        raise UsageError("asking what a cut would free: name an object, or references=[(holder, held)]")
     cuts = _Cuts(graph.edges, np.zeros(len(graph), np.uint8), [], [])
-    for item in wanted:
-        if type(item) is tuple and len(item) == 2:  # noqa: PLR2004 - holder and held
-            _cut_reference(graph, cuts, resolve(graph, item[0]), resolve(graph, item[1]))
-        else:
-            node = resolve(graph, item)
-            cuts.closed[node] = 1
-            cuts.words.append(node_name(graph, node))
+    for item in cut:
+        node = resolve(graph, item)
+        cuts.closed[node] = 1
+        cuts.words.append(node_name(graph, node))
+    for pair in references:
+        if type(pair) is not tuple or len(pair) != 2:  # noqa: PLR2004 - holder and held
+            raise UsageError("asking what a cut would free: references are pairs, [(holder, held), ...]")
+        _cut_reference(graph, cuts, resolve(graph, pair[0]), resolve(graph, pair[1]))
     before = forest(graph).parent != NO_NODE
     after = grow(graph, cuts.edges, cuts.closed)
     freed = np.flatnonzero(before & (after.parent == NO_NODE)).astype(np.uint32)

@@ -363,21 +363,22 @@ class HeapGraph(Result):
 
         return owners(self, "package")
 
-    def what_if(self, cut: object | Sequence[object]) -> Freed:
-        """Return what would be freed if an object or a reference went.
+    def what_if(self, *cut: object, references: Sequence[tuple[object, object]] = ()) -> Freed:
+        """Return what would be freed if objects or references went.
 
-        Exact, not an estimate: every other way to reach an object is followed.
+        Exact, not an estimate: every other way to an object is followed. Several cuts are made together, so
+        an object that two places hold goes when both are cut.
 
         Args:
-            cut: an object, a node's number as ``np.uint32``, a pair ``(holder, held)`` of these for one
-                reference, or a list of any of these, cut together.
+            cut: objects, live or as node numbers (``np.uint32``).
+            references: pairs ``(holder, held)`` of these; all references of the one to the other are cut.
 
         Raises:
-            UsageError: when the graph has no such object, or no such reference.
+            UsageError: when nothing is cut, or the graph has no such object or no such reference.
         """
         from memlab.analyses.heap_cut import what_if
 
-        return what_if(self, cut)
+        return what_if(self, cut, references)
 
     def diff(self, older: HeapGraph) -> HeapDiff:
         """Return what grew since ``older``, and which container holds the growth.

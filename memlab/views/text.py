@@ -95,9 +95,12 @@ def _(explanation: Explanation) -> str:
     for chain in explanation.chains:
         lines += ["", *wrap(words.printable(words.chain_text(chain)), 2, 6)]
         lines += wrap(f"root: {chain.root.value}; {words.root_sentence(chain.root)}", 6)
-    counts = "kept by no count" if explanation.refcount is None else f"{explanation.refcount:,}"
+    if explanation.refcount is not None:
+        counts = f"{explanation.refcount:,}, {explanation.holders:,} of them seen"
+    else:
+        counts = f"{explanation.holders:,} seen" if explanation.holders else "kept by no count"
     looked = "" if explanation.complete else "; the search stopped at its limit, so there may be more"
-    lines += ["", *labelled("references", f"{counts}, {explanation.holders:,} of them seen", 2, _LABELS)]
+    lines += ["", *labelled("references", counts, 2, _LABELS)]
     lines += labelled("searched", f"{explanation.searched:,} objects{looked}", 2, _LABELS)
     lines += _bullets("Notes", explanation.notes)
     return "\n".join(lines)

@@ -514,7 +514,7 @@ class TestWhatIf:
             for a, c in {tuple(pair) for pair in pairs}:
                 left = [pair for pair in pairs if tuple(pair) != (a, c)]
                 after = reachable(held_by(count, left), roots)
-                freed = graph.what_if((n(a), n(c)))
+                freed = graph.what_if(references=[(n(a), n(c))])
                 assert freed.objects == len(before - after), seed
                 assert freed.freed_bytes == sum(sizes[node] for node in before - after)
                 assert bool(freed.still_held) == (c in after)
@@ -527,10 +527,10 @@ class TestWhatIf:
             types=["builtins.dict", "m.A", "m.B", "m.C"],
             vias={(1, 3): ".c"},
         )
-        one = graph.what_if((n(1), n(3)))
+        one = graph.what_if(references=[(n(1), n(3))])
         assert (one.objects, one.cut) == (0, ("A.c",))
         assert [str(c) for c in one.still_held] == ["module app -> B -> C"]
-        both = graph.what_if([(n(1), n(3)), (n(2), n(3))])
+        both = graph.what_if(references=[(n(1), n(3)), (n(2), n(3))])
         assert (both.objects, both.freed_bytes, both.still_held) == (1, 8, ())
         assert both.cut == ("A.c", "B -> C")
         assert counts(both.contents) == [("m.C", 1, 8)]
@@ -538,7 +538,7 @@ class TestWhatIf:
     def test_a_cut_root_goes_whoever_holds_it(self):
         graph = graph_of({0: [1]}, [3, 4], [0], external=[0, 1])
         assert graph.what_if(n(0)).freed_bytes == 3
-        assert graph.what_if([n(0), n(1)]).freed_bytes == 7
+        assert graph.what_if(n(0), n(1)).freed_bytes == 7
 
     def test_live_objects(self):
         holder, held = bytearray(1), bytearray(2)
@@ -548,15 +548,15 @@ class TestWhatIf:
             types=["m.M", "builtins.bytearray", "builtins.bytearray"],
             addresses=[1, id(holder), id(held)],
         )
-        assert graph.what_if((holder, held)).freed_bytes == 100
+        assert graph.what_if(references=[(holder, held)]).freed_bytes == 100
         assert graph.what_if(holder).freed_bytes == 200
 
     def test_what_cannot_be_cut(self):
         graph = graph_of({0: [1], 2: []}, [1, 1, 1], roots=[0])
         with pytest.raises(UsageError, match="has no reference to"):
-            graph.what_if((n(1), n(0)))
+            graph.what_if(references=[(n(1), n(0))])
         with pytest.raises(UsageError, match="name an object"):
-            graph.what_if([])
+            graph.what_if()
         garbage = graph.what_if(n(2))
         assert garbage.objects == 0
         assert "garbage already" in garbage.notes[-1]
