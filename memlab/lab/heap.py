@@ -117,8 +117,8 @@ def heap_window(
 
     On Python 3.13 and later the interpreter's reference tracer tells them, on 3.11 and 3.12 ``gc.freeze``:
     there the collector does not look at older objects while the block runs. Either is taken away again
-    however the block ends. Somebody else's tracer goes on being told; where somebody else froze the heap, types
-    and places are compared instead, and a note says so.
+    however the block ends. Somebody else's tracer goes on being told; where somebody else froze the heap,
+    types and places are compared instead, and a note says so.
 
     Args:
         title: a name for the second capture.
