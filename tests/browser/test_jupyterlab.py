@@ -34,6 +34,24 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 
+
+def _notebook(*cells):
+    made = [
+        {"cell_type": "code", "id": f"cell-{n}", "metadata": {}, "outputs": [], "execution_count": None,
+         "source": source}
+        for n, source in enumerate(cells)
+    ]  # fmt: skip
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return {"cells": made, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
+
+
+WIDGET_NOTEBOOK = _notebook(
+    "%load_ext memlab",
+    "class Shelf:\n    def __init__(self):\n        self.books = [bytearray(500_000) for _ in range(100)]",
+    "library = {'shelf': Shelf()}",
+    "%heap --widget",
+)
+
 RUN_ALL = """async (name) => {
   const app = window.jupyterapp;
   await app.restored;
@@ -77,6 +95,7 @@ def lab():
         files, settings, runtime = folder / "files", folder / "settings", folder / "runtime"
         for name in ("notebooks", "data"):
             shutil.copytree(ROOT / name, files / name, ignore=shutil.ignore_patterns("__pycache__", "leaks"))
+        (files / "notebooks" / "heap-widget.ipynb").write_text(json.dumps(WIDGET_NOTEBOOK))
         for name, values in SETTINGS.items():
             path = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -242,5 +261,33 @@ def test_a_notebook_runs_and_its_report_can_be_used(visit, notebook):
 
     OUT.mkdir(exist_ok=True)
     page.screenshot(path=OUT / f"jupyterlab-{Path(notebook).stem}.png")
+    assert seen.errors == []
+    assert seen.outside == []
+
+
+def test_the_heap_widget_opens_level_by_level(visit):
+    """%heap --widget shows tree and treemap; keys open the way down to what the notebook keeps."""
+    seen = visit("heap-widget.ipynb")
+    cells = seen.run_all()
+    kinds = {kind for output in cells["cell-3"]["outputs"] for kind in output.get("data", {})}
+    # What a notebook keeps where there are no widgets.
+    assert {"application/vnd.jupyter.widget-view+json", "text/plain", "image/svg+xml"} <= kinds
+
+    page = seen.page
+    widget = page.locator(".jp-OutputArea-output .memlab-heap").first
+    tree = widget.get_by_role("treegrid")
+    tree.wait_for()
+    tree.scroll_into_view_if_needed()
+    shelf = tree.locator("tbody tr", has_text="__main__.Shelf").filter(has_text="47.7 MiB")
+    for _ in range(6):  # from the notebook's namespace down
+        if shelf.count():
+            break
+        row = tree.locator("tbody tr[aria-expanded=false]").first
+        row.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+    assert shelf.count() == 1
+    OUT.mkdir(exist_ok=True)
+    page.screenshot(path=OUT / "jupyterlab-heap-widget.png")
     assert seen.errors == []
     assert seen.outside == []
