@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["RunningFrame", "is_own", "local_variables", "namespace_of", "running_frames"]
 
 _OWN_PREFIX = OWN_FOLDER + os.sep
+_GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 _ONLY_US = 3  # the frame's own reference, our variable, and getrefcount's argument
 
 
@@ -51,9 +52,19 @@ def running_frames() -> list[RunningFrame]:
     for thread, top in stacks:
         at = top
         while at is not None:
-            found.append(RunningFrame(at, thread))
+            if thread == here or not _may_dangle(at):
+                found.append(RunningFrame(at, thread))
             at = at.f_back
     return found
+
+
+def _may_dangle(frame: FrameType) -> bool:
+    """Tell whether reading a frame of another thread could read freed memory.
+
+    Before Python 3.13.6 the view of a generator's frame outlives the generator (python/cpython#125723), and
+    another thread may drop one at any time. What such a frame holds is then not seen.
+    """
+    return (3, 13) <= sys.version_info < (3, 13, 6) and bool(frame.f_code.co_flags & _GENERATORS)
 
 
 def is_own(frame: FrameType) -> bool:

@@ -67,11 +67,10 @@ class BirthMarks:
         """Take the list of tracked objects; None where the tracer tells births and no list is needed."""
         if self.means != "freeze" or self._heap is None:
             return None
-        fresh = gc.get_objects()
+        # The list of what is new goes before the other is made, or it would be in it.
+        self._fresh = addresses(gc.get_objects())
         self._heap.thaw()
-        everything = gc.get_objects()
-        self._fresh = addresses(fresh)
-        return [item for item in everything if item is not fresh]
+        return gc.get_objects()
 
     def flag(self, raw: Raw) -> Bytes:
         """Return the flags of a capture with births told; call once, after the capture."""

@@ -626,3 +626,30 @@ def test_a_capture_that_is_kept_is_the_only_difference():
     grown = [row for row in diff.types if row.objects_diff and not row.type_name.startswith("builtins.")]
     assert grown == []
     assert abs(diff.objects_diff) < 300
+
+
+ASKED = """
+import gc, json
+import memlab
+obj = [1]
+first = memlab.heap()
+def ask():
+    graph = memlab.heap()
+    graph.census(), graph.dominator_tree(), graph.suspects(), graph.cycles(), graph.duplicates()
+    graph.by_module(), graph.by_package(), graph.why(obj), graph.what_if(obj), graph.diff(first)
+    with memlab.heap_window() as window:
+        pass
+    assert window.diff
+gc.disable()
+ask()
+gc.collect()
+gc.set_debug(gc.DEBUG_SAVEALL)
+ask()
+gc.collect()
+print(json.dumps([str(type(item)) for item in gc.garbage]))
+"""
+
+
+def test_no_garbage_is_left():
+    """Captures, questions and windows leave nothing that only the collector could free."""
+    assert in_child(ASKED) == []
