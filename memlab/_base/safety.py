@@ -58,6 +58,8 @@ def clean(text: str) -> str:
     """Make text fit for one line: control characters escaped, at most 200 characters."""
     if len(text) > _LONGEST:
         text = text[: _LONGEST - 1] + "…"
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
