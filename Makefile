@@ -21,7 +21,7 @@ HAVE_UV := $(shell command -v uv 2>/dev/null)
 INSTALL := $(if $(HAVE_UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check bench corpus test-all test-all-envs test-long html format lock environment clean
+.PHONY: help demo test lab check bench corpus test-all test-all-envs test-long html format lock environment sanitize clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ format: $(FULL)  ## Format the code and strip the notebooks' outputs
 lock:  ## Make requirements.lock anew (needs uv on PATH)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --extra notebook --extra dev pyproject.toml --output-file requirements.lock
+
+sanitize: $(FULL)  ## Run the C extension under sanitizers and valgrind (ten minutes; Linux, gcc or clang)
+	sh scripts/sanitize.sh $(BIN)/python
 
 environment: $(FULL)  ## Make environment.yml anew from pyproject.toml
 	$(BIN)/python scripts/make_environment.py
