@@ -62,7 +62,7 @@ for thread in threads:
     thread.start()
 captures = 0
 end = time.monotonic() + {seconds}
-while time.monotonic() < end:
+while time.monotonic() < end or captures < 3:
     graph = memlab.heap()
     assert len(graph) > 10_000
     assert int(graph.starts[-1]) == len(graph.edges)
@@ -149,7 +149,7 @@ def run(code, seconds):
 def test_captures_under_eight_busy_threads(python, seconds):
     """Neither a capture nor a thread fails while lists, dicts, instances, text and generators come and go."""
     captures, turns = run(CHURN.format(python=python, seconds=seconds), 60 + 3 * seconds)
-    assert captures >= 2
+    assert captures >= 3
     assert turns > 10
 
 
