@@ -80,8 +80,8 @@ if command -v valgrind >/dev/null 2>&1; then
     (cd "$WORK" && PYTHONMALLOC=malloc PYTHONPATH="$WORK" valgrind --tool=memcheck --leak-check=full \
         --show-leak-kinds=definite --num-callers=20 --log-file="$WORK/valgrind.log" \
         "$OLDPWD/$PYTHON" work.py 6000 1) || status=1
-    # A report is a paragraph; keep those in which the extension appears at all.
-    awk -v RS='==[0-9]+== \n' '/heapgraph\.c/' "$WORK/valgrind.log" >"$WORK/ours.log"
+    # Keep the reports in which the extension appears at all, with their surroundings.
+    grep -B 20 -A 10 'heapgraph\.c' "$WORK/valgrind.log" >"$WORK/ours.log" || true
     if [ -s "$WORK/ours.log" ]; then
         cat "$WORK/ours.log"
         status=1
