@@ -24,9 +24,9 @@ from memlab.records.heap_graph import NO_NODE, HeapGraph
 from memlab.records.heap_results import HeapTree
 
 if TYPE_CHECKING:
-    from memlab.records.columns import Nodes
+    from memlab.records.columns import Ints, Nodes
 
-__all__ = ["dominator_tree"]
+__all__ = ["dominator_tree", "shown_nodes"]
 
 _SHOWN = 25
 """So many siblings are listed one by one, and so many groups of them."""
@@ -60,11 +60,18 @@ def dominator_tree(graph: HeapGraph, rows: int, under: object = None) -> HeapTre
     return _Tree(graph, max(rows, 1), None if under is None else resolve(graph, under)).result()
 
 
+def shown_nodes(graph: HeapGraph, rows: int) -> Ints:
+    """Return the nodes that a tree of so many rows shows, without a name for any."""
+    tree = _Tree(graph, max(rows, 1), None, named=False)
+    return ints([row.node for row in tree.rows if row.node >= 0])
+
+
 class _Tree:
     """Opens rows, greatest first. Lives as long as one call."""
 
-    def __init__(self, graph: HeapGraph, limit: int, under: int | None) -> None:
+    def __init__(self, graph: HeapGraph, limit: int, under: int | None, *, named: bool = True) -> None:
         self.graph = graph
+        self.named = named
         self.limit = limit
         self.starts, self.below = children(graph)
         self.retained = graph.dominators.retained_bytes
@@ -142,6 +149,9 @@ class _Tree:
 
     def _single(self, at: int, node: int) -> _Row:
         graph = self.graph
+        members = np.array([node], np.uint32)
+        if not self.named:
+            return _Row(at, members, "", graph.type_name(node), int(self.retained[node]), node)
         above = int(forest(graph).parent[node])
         holder = int(graph.dominators.parent[node])
         via = via_name(graph, holder, node) if holder < len(graph) else ""
@@ -151,7 +161,6 @@ class _Tree:
         root = root_of(graph, node) if at <= 0 and above == node else None
         if root is not None and root[1] != name and not via and len(root_links(graph, node, root[1])) > 1:
             via = root[1]
-        members = np.array([node], np.uint32)
         return _Row(at, members, name, graph.type_name(node), int(self.retained[node]), node, via)
 
     def _groups(self, at: int, rest: Nodes) -> list[_Row]:
@@ -193,7 +202,8 @@ class _Tree:
 
     def _measure(self, row: _Row) -> None:
         row.depth = self.rows[row.parent].depth + 1
-        row.shallow = int(self.graph.sizes_of(row.members).sum())
+        if self.named:
+            row.shallow = int(self.graph.sizes_of(row.members).sum())
         row.children = self._child_count(row.members)
 
     def result(self) -> HeapTree:

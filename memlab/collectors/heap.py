@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memlab._base.safety import type_name
+from memlab._base.safety import class_dict, mro_of, type_name
 from memlab.collectors import heap_engine
 from memlab.collectors.edges import own_namespace
 from memlab.collectors.frames import running_frames
@@ -45,6 +45,11 @@ __all__ = ["Taken", "take_heap"]
 
 _FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 _TRACES_READ = 20_000
+_POINTER = (sys.maxsize.bit_length() + 1) // 8
+_MANAGED = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
+_HEAP_TYPE = 1 << 9
+_type_flags = class_dict(type)["__flags__"].__get__
+_basic_size = class_dict(type)["__basicsize__"].__get__
 _SHELL_NAMES = ("In", "_ih", "_dh", "exit", "quit", "open")
 
 
@@ -167,6 +172,31 @@ def take_heap(
     return Taken(graph, objects[:taken] if taken < len(objects) else objects, roots.namespaces)
 
 
+def _with_attributes(raw: Raw) -> Nodes:
+    """Add 8 bytes for each attribute that lies outside its instance, which no type counts.
+
+    Instances of plain classes keep their attributes in an array of values until something asks for their
+    dictionary. Its length is taken from their references, less those to the type and to slots: a lower bound.
+    """
+    slots = np.array([_slots_of(kind) for kind in raw.types], np.int64)
+    nodes = np.flatnonzero(slots[raw.type_of] >= 0) if len(slots) else np.zeros(0, np.int64)
+    if not len(nodes):
+        return raw.size
+    held = raw.starts[nodes + 1].astype(np.int64) - raw.starts[nodes] - 1 - slots[raw.type_of[nodes]]
+    size = raw.size.copy()
+    # A single one may be the dictionary itself.
+    size[nodes] += (_POINTER * np.where(held > 1, held, 0)).astype(np.uint32)
+    return frozen(size)
+
+
+def _slots_of(kind: type) -> int:
+    """Return how many pointers a plain class keeps in its instances; -1 for any other type."""
+    flags, size = _type_flags(kind), _basic_size(kind)
+    if not flags & _MANAGED or any(not _type_flags(base) & _HEAP_TYPE for base in mro_of(kind)[:-1]):
+        return -1  # a list's items are references too
+    return int(size - _basic_size(object)) // _POINTER
+
+
 def _insides(obj: Any) -> list[Any]:
     """Return an instance's dictionary and the values in it, for objects of our own."""
     space = vars(obj) if hasattr(obj, "__dict__") else {}
@@ -189,7 +219,7 @@ def _graph(raw: Raw, objects: list[Any], roots: _Roots, marks: BirthMarks | None
     return HeapGraph(
         address=raw.address,
         type_of=raw.type_of,
-        size=raw.size,
+        size=_with_attributes(raw),
         flags=frozen(flags),
         starts=raw.starts,
         edges=raw.edges,

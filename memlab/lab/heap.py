@@ -17,7 +17,7 @@ import numpy as np
 from memlab._base.paths import PathLabels
 from memlab.analyses.heap_paths import forest
 from memlab.analyses.heap_suspects import suspects
-from memlab.analyses.heap_tree import dominator_tree
+from memlab.analyses.heap_tree import shown_nodes
 from memlab.collectors.heap import Taken, take_heap
 from memlab.collectors.heap_births import BirthMarks
 from memlab.errors import UsageError
@@ -180,9 +180,9 @@ def _finished(take: Any, reveal_keys: bool, aliases: Mapping[str, str] | None) -
 
 def _shown(graph: HeapGraph) -> Nodes:
     """Return the nodes that the tree and the suspects will show, and what the notebook names."""
-    tree = dominator_tree(graph, _SHOWN_ROWS)
+    rows = shown_nodes(graph, _SHOWN_ROWS)
     points = [suspect.node for suspect in suspects(graph, 0.02).suspects]
-    nodes = np.concatenate([tree.node, np.array(points, np.int64), graph.user_node.astype(np.int64)])
+    nodes = np.concatenate([rows, np.array(points, np.int64), graph.user_node.astype(np.int64)])
     return np.unique(nodes[nodes >= 0]).astype(np.uint32)
 
 

@@ -83,11 +83,11 @@ class HeapGraph(Result):
     """What ``memlab.heap()`` gives back.
 
     Sizes are shallow sizes as ``sys.getsizeof`` has them, read without running a Python-level
-    ``__sizeof__``; with the buffers that an object says it owns (arrays of numpy, ``bytearray``). A static
-    type is charged no collector's header, which it lacks and ``sys.getsizeof`` adds before Python 3.13. Not
-    included: attribute values of an instance that has no dictionary yet (8 bytes each and more, which
-    ``sys.getsizeof`` leaves out too), memory that no Python object knows of, the allocator's own waste,
-    another interpreter's objects.
+    ``__sizeof__``; buffers that an object says it owns (of numpy, ``bytearray``) are in them. A static type
+    is charged no collector's header, which it lacks and ``sys.getsizeof`` adds before Python 3.13. Where an
+    instance's attributes lie outside it, 8 bytes for each are added, a lower bound that ``sys.getsizeof``
+    leaves out. Not included: memory that no Python object knows of, the allocator's own waste, another
+    interpreter's objects.
 
     Attributes:
         address: where each object lay, shape ``(nodes,)``. Reused as soon as an object is freed: equal
