@@ -8,6 +8,7 @@ drops one meanwhile does no harm; a capture of one moment it is only while no ot
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import itertools
 import sys
@@ -19,7 +20,7 @@ import numpy as np
 
 from memlab._base.safety import class_dict, mro_of
 from memlab.collectors.census import addresses
-from memlab.collectors.heap_engine import PREHEADER, Order, Raw, outside_traverse, untraversed
+from memlab.collectors.heap_engine import PREHEADER, Order, Outside, Raw, outside_traverse, untraversed
 from memlab.records.heap_graph import EXTERNAL, IMMORTAL, NO_NODE, TRACKED
 
 if TYPE_CHECKING:
@@ -46,6 +47,50 @@ def capture(order: Order) -> Raw:
     finally:
         if collecting:
             gc.enable()
+
+
+@dataclasses.dataclass(slots=True)
+class _Kind:
+    """What is to be known of a type, once.
+
+    Attributes:
+        sizer: its first native ``__sizeof__``, None for none; ``header`` is what lies before the object.
+        meta: its instances are types, of which the static ones have no header.
+        untracked: traversed though the collector does not track it.
+        getters: lead to what its traverse does not; ``always``: even where it is traversed.
+    """
+
+    sizer: Any
+    header: int
+    meta: bool
+    untracked: bool
+    array: bool
+    getters: tuple[Any, ...] = ()
+    always: bool = False
+
+
+def _kind_of(kind: type, outside: Outside) -> _Kind:
+    sizer, header = _sizer(kind)
+    meta = issubclass(kind, type)
+    found = _Kind(sizer, header, meta, kind is tuple or kind is dict, issubclass(kind, outside.arrays[0]))
+    for owner, getters, always in outside.expanders:
+        if kind is owner or (owner is type and meta):
+            found.getters, found.always = getters, always
+            break
+    return found
+
+
+def _sizes(batch: list[Any], kinds: list[_Kind]) -> list[int]:
+    found = []
+    for obj, kind in zip(batch, kinds, strict=True):
+        try:
+            size = kind.sizer(obj) + kind.header if kind.sizer is not None else 0
+            if kind.meta and not _is_collected(obj):
+                size -= kind.header  # a static type has none, though its type says so
+        except Exception:  # noqa: BLE001 - a type that cannot size itself has no known size
+            size = 0
+        found.append(size)
+    return found
 
 
 class _PageMap:
@@ -86,7 +131,7 @@ class _Twin:
         self.edges: list[Any] = []
         self.text: list[tuple[int, int]] = []
         self.huge: list[tuple[int, int]] = []
-        self.sizers: dict[int, tuple[Any, int]] = {}
+        self.kinds: dict[int, _Kind] = {}
 
     def run(self) -> Raw:
         order = self.order
@@ -124,50 +169,41 @@ class _Twin:
 
     def _ask(self, start: int, batch: list[Any]) -> int:
         tracked = list(map(gc.is_tracked, batch))
-        lists = [self._referents(*pair) for pair in zip(batch, tracked, strict=True)]
+        kinds = list(map(self._kind, map(type, batch)))
+        lists = self._referents(batch, tracked, kinds)
         numbers = self._number(list(itertools.chain.from_iterable(lists)))
         kept = (numbers != 0) & (numbers != _SKIPPED)
         owner = np.repeat(np.arange(len(batch)), np.fromiter(map(len, lists), np.int64, len(lists)))
         self.lengths.append(np.bincount(owner[kept], minlength=len(batch)))
         self.edges.append(numbers[kept] - np.uint32(1))
         self.tracked.append(np.array(tracked, dtype=np.uint8))
-        self.sizes.append(np.fromiter(map(self._size, batch), np.int64, len(batch)))
+        self.sizes.append(np.array(_sizes(batch, kinds), np.int64))
         self.text += [
             (start + at, hash(obj)) for at, obj in enumerate(batch) if type(obj) is str or type(obj) is bytes
         ]
         return len(batch)
 
-    def _referents(self, obj: Any, tracked: bool) -> list[Any]:
-        kind = type(obj)
-        if kind is str or kind is bytes:
-            return []
-        found: list[Any] = []
-        if (tracked or kind is tuple or kind is dict) and obj is not self.untraversed:
-            found = gc.get_referents(obj)
-        arrays = self.outside.arrays
-        if issubclass(kind, arrays[0]):
-            return found + _array_parts(obj, arrays)
-        for owner, getters, always in self.outside.expanders:
-            static = owner is type and issubclass(kind, type)
-            if (kind is owner or static) and (always or not _is_collected(obj)):
-                found += _parts(obj, getters)
-                break
-        return found
-
-    def _size(self, obj: Any) -> int:
-        kind = type(obj)
-        known = self.sizers.get(id(kind))
+    def _kind(self, kind: type) -> _Kind:
+        known = self.kinds.get(id(kind))
         if known is None:
-            known = self.sizers[id(kind)] = _sizer(kind)
-        sizer, header = known
-        if sizer is None:
-            return 0
-        if issubclass(kind, type) and not _is_collected(obj):
-            header = 0  # a static type has none, though its type says so
-        try:
-            return int(sizer(obj)) + header
-        except Exception:  # noqa: BLE001 - a type that cannot size itself has no known size
-            return 0
+            known = self.kinds[id(kind)] = _kind_of(kind, self.outside)
+        return known
+
+    def _referents(self, batch: list[Any], tracked: list[bool], kinds: list[_Kind]) -> list[Any]:
+        """Return what each object refers to; all that is done for each by itself stands in this loop."""
+        found: list[Any] = []
+        ask, nothing, out_of_bounds = gc.get_referents, (), self.untraversed
+        for obj, is_tracked, kind in zip(batch, tracked, kinds, strict=True):
+            if (is_tracked or kind.untracked) and obj is not out_of_bounds:
+                held: Any = ask(obj)
+            else:
+                held = nothing
+            if kind.array:
+                held = [*held, *_array_parts(obj, self.outside.arrays)]
+            elif kind.getters and (kind.always or not _is_collected(obj)):
+                held = [*held, *_parts(obj, kind.getters)]
+            found.append(held)
+        return found
 
     def _finish(self, done: int) -> Raw:
         met = self.met[:done]
@@ -182,7 +218,7 @@ class _Twin:
         self.huge = [(int(n), int(sizes[n])) for n in np.flatnonzero(sizes >= NO_NODE)]
         flags = np.concatenate([np.zeros(0, np.uint8), *self.tracked]) * np.uint8(TRACKED)
         self.met = met
-        self.sizers.clear()  # they hold methods, which would count as held from outside
+        self.kinds.clear()  # they hold methods, which would count as held from outside
         flags |= self._account(met, edges)
         type_of, types = _types_of(met)
         return Raw(
