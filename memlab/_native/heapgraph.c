@@ -300,7 +300,7 @@ typedef struct {
     PyObject *expander; /* a tuple of C getters whose values are references too */
     Py_ssize_t basic, item, header;
     uint32_t index;
-    char gc, bare, plain, text, array, always;
+    char gc, bare, plain, number, text, array, always;
 } Kind;
 
 typedef struct {
@@ -308,8 +308,8 @@ typedef struct {
     Column type_of, size, refs, starts, edges, text_node;
     uint64_t *address;
     int64_t *hashes;
-    size_t address_room, hashes_room, count;
-    Kind *kinds;
+    size_t address_room, hashes_room, count, listed; /* the first nodes are the list of tracked objects */
+    Kind *kinds, *last;
     size_t kinds_room, kinds_used;
     PyTypeObject **types; /* in the order of first meeting; borrowed: a reference would be counted */
     size_t types_count, types_room;
@@ -319,6 +319,7 @@ typedef struct {
     PyObject *sizeof_name, *sizer_type, *plain_sizer;
     unsigned long preheader; /* type flags that stand for two pointers before the object */
     PyObject *huge;      /* list of (number, size) */
+    size_t number_size[3]; /* of exact ints of no, one and two digits of 30 bits; 0 where digits are others */
     uint8_t *flags;
     size_t limit;
     int failed;          /* memory ran out, or a Python error is set */
@@ -461,6 +462,7 @@ describe_kind(Capture *c, Kind *kind, PyTypeObject *type)
     kind->header = (Py_ssize_t)(2 * sizeof(void *)) * (kind->gc + ((flags & c->preheader) != 0));
     kind->traverse = kind->gc ? (traverseproc)PyType_GetSlot(type, Py_tp_traverse) : NULL;
     kind->is_gc = kind->gc ? (inquiry)PyType_GetSlot(type, Py_tp_is_gc) : NULL;
+    kind->number = type == &PyLong_Type && c->number_size[0] != 0;
     kind->text = type == &PyUnicode_Type || type == &PyBytes_Type;
     kind->array = c->arrays != Py_None && PyType_IsSubtype(type, (PyTypeObject *)PyTuple_GetItem(c->arrays, 0));
     for (Py_ssize_t i = 0; i < PyTuple_Size(c->expanders); i++) {
@@ -491,6 +493,9 @@ describe_kind(Capture *c, Kind *kind, PyTypeObject *type)
 static Kind *
 kind_of(Capture *c, PyTypeObject *type)
 {
+    if (c->last != NULL && c->last->type == type) {
+        return c->last;
+    }
     if (c->kinds_used * 2 >= c->kinds_room && kinds_grow(c) < 0) {
         return NULL;
     }
@@ -507,11 +512,12 @@ kind_of(Capture *c, PyTypeObject *type)
         kind->type = type;
         c->kinds_used++;
     }
+    c->last = kind;
     return kind;
 }
 
 static size_t
-shallow_size(const Kind *kind, PyObject *object, int gc)
+shallow_size(const Capture *c, const Kind *kind, PyObject *object, int gc)
 {
     if (kind->bare) {
         return 0;
@@ -520,6 +526,14 @@ shallow_size(const Kind *kind, PyObject *object, int gc)
     if (kind->plain) {
         Py_ssize_t length = kind->item ? Py_SIZE(object) : 0;
         return (size_t)(kind->basic + header + kind->item * (length < 0 ? -length : length));
+    }
+    if (kind->number) {
+        int overflow;
+        long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
+        unsigned long long digits = value < 0 ? 0ull - (unsigned long long)value : (unsigned long long)value;
+        if (!overflow && digits >> 60 == 0) {
+            return c->number_size[digits == 0 ? 0 : 1 + (digits >> 30 != 0)];
+        }
     }
     PyObject *size = PyObject_CallFunctionObjArgs(kind->sizer, object, NULL);
     if (size == NULL) {
@@ -619,16 +633,12 @@ static int
 ask(Capture *c, uint32_t number, PyObject *untraversed)
 {
     PyObject *object = (PyObject *)(uintptr_t)c->address[number];
-    Kind found;
-    {
-        Kind *kind = kind_of(c, Py_TYPE(object));
-        if (kind == NULL) {
-            return -1;
-        }
-        found = *kind; /* the table may move while this object is asked */
+    const Kind *kind = kind_of(c, Py_TYPE(object)); /* stays where it is until the next object is asked */
+    if (kind == NULL) {
+        return -1;
     }
-    int gc = found.gc && (found.is_gc == NULL || found.is_gc(object));
-    size_t size = shallow_size(&found, object, gc);
+    int gc = kind->gc && (kind->is_gc == NULL || kind->is_gc(object));
+    size_t size = shallow_size(c, kind, object, gc);
     if (size >= NO_NODE) {
         PyObject *pair = Py_BuildValue("(kK)", (unsigned long)number, (unsigned long long)size);
         if (pair == NULL || PyList_Append(c->huge, pair) < 0) {
@@ -639,25 +649,25 @@ ask(Capture *c, uint32_t number, PyObject *untraversed)
         size = NO_NODE;
     }
     uint32_t refs = (uint32_t)Py_REFCNT(object);
-    if (column_push(&c->type_of, found.index) < 0 || column_push(&c->size, (uint32_t)size) < 0
+    if (column_push(&c->type_of, kind->index) < 0 || column_push(&c->size, (uint32_t)size) < 0
         || column_push(&c->refs, refs) < 0) {
         return -1;
     }
     c->flags[number] = (int32_t)refs < 0 ? IMMORTAL : 0;
-    if (found.text) {
+    if (kind->text) {
         return remember_text(c, object, number);
     }
     int tracked = gc && PyObject_GC_IsTracked(object);
     c->flags[number] |= tracked ? TRACKED : 0;
-    if (gc && found.traverse != NULL && object != untraversed
+    if (gc && kind->traverse != NULL && object != untraversed
         && (tracked || Py_TYPE(object) == &PyTuple_Type || Py_TYPE(object) == &PyDict_Type)) {
-        found.traverse(object, visit, c);
+        kind->traverse(object, visit, c);
     }
-    if (found.array) {
+    if (kind->array) {
         expand_array(c, object);
     }
-    else if (found.expander != NULL && (found.always || !gc)) {
-        expand(c, found.expander, object);
+    else if (kind->expander != NULL && (kind->always || !gc)) {
+        expand(c, kind->expander, object);
     }
     return c->failed ? -1 : 0;
 }
@@ -668,6 +678,29 @@ now(void)
     struct timespec time;
     timespec_get(&time, TIME_UTC);
     return (double)time.tv_sec + (double)time.tv_nsec * 1e-9;
+}
+
+/* Ask once what whole numbers take, instead of each of them. */
+static int
+size_numbers(Capture *c)
+{
+    const long long samples[5] = {0, 1, 1ll << 30, (1ll << 30) - 1, (1ll << 60) - 1};
+    size_t sizes[5];
+    for (int i = 0; i < 5; i++) {
+        PyObject *number = PyLong_FromLongLong(samples[i]);
+        PyObject *sizer = number != NULL ? native_sizer(c, &PyLong_Type) : NULL;
+        PyObject *size = sizer != NULL ? PyObject_CallFunctionObjArgs(sizer, number, NULL) : NULL;
+        sizes[i] = size != NULL ? PyLong_AsSize_t(size) : 0;
+        Py_DecRef(size);
+        Py_DecRef(number);
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    if (sizes[3] == sizes[1] && sizes[4] == sizes[2]) { /* digits have 30 bits, as everywhere that we know of */
+        memcpy(c->number_size, sizes, sizeof c->number_size);
+    }
+    return 0;
 }
 
 static int
@@ -694,6 +727,7 @@ number_list(Capture *c, PyObject *objects, int mark)
             return -1;
         }
     }
+    c->listed = c->count;
     return 0;
 }
 
@@ -710,7 +744,7 @@ number_seeds(Capture *c, PyObject *seeds)
     return 0;
 }
 
-/* Take away the references that our own two lists hold, so that what is left over comes from elsewhere. */
+/* Take away the references that our own list holds, so that what is left over comes from elsewhere. */
 static void
 discount(Capture *c, PyObject *objects)
 {
@@ -813,7 +847,7 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
     size_t expected = (size_t)PyList_Size(objects) + (size_t)PyList_Size(objects) / 2 + 4096;
     if (c.huge == NULL || column_reserve(&c.edges, expected) < 0
         || column_reserve(&c.type_of, expected) < 0 || column_reserve(&c.size, expected) < 0
-        || column_reserve(&c.refs, expected) < 0 || column_reserve(&c.starts, expected) < 0
+        || column_reserve(&c.refs, expected) < 0 || column_reserve(&c.starts, expected) < 0 || size_numbers(&c) < 0
         || number_list(&c, skip, 1) < 0 || number_list(&c, objects, 0) < 0 || number_seeds(&c, seeds) < 0) {
         goto failed;
     }
@@ -847,7 +881,9 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
     if (column_push(&c.starts, (uint32_t)c.edges.length) < 0) {
         goto failed;
     }
-    discount(&c, objects);
+    for (size_t i = 0; i < c.listed && i < c.refs.length; i++) { /* the list of tracked objects itself */
+        c.refs.at[i] -= (int32_t)c.refs.at[i] > 0;
+    }
     discount(&c, seeds);
     seed_numbers = numbers_of(&c, seeds);
     if (seed_numbers == NULL) {
