@@ -35,6 +35,8 @@ from memlab.store.kinds import KINDS
 MIB = 1024 * 1024
 SLOWEST_S = 2.0  # a load takes a millisecond; the rest is for a machine that does other things too
 PAGE = schema.PAGE_BYTES
+# For each kind of result; make test-long tries more.
+EXAMPLES = 400 if os.environ.get("MEMLAB_LONG") == "1" else 25
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +277,7 @@ def test_damage_inside_valid_checks_is_a_value_or_refused(kind, tmp_path):
         arrays = {name: array[:5] for name, array in arrays.items()}
     everywhere = list(places(tree))
 
-    @settings(max_examples=80, deadline=None, database=None)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None)
     @given(st.data())
     def attack(data):
         hurt, columns = tree, dict(arrays)
@@ -323,7 +325,7 @@ def outcome(folder, kind, tree, arrays):
     return value
 
 
-@settings(max_examples=80, deadline=None, database=None)
+@settings(max_examples=EXAMPLES, deadline=None, database=None)
 @given(st.sampled_from(sorted(KINDS)), JSON)
 def test_any_json_at_all_is_a_value_or_refused(kind, tree):
     """Trees that were never a record's."""
@@ -335,7 +337,7 @@ def test_any_json_at_all_is_a_value_or_refused(kind, tree):
 def test_hostile_text_in_sound_records_is_kept(kind, tmp_path):
     """Markup, control characters and odd scripts are data: they come back as they were."""
 
-    @settings(max_examples=25, deadline=None, database=None)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None)
     @given(results(KINDS[kind]))
     def kept(value):
         save(value, tmp_path / "x.memlab")
@@ -351,7 +353,7 @@ HEAP_KINDS = [kind for kind in KINDS if "heap" in kind or kind in ("freed", "hol
 def test_any_sound_result_of_the_heap_is_shown(kind):
     """Counts and sizes at the ends of their ranges, loops, no roots, hostile names: views bear all of it."""
 
-    @settings(max_examples=40, deadline=None, database=None)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None)
     @given(results(KINDS[kind]))
     def shown(value):
         assert all(line.isprintable() for line in str(value).splitlines())
