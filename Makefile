@@ -49,7 +49,7 @@ corpus: $(FULL)  ## Score the leak finder on real leaks of real packages (20 min
 	$(BIN)/python benchmarks/corpus.py
 
 test-all:  ## Run the unit tests on each Python of VERSIONS that this machine has
-	@sh scripts/test_all.sh $(VERSIONS)
+	@UNIT='$(UNIT)' sh scripts/test_all.sh $(VERSIONS)
 
 # Apart, since an installation builds the C extension in this folder, under the feet of tests that run.
 test-all-envs:  ## Make the environments of test-all, and build the extension, without running a test

@@ -2,7 +2,7 @@
 # Run the unit tests on each of the Pythons named as arguments (3.11 3.12 ...), each in an environment of its
 # own, .venv-3.x, with what unit tests need and no JupyterLab. A version that is not on this machine is
 # skipped with a line. Interpreters are looked for on PATH and among pyenv's. With --prepare first, only the
-# environments are made. The C extension in this folder is one binary for all of them (abi3).
+# environments are made; UNIT names other tests than all of tests/unit. The C extension in this folder is one binary for all of them (abi3).
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -47,7 +47,8 @@ for version in "$@"; do
     [ -z "$prepare" ] || continue
     echo "Python $version: $("$venv/bin/python" --version)"
     ran="$ran $version"
-    "$venv/bin/python" -m pytest -q tests/unit || failed="$failed $version"
+    # shellcheck disable=SC2086 - a list of paths
+    "$venv/bin/python" -m pytest -q ${UNIT:-tests/unit} || failed="$failed $version"
 done
 [ -z "$prepare" ] || exit 0
 if [ -z "$ran" ]; then
