@@ -66,7 +66,9 @@ def test_a_module_a_class_a_cell_and_a_generator():
 
     generator = steps(Held())
     in_generator = next(generator)
+    Keeper.shared.payload = bytearray(60_000_000)  # names are read for what keeps much
     graph = memlab.heap()
+    del Keeper.shared.payload
     assert "shared" in ways(graph, Keeper.shared)
     assert "Keeper" in ways(graph, Keeper.shared)
     for obj in (inside, kept, in_generator):
