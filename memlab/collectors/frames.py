@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import inspect
 import os
 import sys
@@ -22,9 +23,10 @@ from typing import TYPE_CHECKING, Any
 from memlab._base.paths import OWN_FOLDER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import CodeType, FrameType
 
-__all__ = ["RunningFrame", "is_own", "local_variables", "namespace_of", "running_frames"]
+__all__ = ["RunningFrame", "collector_at_rest", "is_own", "local_variables", "namespace_of", "running_frames"]
 
 _OWN_PREFIX = OWN_FOLDER + os.sep
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -43,7 +45,8 @@ class RunningFrame:
 def running_frames() -> list[RunningFrame]:
     """Return the frames of all threads, the caller's thread first, innermost first."""
     here = threading.get_ident()
-    tops: dict[int, FrameType | None] = dict(sys._current_frames())  # noqa: SLF001 - the documented way
+    with collector_at_rest():
+        tops: dict[int, FrameType | None] = dict(sys._current_frames())  # noqa: SLF001 - the documented way
     # Not this frame: a list in its own frame's locals would be a cycle.
     frame = tops.pop(here, None)
     stacks = [(here, frame.f_back if frame is not None else None), *tops.items()]
@@ -65,6 +68,22 @@ def _may_dangle(frame: FrameType) -> bool:
     another thread may drop one at any time. What such a frame holds is then not seen.
     """
     return (3, 13) <= sys.version_info < (3, 13, 6) and bool(frame.f_code.co_flags & _GENERATORS)
+
+
+@contextlib.contextmanager
+def collector_at_rest() -> Iterator[None]:
+    """Keep the collector from running while the interpreter is asked about all threads.
+
+    Before Python 3.12 it answers with its list of threads locked. A collection in there runs finalizers, one
+    of which may let another thread run that needs that lock, to begin or to end: both wait for ever.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def is_own(frame: FrameType) -> bool:

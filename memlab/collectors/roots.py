@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import class_dict, clean, type_name
-from memlab.collectors.frames import RunningFrame, is_own, local_variables, namespace_of
+from memlab.collectors.frames import RunningFrame, collector_at_rest, is_own, local_variables, namespace_of
 from memlab.records.chain import RootKind
 
 if TYPE_CHECKING:
@@ -222,7 +222,9 @@ def _static_types() -> list[Root]:
 
 def _handled_exceptions() -> list[Root]:
     roots = []
-    for thread, handled in list(sys._current_exceptions().items()):  # noqa: SLF001 - the documented way
+    with collector_at_rest():
+        exceptions = sys._current_exceptions()  # noqa: SLF001 - the documented way
+    for thread, handled in list(exceptions.items()):
         value: Any = handled[1] if type(handled) is tuple else handled  # a triple before Python 3.12
         if value is not None:
             owner = threading.__dict__.get("_active", {}).get(thread)
