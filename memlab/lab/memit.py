@@ -55,8 +55,8 @@ def memit(
         UnavailableError: when this system does not tell the RSS.
 
     Example:
-        >>> result = memit(lambda: bytearray(50_000_000), repeat=2)
-        >>> len(result.peaks_bytes), result.increment_bytes > 40_000_000
+        >>> result = memit(lambda: bytearray(200_000_000), repeat=2)
+        >>> len(result.peaks_bytes), result.increment_bytes > 100_000_000
         (2, True)
     """
     _check(func, repeat, timeout, interval)

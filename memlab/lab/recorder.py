@@ -162,7 +162,7 @@ def record(interval_s: float = _INTERVAL_S, *, exact: bool = True, max_samples: 
 
     Example:
         >>> with record() as recording:
-        ...     block = bytearray(40_000_000)
+        ...     block = bytearray(100_000_000)
         ...     recording.mark("allocated")
         >>> capture = recording.capture
         >>> capture.marks[0].label, capture.peak.increment_bytes > 20_000_000

@@ -260,8 +260,9 @@ def test_engines_agree_to_the_last_reference(build):
     apart = set(first.address[first.flags != second.flags].tolist())
     assert len(apart) < 40
     strange = [ctypes.cast(at, ctypes.py_object).value for at in apart - parts_of_engines()]
-    # The interpreter's cache of attributes holds their names, and looks up others meanwhile.
-    assert [part for part in strange if not (type(part) is str and part.isidentifier())] == []
+    # The interpreter's cache of attributes holds their names, and looks up others; a module's has dots.
+    names = [part for part in strange if type(part) is str and part.replace(".", "_").isidentifier()]
+    assert len(names) == len(strange), strange
     assert len(strange) <= 5
     del seeds
 

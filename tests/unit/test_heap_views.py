@@ -448,6 +448,7 @@ def test_a_question_that_can_not_be_read_is_a_usage_error(wanted):
 
 @pytest.fixture
 def widget():
+    pytest.importorskip("anywidget")
     from memlab.faces.ipython.heap_widget import heap_widget
 
     made = []
