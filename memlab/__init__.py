@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
+    from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
     from memlab.lab.recorder import record
     from memlab.records.capture import Capture, Mark, Peak
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         HeapTree,
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
+    from memlab.records.line_profile import LineProfile
     from memlab.records.memit import MemitResult
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
     from memlab.records.timeline import Timeline
@@ -69,6 +71,8 @@ __all__ = [
     "HeapWindow",
     "LeakHunt",
     "LeakReport",
+    "LineProfile",
+    "LineProfiler",
     "Link",
     "Mark",
     "MemitResult",
@@ -94,6 +98,7 @@ __all__ = [
     "holdings",
     "load",
     "memit",
+    "profile",
     "record",
     "release",
     "snapshot",
@@ -119,6 +124,8 @@ _HOME = {
     "HeapWindow": "lab.heap",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
+    "LineProfile": "records.line_profile",
+    "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
@@ -138,6 +145,7 @@ _HOME = {
     "holdings": "lab.holdings",
     "load": "store.capture_file",
     "memit": "lab.memit",
+    "profile": "lab.line_profile",
     "record": "lab.recorder",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",

@@ -19,6 +19,7 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
@@ -44,6 +45,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "heap tree": HeapTree,
     "holdings": HeapHoldings,
     "leak report": LeakReport,
+    "line profile": LineProfile,
     "memit": MemitResult,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,

@@ -36,12 +36,14 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import heap_page, heap_result_pages, other_pages
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
+from memlab.views.line_page import line_page
 from memlab.views.palette import LIGHT, tints
 from memlab.views.words import printable
 
@@ -80,6 +82,7 @@ build_page.register(SnapshotDiff, other_pages.diff_page)
 build_page.register(Capture, other_pages.capture_page)
 build_page.register(Timeline, other_pages.timeline_page)
 build_page.register(MemitResult, other_pages.memit_page)
+build_page.register(LineProfile, line_page)
 build_page.register(HeapGraph, heap_page.heap_page)
 build_page.register(HeapTree, heap_page.tree_page)
 build_page.register(HeapCensus, heap_page.census_page)

@@ -14,11 +14,13 @@ from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.heap_rows import ROWS
+from memlab.views.line_page import line_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,6 +62,9 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - heap difference: ``type``, ``objects_diff``, ``bytes_diff``, ``objects``, ``shallow_bytes``, ``born``.
     - holdings: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``, ``shallow_bytes``,
       ``release``.
+
+    - line profile: one row a line: ``function``, ``file``, ``line``, ``occurrences``, ``increment_bytes``,
+      ``usage_bytes``, ``rise_bytes`` (None where it is not known), ``source``.
 
     Args:
         result: any of memlab's results.
@@ -188,6 +193,11 @@ def _memitresult_frame(result: MemitResult) -> DataFrame:
             for number, peak in enumerate(result.peaks_bytes, 1)
         ),
     )
+
+
+@_frame.register(LineProfile)
+def _lineprofile_frame(profile: LineProfile) -> DataFrame:
+    return table_of(*line_rows(profile))
 
 
 @_frame.register(HeapGraph)

@@ -12,11 +12,13 @@ from memlab._base.units import format_bytes, format_count, format_seconds, forma
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.leak_report import LeakReport, Verdict
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, words
 from memlab.views.layout import columns, labelled, wrap
+from memlab.views.line_text import line_text
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -55,6 +57,7 @@ def render_text(result: Result) -> str:
 
 for _kind, _render in heap_text.RENDERERS.items():
     render_text.register(_kind, _render)
+render_text.register(LineProfile, line_text)
 
 
 @render_text.register
