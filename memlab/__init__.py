@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
     from memlab.lab.recorder import record
-    from memlab.records.capture import Capture, Mark, Peak
+    from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -53,9 +54,12 @@ __version__ = VERSION
 __all__ = [
     "Capture",
     "CaptureError",
+    "Ceiling",
+    "Child",
     "Explanation",
     "Frame",
     "Freed",
+    "GcPauses",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -74,12 +78,15 @@ __all__ = [
     "MemitResult",
     "MemlabError",
     "MissingExtraError",
+    "Outcome",
     "Peak",
     "ReferenceChain",
     "RootKind",
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "Span",
+    "StackSample",
     "StepError",
     "Suspect",
     "Timeline",
@@ -103,9 +110,12 @@ __all__ = [
 
 _HOME = {
     "Capture": "records.capture",
+    "Ceiling": "records.capture",
+    "Child": "records.capture",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GcPauses": "records.gc_pauses",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -122,12 +132,15 @@ _HOME = {
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "Outcome": "records.capture",
     "Peak": "records.capture",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "Span": "records.capture",
+    "StackSample": "records.capture",
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
