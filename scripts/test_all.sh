@@ -37,11 +37,7 @@ for version in "$@"; do
         echo "Python $version: making $venv"
         "$python" -m venv "$venv"
         # shellcheck disable=SC2086 - a list of words
-        if command -v uv >/dev/null 2>&1; then
-            uv pip install --quiet --compile-bytecode --python "$venv/bin/python" -e . $NEEDS
-        else
-            "$venv/bin/python" -m pip install --quiet -e . $NEEDS
-        fi
+        "$venv/bin/python" scripts/install.py -e . $NEEDS
         touch "$venv/.unit"
     fi
     [ -z "$prepare" ] || continue
