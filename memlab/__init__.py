@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
+    from memlab.lab.memory_usage import memory_usage
     from memlab.lab.recorder import record
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
@@ -105,6 +106,7 @@ __all__ = [
     "holdings",
     "load",
     "memit",
+    "memory_usage",
     "profile",
     "record",
     "release",
@@ -158,6 +160,7 @@ _HOME = {
     "holdings": "lab.holdings",
     "load": "store.capture_file",
     "memit": "lab.memit",
+    "memory_usage": "lab.memory_usage",
     "profile": "lab.line_profile",
     "record": "lab.recorder",
     "release": "faces.ipython.release",

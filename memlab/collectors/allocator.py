@@ -6,10 +6,15 @@ import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from memlab._base.units import format_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["allocator_cache"]
+__all__ = ["LITTLE_BYTES", "allocator_cache", "unseen"]
+
+LITTLE_BYTES = 1024 * 1024
+"""A rise below this is told with what RSS cannot show."""
 
 _FIELDS = (
     "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost",
@@ -26,6 +31,19 @@ def allocator_cache() -> int | None:
     if info is None:
         return None
     return int(info().fordblks)
+
+
+def unseen(cached: int | None) -> str:
+    """Say what a rise of next to nothing may hide.
+
+    >>> unseen(None).startswith("RSS rose by less than 1.00 MiB")
+    True
+    """
+    kept = f" (the C library holds {format_bytes(cached)} free)" if cached is not None else ""
+    return (
+        f"RSS rose by less than {format_bytes(LITTLE_BYTES)}: memory that was taken again from what the"
+        f" allocators keep free{kept}, or that was never touched, is not in it"
+    )
 
 
 @lru_cache(maxsize=1)

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any, Self
 from memlab._base.paths import PathLabels
 from memlab._base.safety import clean, instance_type_name
 from memlab._base.source import source_block
+from memlab.collectors.allocator import LITTLE_BYTES, allocator_cache, unseen
 from memlab.collectors.gauges import make_gauge
 from memlab.collectors.high_water import Region
 from memlab.collectors.line_engine import RESOLUTION_S, LineSession
 from memlab.collectors.notebook import cell_labels
 from memlab.errors import UnavailableError, UsageError
-from memlab.lab.profiled_code import find_code, last_line
+from memlab.lab.profiled_code import find_code, first_line, last_line
 from memlab.records.columns import ints
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 
@@ -78,6 +79,7 @@ class LineProfiler:
         self._stretches: list[Stretch] = []
         self._result: LineProfile | None = None
         self._failed: str = ""
+        self._cached: int | None = None
         for function in functions:
             self.add(function)
 
@@ -90,7 +92,7 @@ class LineProfiler:
             UsageError: when it has no Python code, or is memlab's own.
         """
         for name, code in find_code(function):
-            if code not in self._codes:
+            if code not in self._session.tables:  # a nested one has its lines in the outer one's table
                 self._codes[code] = name
                 self._session.add(code, len(self._codes) - 1)
 
@@ -115,6 +117,7 @@ class LineProfiler:
         """
         if self._result is not None or self._session.running:
             raise UsageError("profiling lines: this profiler was started before; make a new one")
+        self._cached = allocator_cache()
         self._session.start()
         return self
 
@@ -159,7 +162,7 @@ class LineProfiler:
         has_rise = bool(self._gauge.peak_source)
         for table, (code, name) in enumerate(self._codes.items()):
             label = labels.label(code.co_filename)
-            first = max(code.co_firstlineno, 1)
+            first = first_line(code)
             functions.append(ProfiledFunction(clean(name or label), label, first))
             rows = self._session.rows(table)
             last = max(last_line(code), first)
@@ -170,6 +173,8 @@ class LineProfiler:
                 source.append(texts[line - first] if line - first < len(texts) else "")
         table, line, occurrences, increment, usage, rise = zip(*columns, strict=True) if columns else ((),) * 6
         notes = list(self._session.notes)
+        if self._gauge.metric == "rss_bytes" and has_rise and any(occurrences) and max(rise) < LITTLE_BYTES:
+            notes.append(unseen(self._cached))
         if self._failed:
             notes.append(f"{self._failed} ended what was measured; the figures are those until then.")
         return LineProfile(

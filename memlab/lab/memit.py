@@ -12,8 +12,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
-from memlab._base.units import format_bytes
-from memlab.collectors.allocator import allocator_cache
+from memlab.collectors.allocator import LITTLE_BYTES, allocator_cache, unseen
 from memlab.collectors.high_water import Region
 from memlab.collectors.probe import Probe
 from memlab.collectors.sampler import Sampler
@@ -27,8 +26,6 @@ __all__ = ["memit", "memit_awaited"]
 
 _FINEST_S = 0.001
 _CHILDREN_S = 0.01
-_LITTLE = 1024 * 1024
-"""A rise below this is told with what RSS cannot show."""
 _SHARED = "memory of child processes is a sum of RSS: pages that they share are counted in each of them"
 
 
@@ -145,8 +142,8 @@ class _Measuring:
     def result(self) -> MemitResult:
         """Return what was measured."""
         rise = max(self._peaks) - self._baseline
-        if rise < _LITTLE:
-            self._notes[_unseen(self._cached)] = None
+        if rise < LITTLE_BYTES:
+            self._notes[unseen(self._cached)] = None
         notes = (*self._notes, _SHARED) if self._children else tuple(self._notes)
         return MemitResult(
             peaks_bytes=tuple(self._peaks),
@@ -197,15 +194,6 @@ class _Run:
             self.peak = max(self.peak, together.high_water_mark("family_rss_bytes") or 0)
             self.source = "sampled"
             self.reason = self.reason or together.absent.get("family_rss_bytes", "")
-
-
-def _unseen(cached: int | None) -> str:
-    """Say what a rise of next to nothing may hide."""
-    kept = f" (the C library holds {format_bytes(cached)} free)" if cached is not None else ""
-    return (
-        f"RSS rose by less than {format_bytes(_LITTLE)}: memory that was taken again from what the allocators"
-        f" keep free{kept}, or that was never touched, is not in it"
-    )
 
 
 def _check(func: Any) -> None:

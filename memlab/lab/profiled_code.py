@@ -12,7 +12,7 @@ from memlab._base.safety import class_dict, instance_type_name
 from memlab.collectors.line_engine import codes_of
 from memlab.errors import UsageError
 
-__all__ = ["find_code", "last_line"]
+__all__ = ["find_code", "first_line", "last_line"]
 
 _DEEPEST = 50
 _RUNNING = ("gi_code", "cr_code", "ag_code")
@@ -47,6 +47,13 @@ def find_code(thing: Any) -> list[tuple[str, CodeType]]:
     if not theirs:
         raise UsageError("profiling lines: memlab's own code measures, and cannot be measured by itself")
     return theirs
+
+
+def first_line(code: CodeType) -> int:
+    """Return the line of a function's ``def`` or first decorator; of a module or a cell, its first line."""
+    if code.co_name != "<module>":
+        return max(code.co_firstlineno, 1)
+    return min((line for _, _, line in code.co_lines() if line), default=1)
 
 
 def last_line(code: CodeType) -> int:
