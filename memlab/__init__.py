@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from memlab.lab.memory_usage import memory_usage
     from memlab.lab.recorder import record
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
@@ -57,6 +58,7 @@ __version__ = VERSION
 __all__ = [
     "Capture",
     "CaptureError",
+    "CellLedger",
     "Ceiling",
     "Child",
     "Explanation",
@@ -119,6 +121,7 @@ _HOME = {
     "Capture": "records.capture",
     "Ceiling": "records.capture",
     "Child": "records.capture",
+    "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",

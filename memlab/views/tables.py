@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
@@ -21,6 +22,7 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.heap_rows import ROWS
+from memlab.views.ledger_page import ledger_rows
 from memlab.views.line_page import line_rows
 
 if TYPE_CHECKING:
@@ -66,6 +68,10 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
 
     - line profile: one row a line: ``function``, ``file``, ``line``, ``occurrences``, ``increment_bytes``,
       ``usage_bytes``, ``rise_bytes`` (None where it is not known), ``source``.
+
+    - cell ledger: one row a cell: ``cell``, ``label``, ``depth``, ``outcome``, ``seconds``,
+      ``start_bytes``, ``end_bytes``, ``diff_bytes``, ``peak_bytes``, ``peak_source``, ``gc_seconds``,
+      ``collections``, ``objects_diff``, ``survivors``, ``variables``.
 
     Args:
         result: any of memlab's results.
@@ -202,6 +208,11 @@ def _memitresult_frame(result: MemitResult) -> DataFrame:
             for number, peak in enumerate(result.peaks_bytes, 1)
         ),
     )
+
+
+@_frame.register(CellLedger)
+def _cellledger_frame(ledger: CellLedger) -> DataFrame:
+    return table_of(*ledger_rows(ledger))
 
 
 @_frame.register(LineProfile)

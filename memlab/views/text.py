@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.leak_report import LeakReport, Verdict
@@ -19,6 +20,7 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, words
 from memlab.views.layout import columns, labelled, wrap
+from memlab.views.ledger_page import ledger_text
 from memlab.views.line_text import line_text
 from memlab.views.recording_text import pauses_text, recording_text
 from memlab.views.sites import top_lines
@@ -59,6 +61,7 @@ def render_text(result: Result) -> str:
 
 for _kind, _render in heap_text.RENDERERS.items():
     render_text.register(_kind, _render)
+render_text.register(CellLedger, ledger_text)
 render_text.register(LineProfile, line_text)
 
 

@@ -19,6 +19,7 @@ from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.awaiting import Awaiting
 from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.heap_magics import HeapMagics
+from memlab.faces.ipython.ledger_magics import LedgerMagics
 from memlab.faces.ipython.measure_magics import AWAITING, MeasureMagics
 from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
@@ -48,6 +49,7 @@ SHORT_NAMES = {
     "leaks": "line_cell",
     "memit": "line_cell",
     "mprun": "line_cell",
+    "memcells": "line",
     "why": "line",
     "heap": "line",
     "heapdiff": "line_cell",
@@ -56,7 +58,7 @@ PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, MeasureMagics, Magics):
+class MemlabMagics(HeapMagics, MeasureMagics, LedgerMagics, Magics):
     """The magics of one shell."""
 
     @no_var_expand
@@ -214,6 +216,7 @@ def unregister(shell: Any) -> None:
     for table in shell.magics_manager.magics.values():
         ours = [n for n, f in table.items() if isinstance(getattr(f, "__self__", None), MemlabMagics)]
         for name in ours:
+            table[name].__self__.forget_cells()
             del table[name]
     transformers = shell.input_transformers_post
     transformers[:] = [one for one in transformers if not isinstance(one, Awaiting)]
