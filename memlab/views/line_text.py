@@ -27,7 +27,7 @@ def line_tables(profile: LineProfile, precision: int = 1, width: int | None = No
         title = _ROW.format("Line #", "Mem usage", "Increment", "Occurrences", "Rise", "Line Contents")
         lines += [*([""] if lines else []), f"Filename: {words.printable(function.file, 80)}"]
         if function.name != function.file:
-            lines.append(fit(f"Function: {words.printable(function.name, 200)}", width or 1000))
+            lines.append(f"Function: {words.printable(function.name, 200)}")
         lines += ["", title, "=" * len(title)]
         for row in profile.rows_of(index):
             count = int(profile.occurrences[row])
@@ -41,27 +41,16 @@ def line_tables(profile: LineProfile, precision: int = 1, width: int | None = No
                 rise,
                 words.printable(profile.source[row]),
             ).rstrip()
-            lines.append(text if width is None else fit(text, width))
+            lines.append(text)
+    if profile.stretches:
+        lines += ["", *_stretches(profile)]
     lines += [line for note in _notes(profile) for line in wrap(words.printable(note), 0, 2, width or 10_000)]
-    return lines
+    return lines if width is None else [fit(line, width) for line in lines]
 
 
 def line_text(profile: LineProfile) -> str:
     """Return a line profile as text of at most 100 columns."""
-    lines = [*wrap(line_headline(profile), 0, 2), "", *line_tables(profile, width=WIDTH)]
-    if profile.stretches:
-        rows = [
-            (
-                words.printable(s.label, 60),
-                format_seconds(s.seconds),
-                format_signed_bytes(s.end_bytes - s.start_bytes),
-                "" if s.peak_bytes is None else format_signed_bytes(s.peak_bytes - s.start_bytes),
-            )
-            for s in profile.stretches
-        ]
-        titles = ("block", "time", "left", "rise")
-        lines += ["", *columns(titles, rows, (False, True, True, True))]
-    return "\n".join(lines)
+    return "\n".join([*wrap(line_headline(profile), 0, 2), "", *line_tables(profile, width=WIDTH)])
 
 
 def line_headline(profile: LineProfile) -> str:
@@ -94,6 +83,19 @@ def value_name(profile: LineProfile) -> str:
 
 def _mib(value: int, precision: int) -> str:
     return f"{value / _MIB:{precision + 4}.{precision}f} MiB"
+
+
+def _stretches(profile: LineProfile) -> list[str]:
+    rows = [
+        (
+            words.printable(s.label, 60),
+            format_seconds(s.seconds),
+            format_signed_bytes(s.end_bytes - s.start_bytes),
+            "not known" if s.peak_bytes is None else format_signed_bytes(s.peak_bytes - s.start_bytes),
+        )
+        for s in profile.stretches
+    ]
+    return columns(("block", "time", "left", "rise"), rows, (False, True, True, True), 0)
 
 
 def _notes(profile: LineProfile) -> list[str]:

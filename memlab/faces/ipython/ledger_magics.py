@@ -6,6 +6,7 @@ cells too; what a hook raises, the shell prints and goes on.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import no_var_expand
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LedgerMagics"]
 
+_OWN = re.compile(r"^\s*(?:\w+\s*=\s*)?%(?:memlab_)?memcells\b", re.MULTILINE)
 _HOOKS = ("pre_run_cell", "post_run_cell")
 _WORDS = ("on", "off", "show", "clear", "html", "save")
 _WITH_FILE = ("html", "save")
@@ -161,7 +163,7 @@ class CellHooks:
     def pre_run_cell(self, info: Any) -> None:
         """Take the figures before a cell."""
         source = info.raw_cell if isinstance(info.raw_cell, str) else ""
-        if source.strip().startswith("%memcells"):
+        if _OWN.search(source):
             return  # what looks at the ledger is not in it
         number = self._shell.execution_count if info.store_history else 0
         self.watch.begin(id(info), number, _first_line(source), self._shell.user_ns)
