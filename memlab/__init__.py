@@ -58,8 +58,8 @@ __version__ = VERSION
 __all__ = [
     "Capture",
     "CaptureError",
-    "CellLedger",
     "Ceiling",
+    "CellLedger",
     "Child",
     "Explanation",
     "Frame",

@@ -122,7 +122,7 @@ class RssGauge:
             mark = 0
         high = max(mark, self._mark.greatest)
         if high <= value + self._slack:
-            return value, value if high < value else high
+            return value, max(high, value)
         return value, self._set_back(value, high)
 
     def stop(self) -> None:

@@ -63,7 +63,20 @@ def codes_of(code: CodeType) -> list[CodeType]:
 class _Running:
     """One activation of a chosen code object, and the line that it is at."""
 
-    __slots__ = ("before", "code", "counts", "first", "high", "line", "most", "nested", "outer", "row", "rows", "skip")
+    __slots__ = (
+        "before",
+        "code",
+        "counts",
+        "first",
+        "high",
+        "line",
+        "most",
+        "nested",
+        "outer",
+        "row",
+        "rows",
+        "skip",
+    )
 
     def __init__(self, code: CodeType | None, rows: _Rows, first: int, outer: _Running | None) -> None:
         self.code = code
@@ -183,8 +196,7 @@ class LineSession:
             self.reader = 0
         for thread in self.every_thread:
             top = thread.top
-            if high > top.high:
-                top.high = high
+            top.high = max(top.high, high)
         self.value = value
         self.spent_ns = 0
         self.read_at = self.left_at = perf_counter_ns()
@@ -238,11 +250,10 @@ class _Engine:
                     self._means.leave(code)
                     del _followed[code]
             self.sessions = tuple(s for s in self.sessions if s is not session)
-            if not was_running:
-                return
-            note = self._means.stop(last=not self.sessions)
-            if note:
-                session.notes.append(note)
+            if was_running or not self.sessions:  # the second: an interrupt struck between the two
+                note = self._means.stop(last=not self.sessions)
+                if note:
+                    session.notes.append(note)
             for thread in session.every_thread:
                 while thread.top.code is not None:  # what still runs ends here, as far as we see
                     _end_line(thread.top, session.value)
@@ -384,12 +395,9 @@ def _end_line(top: _Running, value: int) -> None:
         return
     if top.counts:
         row[1] += value - top.before
-    if value > row[2]:
-        row[2] = value
-    if top.high - top.before > row[3]:
-        row[3] = top.high - top.before
-    if top.high > top.most:
-        top.most = top.high
+    row[2] = max(row[2], value)
+    row[3] = max(row[3], top.high - top.before)
+    top.most = max(top.most, top.high)
 
 
 def _line_of_def(code: CodeType) -> int:
@@ -414,9 +422,9 @@ class _Monitoring:
         """Nobody stands in the way: each tool has its own number."""
 
     def start(self) -> None:
-        if self._tool is not None:
+        if self._has_tool():
             return
-        monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
+        monitoring: Any = _monitoring()
         for tool in (monitoring.PROFILER_ID, 3, 4):
             if monitoring.get_tool(tool) is None:
                 break
@@ -431,20 +439,19 @@ class _Monitoring:
         monitoring.set_events(tool, monitoring.events.PY_UNWIND | monitoring.events.PY_THROW)
 
     def follow(self, code: CodeType) -> None:
-        events: Any = sys.monitoring.events  # type: ignore[attr-defined,unused-ignore]
+        events = _monitoring().events
         wanted = events.LINE | events.PY_START | events.PY_RESUME | events.PY_RETURN | events.PY_YIELD
-        sys.monitoring.set_local_events(self._tool, code, wanted)  # type: ignore[attr-defined,unused-ignore]
+        _monitoring().set_local_events(self._tool, code, wanted)
 
     def leave(self, code: CodeType) -> None:
-        if self._tool is not None:
-            sys.monitoring.set_local_events(self._tool, code, 0)  # type: ignore[attr-defined,unused-ignore]
+        if self._has_tool():
+            _monitoring().set_local_events(self._tool, code, 0)
 
     def stop(self, last: bool) -> str:
-        tool = self._tool
-        if not last or tool is None:
+        if not last:
             return ""
-        monitoring: Any = sys.monitoring  # type: ignore[attr-defined,unused-ignore]
-        if monitoring.get_tool(tool) == "memlab":
+        if self._has_tool():
+            monitoring, tool = _monitoring(), self._tool
             monitoring.set_events(tool, 0)
             for event, _ in self._callbacks():
                 monitoring.register_callback(tool, event, None)
@@ -452,9 +459,12 @@ class _Monitoring:
         self._tool = None
         return ""
 
+    def _has_tool(self) -> bool:
+        return self._tool is not None and _monitoring().get_tool(self._tool) == "memlab"
+
     @staticmethod
     def _callbacks() -> list[tuple[int, Callable[..., None]]]:
-        events: Any = sys.monitoring.events  # type: ignore[attr-defined,unused-ignore]
+        events = _monitoring().events
         return [
             (events.LINE, _on_line),
             (events.PY_START, _on_start),
@@ -464,6 +474,10 @@ class _Monitoring:
             (events.PY_YIELD, _ended),
             (events.PY_UNWIND, _ended),
         ]
+
+
+def _monitoring() -> Any:
+    return sys.monitoring  # type: ignore[attr-defined,unused-ignore]
 
 
 def _ended(code: CodeType, _offset: int, _value: object) -> None:

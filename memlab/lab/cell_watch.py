@@ -27,7 +27,7 @@ from memlab.records.columns import floats, ints
 from memlab.records.heap_results import TypeCount
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from memlab.collectors.gc_pauses import PauseSubscription
     from memlab.records.timeline import Timeline
@@ -68,6 +68,7 @@ class CellWatch:
         exact: use the kernel's high-water mark for peaks.
         budget_s: time that counting objects may take before and after a cell.
         most: cells kept; the oldest go first.
+        census: counts objects: address of a type -> how many, and what gives its name.
 
     Raises:
         UnavailableError: when this system does not tell the RSS.
@@ -84,10 +85,18 @@ class CellWatch:
         (7, 'block', 'builtins.bytearray')
     """
 
-    def __init__(self, *, exact: bool = True, budget_s: float = _BUDGET_S, most: int = MOST_CELLS) -> None:
+    def __init__(
+        self,
+        *,
+        exact: bool = True,
+        budget_s: float = _BUDGET_S,
+        most: int = MOST_CELLS,
+        census: Callable[[], dict[int, tuple[int, Any]]] | None = None,
+    ) -> None:
         self.budget_s = budget_s
         self.overhead_s = 0.0
         self._exact = exact
+        self._census = census or _types
         self._rest = 0
         self._why = ""
         self._open: list[_Open] = []
@@ -177,7 +186,9 @@ class CellWatch:
         rows = list(self._rows)
         times = [line.time_s if line is not None else np.zeros(0) for _, line in rows]
         values = [
-            line.metrics.get("rss_bytes", np.zeros(0, np.int64)) if line is not None else np.zeros(0, np.int64)
+            line.metrics.get("rss_bytes", np.zeros(0, np.int64))
+            if line is not None
+            else np.zeros(0, np.int64)
             for _, line in rows
         ]
         counts = [len(value) for value in values]
@@ -234,7 +245,7 @@ class CellWatch:
         if cell.types is None:
             return (), None, cell.cut
         entered = time.perf_counter()
-        known = _types()
+        known = self._census()
         after = {address: count for address, (count, _) in known.items()}
         grown = sorted(
             ((count - cell.types.get(address, 0), address) for address, count in after.items()), reverse=True
@@ -253,7 +264,7 @@ class CellWatch:
             return None
         self._why = ""
         entered = time.perf_counter()
-        found = {address: count for address, (count, _) in _types().items()}
+        found = {address: count for address, (count, _) in self._census().items()}
         self._note_cost(time.perf_counter() - entered, sum(found.values()))
         return found
 
@@ -308,7 +319,9 @@ def _new_names(before: Mapping[str, int], names: Mapping[str, Any]) -> tuple[Bou
 
 
 def _is_variable(name: Any) -> bool:
-    return type(name) is str and not name.startswith("_") and name not in ("In", "Out", "exit", "quit", "open")
+    return (
+        type(name) is str and not name.startswith("_") and name not in ("In", "Out", "exit", "quit", "open")
+    )
 
 
 def _cancel(cell: _Open) -> None:

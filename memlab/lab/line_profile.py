@@ -118,8 +118,12 @@ class LineProfiler:
         if self._result is not None or self._session.running:
             raise UsageError("profiling lines: this profiler was started before; make a new one")
         self._cached = allocator_cache()
-        self._session.start()
-        return self
+        try:
+            self._session.start()
+            return self  # here, so that an interrupt just before it is undone as well
+        except BaseException:
+            self._session.stop()
+            raise
 
     def stop(self) -> LineProfile:
         """End, and return what was measured. A second call returns the same."""
@@ -152,13 +156,18 @@ class LineProfiler:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None:
-            self.failed(error)
-        self.stop()
+        try:
+            if error is not None:
+                self.failed(error)
+            self.stop()
+        finally:
+            self._session.stop()  # does nothing, unless an interrupt struck
 
     def _finished(self) -> LineProfile:
         labels = PathLabels(cell_labels() | self._aliases)
-        functions, columns, source = [], [], []
+        functions: list[ProfiledFunction] = []
+        columns: list[tuple[int, ...]] = []
+        source: list[str] = []
         has_rise = bool(self._gauge.peak_source)
         for table, (code, name) in enumerate(self._codes.items()):
             label = labels.label(code.co_filename)
@@ -171,7 +180,8 @@ class LineProfiler:
             for line in lines:
                 columns.append((table, line, *rows.get(line, (0, 0, 0, 0))))
                 source.append(texts[line - first] if line - first < len(texts) else "")
-        table, line, occurrences, increment, usage, rise = zip(*columns, strict=True) if columns else ((),) * 6
+        each: list[tuple[int, ...]] = list(zip(*columns, strict=True)) if columns else [()] * 6
+        of, at, occurrences, increment, usage, rise = each
         notes = list(self._session.notes)
         if self._gauge.metric == "rss_bytes" and has_rise and any(occurrences) and max(rise) < LITTLE_BYTES:
             notes.append(unseen(self._cached))
@@ -179,16 +189,15 @@ class LineProfiler:
             notes.append(f"{self._failed} ended what was measured; the figures are those until then.")
         return LineProfile(
             functions=tuple(functions),
-            function=ints(table),
-            line=ints(line),
+            function=ints(of),
+            line=ints(at),
             occurrences=ints(occurrences),
             increment_bytes=ints(increment),
             usage_bytes=ints(usage),
             rise_bytes=ints(rise if has_rise else ()),
             source=tuple(source),
             metric=self._gauge.metric,
-            sources={"value": self._gauge.source}
-            | ({"peak": self._gauge.peak_source} if has_rise else {}),
+            sources={"value": self._gauge.source} | ({"peak": self._gauge.peak_source} if has_rise else {}),
             absent={} if has_rise else {"peak": self._gauge.reason or "it was not read"},
             stretches=tuple(self._stretches),
             complete=not self._failed,
@@ -267,18 +276,23 @@ def profile(
     make_gauge(backend, include_children, exact)  # a wrong name is told now, not at the first call
     if type(precision) is not int or precision < 0:
         raise UsageError(f"profile: precision must be a number of decimal places from 0, not {precision!r}")
+    again: Any = functools.partial(
+        profile,
+        stream=stream,
+        precision=precision,
+        backend=backend,
+        include_children=include_children,
+        exact=exact,
+    )
     if func is None:
-        return functools.partial(
-            profile, stream=stream, precision=precision, backend=backend, include_children=include_children,
-            exact=exact,
-        )  # fmt: skip
+        return again
     if isinstance(func, (staticmethod, classmethod)):
-        again = functools.partial(profile, stream=stream, precision=precision, **options)  # type: ignore[arg-type]
         return type(func)(again(func.__func__))
     if isinstance(func, property):
-        again = functools.partial(profile, stream=stream, precision=precision, **options)  # type: ignore[arg-type]
-        parts = (None if part is None else again(part) for part in (func.fget, func.fset, func.fdel))
-        return property(*parts, func.__doc__)
+        fget, fset, fdel = (
+            None if part is None else again(part) for part in (func.fget, func.fset, func.fdel)
+        )
+        return property(fget, fset, fdel, func.__doc__)
     find_code(func)
     return _wrapper(func, _Calls(func, stream, precision, options))
 
@@ -352,41 +366,58 @@ def _wrapper(function: Any, calls: _Calls) -> Callable[..., Any]:
     """Return a wrapper of the function's own kind."""
     kind = inspect.unwrap(function)
     if inspect.isasyncgenfunction(kind):
-
-        async def wrapper(*args: Any, **keywords: Any) -> Any:
-            with calls:
-                produced = function(*args, **keywords)
-                resume, value = produced.__anext__, ()
-                while True:
-                    try:
-                        item = await resume(*value)
-                    except StopAsyncIteration:
-                        return
-                    try:
-                        sent = yield item
-                        resume, value = produced.asend, (sent,)
-                    except GeneratorExit:
-                        await produced.aclose()
-                        raise
-                    except BaseException as error:  # noqa: BLE001 - thrown in: it is the generator's
-                        resume, value = produced.athrow, (error,)
-
+        wrapper = _asynchronous(function, calls)
     elif inspect.iscoroutinefunction(kind):
-
-        async def wrapper(*args: Any, **keywords: Any) -> Any:
-            with calls:
-                return await function(*args, **keywords)
-
+        wrapper = _coroutine(function, calls)
     elif inspect.isgeneratorfunction(kind):
-
-        def wrapper(*args: Any, **keywords: Any) -> Any:
-            with calls:
-                return (yield from function(*args, **keywords))
-
+        wrapper = _generator(function, calls)
     else:
-
-        def wrapper(*args: Any, **keywords: Any) -> Any:
-            with calls:
-                return function(*args, **keywords)
-
+        wrapper = _plain(function, calls)
     return functools.update_wrapper(wrapper, function)
+
+
+def _plain(function: Any, calls: _Calls) -> Callable[..., Any]:
+    def wrapper(*args: Any, **keywords: Any) -> Any:
+        with calls:
+            return function(*args, **keywords)
+
+    return wrapper
+
+
+def _generator(function: Any, calls: _Calls) -> Callable[..., Any]:
+    def wrapper(*args: Any, **keywords: Any) -> Any:
+        with calls:
+            return (yield from function(*args, **keywords))
+
+    return wrapper
+
+
+def _coroutine(function: Any, calls: _Calls) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **keywords: Any) -> Any:
+        with calls:
+            return await function(*args, **keywords)
+
+    return wrapper
+
+
+def _asynchronous(function: Any, calls: _Calls) -> Callable[..., Any]:
+    async def wrapper(*args: Any, **keywords: Any) -> Any:
+        with calls:
+            produced = function(*args, **keywords)
+            resume: Any = produced.__anext__
+            value: tuple[Any, ...] = ()
+            while True:
+                try:
+                    item = await resume(*value)
+                except StopAsyncIteration:
+                    return
+                try:
+                    sent = yield item
+                    resume, value = produced.asend, (sent,)
+                except GeneratorExit:
+                    await produced.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - thrown in: it is the generator's
+                    resume, value = produced.athrow, (error,)
+
+    return wrapper

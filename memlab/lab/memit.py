@@ -128,9 +128,9 @@ class _Measuring:
         deadline = None if self._timeout is None else time.monotonic() + self._timeout
         for number in range(self._repeat):
             if number and deadline is not None and time.monotonic() >= deadline:
-                self._notes[f"{number} of {self._repeat} runs: the timeout of {self._timeout:g} s had passed"] = (
-                    None
-                )
+                self._notes[
+                    f"{number} of {self._repeat} runs: the timeout of {self._timeout:g} s had passed"
+                ] = None
                 break
             run = _Run(self._interval, self._children)
             yield run

@@ -85,7 +85,9 @@ def memory_usage(
     if not _is_positive(interval):
         raise UsageError(f"memory_usage: interval must be a number of seconds above 0, not {interval!r}")
     if timeout is not None and not _is_positive(timeout):
-        raise UsageError(f"memory_usage: timeout must be a number of seconds above 0 or None, not {timeout!r}")
+        raise UsageError(
+            f"memory_usage: timeout must be a number of seconds above 0 or None, not {timeout!r}"
+        )
     if backend not in (None, *BACKENDS):
         raise UsageError(f"memory_usage: no backend {backend!r}; choose one of {', '.join(BACKENDS)}")
     metric = _METRICS[backend or "psutil"]
@@ -202,10 +204,9 @@ class _Watch:
         with Outside(proc.pid, self._metric) as outside:
             while number < count and proc.poll() is None:
                 figure = self._figure(outside)
-                if figure is None:
-                    return
-                yield figure
-                number += 1
+                if figure is not None:  # else it ends just now
+                    yield figure
+                    number += 1
                 _wait(proc, self._interval)
 
     def greatest(self, steps: Iterator[tuple[Any, Any]], program: Any) -> Any:
@@ -240,7 +241,9 @@ def _as_call(proc: Any) -> tuple[Callable[..., Any], Any, Any] | None:
     if not isinstance(proc, (list, tuple)):
         return None
     if not 1 <= len(proc) <= _MOST_PARTS or not callable(proc[0]):
-        raise UsageError("memory_usage: give a function as (f, args, kw), of which args and kw may be left out")
+        raise UsageError(
+            "memory_usage: give a function as (f, args, kw), of which args and kw may be left out"
+        )
     args = proc[1] if len(proc) > 1 else ()
     keywords = proc[2] if len(proc) == _MOST_PARTS else {}
     return proc[0], args, keywords

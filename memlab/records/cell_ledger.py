@@ -104,7 +104,9 @@ class CellLedger(Result):
             or int(self.starts[-1]) != samples
             or bool((self.starts[1:] < self.starts[:-1]).any())
         ):
-            raise ValueError("cell ledger: starts must run from 0 to the number of samples, one for each cell")
+            raise ValueError(
+                "cell ledger: starts must run from 0 to the number of samples, one for each cell"
+            )
 
     def __len__(self) -> int:
         return len(self.cells)

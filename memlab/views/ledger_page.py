@@ -33,7 +33,9 @@ def ledger_text(ledger: CellLedger) -> str:
         (
             name_of(cell),
             format_signed_bytes(cell.diff_bytes),
-            "not known" if cell.peak_bytes is None else format_signed_bytes(cell.peak_bytes - cell.start_bytes),
+            "not known"
+            if cell.peak_bytes is None
+            else format_signed_bytes(cell.peak_bytes - cell.start_bytes),
             format_seconds(cell.seconds),
             _share(cell),
             words.printable(_left(cell), 60),
@@ -78,7 +80,9 @@ def ledger_page(ledger: CellLedger) -> Page:
             Figure("Cells", f"{len(ledger.cells):,}", f"{format_seconds(spent)} in all"),
             Figure("Greatest peak", format_bytes(max(known)), "of RSS")
             if known
-            else Figure("Greatest peak", None, "it could not be read" if ledger.cells else "no cell was measured"),
+            else Figure(
+                "Greatest peak", None, "it could not be read" if ledger.cells else "no cell was measured"
+            ),
             Figure("Bookkeeping", format_seconds(ledger.overhead_s), "that the ledger itself took"),
         ),
         next_steps=(),
@@ -135,7 +139,9 @@ def ledger_rows(ledger: CellLedger) -> tuple[tuple[str, ...], list[tuple[object,
 def ledger_bars(ledger: CellLedger) -> tuple[str, list[tuple[str, int]]]:
     """Return for a picture how far each cell rose above its start, in bytes, in the order of the cells."""
     return "How far each cell rose", [
-        (name_of(cell), cell.peak_bytes - cell.start_bytes) for cell in ledger.cells if cell.peak_bytes is not None
+        (name_of(cell), cell.peak_bytes - cell.start_bytes)
+        for cell in ledger.cells
+        if cell.peak_bytes is not None
     ]
 
 
@@ -226,7 +232,9 @@ def _brief(table: Table) -> Table | None:
 
 
 def _dropped(ledger: CellLedger) -> tuple[str, ...]:
-    return (f"The oldest {ledger.dropped:,} cells were given up to bound the ledger.",) if ledger.dropped else ()
+    return (
+        (f"The oldest {ledger.dropped:,} cells were given up to bound the ledger.",) if ledger.dropped else ()
+    )
 
 
 def _cuts(ledger: CellLedger) -> tuple[str, ...]:

@@ -68,7 +68,9 @@ def line_page(profile: LineProfile) -> Page:
 def line_rows(profile: LineProfile) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
     """Return the table of all functions: columns and rows. Rises that are not known are None."""
     rows: list[tuple[object, ...]] = []
-    for row, (function, line) in enumerate(zip(profile.function.tolist(), profile.line.tolist(), strict=True)):
+    for row, (function, line) in enumerate(
+        zip(profile.function.tolist(), profile.line.tolist(), strict=True)
+    ):
         its = profile.functions[function]
         rows.append(
             (

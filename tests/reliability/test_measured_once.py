@@ -140,9 +140,7 @@ def test_a_script_is_the_same_under_memlab_profile(tmp_path_factory, lines):
     script.write_text(SCRIPT.format(body=textwrap.indent("\n".join(lines), "    ")), encoding="utf-8")
     bare = _run([str(script), "x", "-y"], folder)
     tables = folder / "tables.txt"
-    under = _run(
-        ["-m", "memlab", "profile", "--quiet", "-o", str(tables), str(script), "x", "-y"], folder
-    )
+    under = _run(["-m", "memlab", "profile", "--quiet", "-o", str(tables), str(script), "x", "-y"], folder)
     assert under == bare
     assert "def program(a=1, b=2, c=3):" in tables.read_text(encoding="utf-8")
 

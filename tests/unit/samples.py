@@ -512,7 +512,10 @@ def line_profile(**changes) -> LineProfile:
         **dict(zip(names, map(ints, columns[:6]), strict=True)),
         "source": columns[6],
         "sources": {"value": "statm", "peak": "vmhwm"},
-        "stretches": (Stretch("parse", 1.5, 37_748_736, 101_711_872, 226_492_416), Stretch("wait", 0.5, 1, 1)),
+        "stretches": (
+            Stretch("parse", 1.5, 37_748_736, 101_711_872, 226_492_416),
+            Stretch("wait", 0.5, 1, 1),
+        ),
         "notes": ("Another thread ran meanwhile.",),
     }
     return LineProfile(**{**fields, **changes})

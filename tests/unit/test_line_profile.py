@@ -662,9 +662,8 @@ def test_strings_and_comments_of_the_source_are_not_in_the_result():
 
 def test_a_named_block_has_its_time_and_peak():
     profiler = LineProfiler()
-    with profiler:
-        with profiler.timestamp("load"):
-            spike(20)
+    with profiler, profiler.timestamp("load"):
+        spike(20)
     block = profiler.result.stretches[0]
     assert (block.label, block.seconds > 0) == ("load", True)
     if EXACT:

@@ -29,7 +29,7 @@ def test_memit_takes_every_option_that_memory_profilers_takes(run):  # noqa: F81
     options = options_of("memit")
     assert set(options) == set("rticoq")
     for letter, takes in options.items():
-        for form in ([f"-{letter}2", f"-{letter} 2"] if takes else [f"-{letter}"]):
+        for form in [f"-{letter}2", f"-{letter} 2"] if takes else [f"-{letter}"]:
             done = run(f"%memit {form} 1 + 1")
             assert done.success, form
             quiet = letter == "q"
@@ -76,7 +76,9 @@ def test_mprun_follows_functions_of_cells_and_shows_the_table_in_the_output(run)
             yield 1
         """
     )
-    done = run("%mprun -f Store.fill -f Store.other -f produce Store().fill(); Store.other(); list(produce())")
+    done = run(
+        "%mprun -f Store.fill -f Store.other -f produce Store().fill(); Store.other(); list(produce())"
+    )
     assert done.success
     for text in ("Function: Store.fill", "Function: Store.other", "Function: produce", "Cell In["):
         assert text in done.out
@@ -100,7 +102,9 @@ def test_a_function_that_the_cell_defines_is_found_by_its_name(run):  # noqa: F8
 
 
 def test_profile_needs_no_import_while_mprun_runs_and_is_gone_after(run):  # noqa: F811
-    out = run("%%mprun -f dict_of\ndef dict_of():\n    return {}\n@profile\ndef other():\n    return dict_of()\nother()").out
+    out = run(
+        "%%mprun -f dict_of\ndef dict_of():\n    return {}\n@profile\ndef other():\n    return dict_of()\nother()"
+    ).out
     assert "Function: other" in out
     assert isinstance(run("profile").error_in_exec, NameError)
     run("import builtins\nbuiltins.profile = 5")
@@ -163,8 +167,12 @@ def loop(one_shell):  # noqa: F811 - the fixture
 
 @pytest.mark.usefixtures("loop")
 def test_a_cell_that_awaits_is_measured_in_its_own_loop(run):  # noqa: F811
-    run("import asyncio\nasync def work():\n    await asyncio.sleep(0)\n    return asyncio.get_running_loop()")
-    done = run("%%memit -o loop = await work()\nassert asyncio.get_running_loop() is loop\nmore = await work()")
+    run(
+        "import asyncio\nasync def work():\n    await asyncio.sleep(0)\n    return asyncio.get_running_loop()"
+    )
+    done = run(
+        "%%memit -o loop = await work()\nassert asyncio.get_running_loop() is loop\nmore = await work()"
+    )
     assert done.success, done.error_in_exec
     assert done.result.repeat == 1
     assert done.out.startswith("peak memory: ")
@@ -195,7 +203,9 @@ def test_only_calls_of_ours_that_await_are_rewritten(shell):  # noqa: F811
     ]
     for cell in same:
         assert "".join(transform(cell.splitlines(keepends=True))) == cell
-    rewritten = "".join(transform(["é = get_ipython().run_line_magic('memlab_mprun', '-r -f f await f()')\n"]))
+    rewritten = "".join(
+        transform(["é = get_ipython().run_line_magic('memlab_mprun', '-r -f f await f()')\n"])
+    )
     assert rewritten.startswith("é = await get_ipython()")
     assert rewritten.endswith(".awaited('memlab_mprun', '-r -f f await f()')\n")
 

@@ -78,7 +78,9 @@ def theirs():
     pytest.importorskip("memory_profiler")
     code = "import warnings; warnings.simplefilter('ignore'); from memory_profiler import memory_usage"
     code += "\nfrom tests.unit.test_memory_usage import ANSWERS, shape, spike"
-    code += "\nprint({name: shape(memory_usage(proc, **options)) for name, (proc, options) in ANSWERS.items()})"
+    code += (
+        "\nprint({name: shape(memory_usage(proc, **options)) for name, (proc, options) in ANSWERS.items()})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=Path(__file__).parents[2],

@@ -69,8 +69,9 @@ class Awaiting:
         function = node.func
         if not isinstance(function, ast.Attribute) or function.attr not in _CALLS:
             return False
-        texts = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
-        if len(texts) != _CALLS[function.attr] or not all(isinstance(text, str) for text in texts):
+        values = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+        texts = [value for value in values if isinstance(value, str)]
+        if len(texts) != _CALLS[function.attr]:
             return False
         name, line, *cell = texts
         if name not in self._names or not self._is_ours(name, bool(cell)):
