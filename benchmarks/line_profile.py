@@ -1,4 +1,4 @@
-"""What line profiling costs, beside memory_profiler: a hot loop, a few heavy lines, and code that is not followed.
+"""What line profiling costs, beside memory_profiler: a hot loop, heavy lines, code not followed.
 
 Each figure is CPU time as a multiple of the bare run, the median over rounds in which all take their turn.
 Run it alone: ``python benchmarks/line_profile.py [--rounds N]``.
@@ -73,9 +73,9 @@ def with_memory_profiler(function):
     memory_profiler.show_results(profiler, stream=io.StringIO())
 
 
-def cpu_s(call):
+def cpu_s(call, *arguments):
     began = time.process_time()
-    call()
+    call(*arguments)
     return time.process_time() - began
 
 
@@ -97,7 +97,7 @@ def main():
             own = min(cpu_s(function) for _ in range(3))
             bare.append(own)
             for name, way in ways.items():
-                ratios[name].append(cpu_s(lambda way=way: way(function)) / own)
+                ratios[name].append(cpu_s(way, function) / own)
         cells = [f"{statistics.median(ratios[name]):,.1f}x" for name in ways]
         print(f"| {function.__name__} | {statistics.median(bare) * 1e3:.1f} | " + " | ".join(cells) + " |")
 

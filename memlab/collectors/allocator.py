@@ -1,4 +1,4 @@
-"""What the C library's allocator keeps free for itself: memory that a program can take again unseen by RSS."""
+"""What the C library's allocator keeps free: memory that a program can take again unseen by RSS."""
 
 from __future__ import annotations
 

@@ -1,15 +1,16 @@
-"""Memory read again and again in small stretches: the value now, and how high it stood since the last reading.
+"""Memory read again and again in small stretches: the value now, and how high it stood in between.
 
 RSS comes from ``statm``. How high it stood in between is the kernel's high-water mark, read the cheap way:
-``getrusage`` tells it in a microsecond, where ``/proc/self/status`` takes twenty. Two things are known of that
-call. It never falls below what the process's parent used before it became this program, so where that is
-higher, ``status`` is read instead, and only when a page was faulted in, without which RSS cannot rise. And
-the mark is set back only when it stands above the present value, so that code which frees nothing pays for no
-reset. Marks are shared with all open regions through their bookkeeper (``high_water``).
+``getrusage`` tells it in a microsecond, where ``/proc/self/status`` takes twenty. That call never falls
+below what the process's parent used before it became this program, so where that is higher, ``status`` is
+read instead, and only when a page was faulted in, without which RSS cannot rise. And the mark is set back
+only when it stands above the present value, so that code which frees nothing pays for no reset. Marks are
+shared with all open regions through their bookkeeper (``high_water``).
 """
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from memlab.collectors.high_water import process_wide_mark
@@ -50,7 +51,7 @@ class Gauge(Protocol):
         """Begin."""
 
     def read(self) -> tuple[int, int]:
-        """Return the value now, and its greatest since the last reading (the value, where it is not known)."""
+        """Return the value now, and its greatest since the last reading (itself, where that is not known)."""
 
     def stop(self) -> None:
         """End; a second call does nothing."""
@@ -189,10 +190,8 @@ class ValueGauge:
 
     def read(self) -> tuple[int, int]:
         """Return the value, twice."""
-        try:
+        with contextlib.suppress(UnavailableError):
             self._last = self._value()
-        except UnavailableError:
-            pass
         return self._last, self._last
 
     def stop(self) -> None:

@@ -2,8 +2,8 @@
 
 On Python 3.12 and later ``sys.monitoring`` reports the lines of the chosen code and of no other, so the rest
 of the program runs at its own speed. Before that ``sys.settrace`` is used: its global half looks at each call
-of the thread and lets every other code go. A trace function of somebody else (debugger, coverage) stays: there
-is then no profile, and the reason is given.
+of the thread and lets every other code go. A trace function of somebody else (debugger, coverage) stays:
+there is then no profile, and the reason is given.
 
 There is one engine in a process, with a ``Session`` for each profile. What RSS is, is read when a line ends,
 but not again within ``RESOLUTION_S`` of the last reading: in so short a time a kernel hands out some ten
@@ -92,8 +92,8 @@ class _Running:
         while same is not None and same.rows is not rows:
             same = same.outer
         self.nested = same is not None and same.code is not code
-        """Whether the frame below in the same table is that of another function: the one that this lies in."""
-        self.skip = _NONE if same is None else same.skip | {same.line}
+        """Whether the frame below in the same table is of another function: the one that this lies in."""
+        self.skip: frozenset[int] = _NONE if same is None else same.skip | {same.line}
         """Lines of the table that outer frames are at; theirs is the increment."""
 
 
@@ -401,7 +401,7 @@ def _end_line(top: _Running, value: int) -> None:
 
 
 def _line_of_def(code: CodeType) -> int:
-    """Return the line of a function's ``def``; -1 where code has none, or nothing else stands apart from it."""
+    """Return the line of a function's ``def``; -1 where code has none, or all stands on that line."""
     if code.co_name == "<module>":
         return -1
     first = code.co_firstlineno
@@ -532,7 +532,7 @@ class _Tracing:
         if last:
             self._hooks.clear()
             if self._new_threads and threading.gettrace() is _trace_calls:
-                threading.settrace(None)  # type: ignore[arg-type]
+                threading.settrace(None)
             self._new_threads = False
         found = sys.gettrace()
         if found is _trace_calls:

@@ -272,7 +272,7 @@ class CellWatch:
         if seconds > self.budget_s:
             self._rest = _REST
             self._why = (
-                f"objects are counted in one cell of {_REST}: counting {objects:,} took {seconds * 1e3:.0f} ms,"
+                f"objects are counted in one cell of {_REST}: {objects:,} took {seconds * 1e3:.0f} ms,"
                 f" above the budget of {self.budget_s * 1e3:.0f} ms"
             )
 

@@ -120,7 +120,7 @@ class LineProfiler:
         self._cached = allocator_cache()
         try:
             self._session.start()
-            return self  # here, so that an interrupt just before it is undone as well
+            return self  # noqa: TRY300 - here, so that an interrupt just before it is undone as well
         except BaseException:
             self._session.stop()
             raise

@@ -73,7 +73,7 @@ async def memit_awaited(
     func: Callable[[], Awaitable[object]],
     *,
     repeat: int = 1,
-    timeout: float | None = None,
+    timeout: float | None = None,  # noqa: ASYNC109 - no further run begins; none is cut short
     interval: float = 0.1,
     include_children: bool = False,
 ) -> MemitResult:

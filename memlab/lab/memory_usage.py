@@ -38,7 +38,7 @@ _METRICS = {
 }
 
 
-def memory_usage(
+def memory_usage(  # noqa: PLR0917 - memory_profiler's signature
     proc: Any = -1,
     interval: float = 0.1,
     timeout: float | None = None,

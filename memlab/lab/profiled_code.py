@@ -1,4 +1,4 @@
-"""From what a person names to the code objects that run: functions inside their decorators, methods, classes."""
+"""From what a person names to the code objects that run: functions in their decorators, methods ..."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def find_code(thing: Any) -> list[tuple[str, CodeType]]:
     if not found:
         kind = instance_type_name(thing).removeprefix("builtins.")
         raise UsageError(
-            f"profiling lines: a {kind} has no Python code to follow; name a function that is written in Python"
+            f"profiling lines: a {kind} has no Python code to follow; name a function written in Python"
         )
     paths = PathLabels()
     theirs = [pair for pair in found if not paths.is_memlab(pair[1].co_filename)]
@@ -63,7 +63,7 @@ def last_line(code: CodeType) -> int:
     )
 
 
-def _of(thing: Any, depth: int) -> list[tuple[str, CodeType]]:
+def _of(thing: Any, depth: int) -> list[tuple[str, CodeType]]:  # noqa: C901 - a case for each kind of thing
     if depth > _DEEPEST:
         return []
     if isinstance(thing, CodeType):

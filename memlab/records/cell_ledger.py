@@ -19,8 +19,8 @@ class BoundName:
     Attributes:
         name: the variable.
         type_name: what it refers to.
-        shallow_bytes: size of that object alone, by its type's own native size: an array's data is in it, what
-            a container refers to is not.
+        shallow_bytes: size of that object alone, by its type's own native size: an array's data is in it,
+            what a container refers to is not.
     """
 
     name: str

@@ -53,7 +53,7 @@ class LineProfile(Result):
 
     Attributes:
         functions: what was followed.
-        function: row -> index into ``functions``, shape ``(rows,)``; rows of a function are in order of lines.
+        function: row -> index into ``functions``, shape ``(rows,)``; in order of lines.
         line: 1-based line in the function's file, shape ``(rows,)``.
         occurrences: how often the line began, 0 for one that did not run; at a ``def`` the number of calls.
             A comprehension is one with its line.

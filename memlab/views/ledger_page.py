@@ -1,4 +1,4 @@
-"""The per-cell ledger as text, table and page; on the page each row has a small line of RSS over the cell's time."""
+"""The per-cell ledger as text, table and page; there each row has a small line of RSS over time."""
 
 from __future__ import annotations
 
@@ -200,7 +200,8 @@ def _spark(ledger: CellLedger, index: int) -> tuple[tuple[tuple[float, float], .
     low, high = min(y for _, y in points), max(y for _, y in points)
     x = Scale(0.0, last, _EDGE, _WIDTH - _EDGE)
     y = Scale(low, max(high, low + 1), _HEIGHT - _EDGE, _EDGE)
-    said = f"from {format_bytes(cell.start_bytes)} to {format_bytes(cell.end_bytes)}, at most {format_bytes(high)}"
+    ends = f"from {format_bytes(cell.start_bytes)} to {format_bytes(cell.end_bytes)}"
+    said = f"{ends}, at most {format_bytes(high)}"
     return tuple((x(a), y(b)) for a, b in sorted(points, key=lambda p: p[0])), said
 
 

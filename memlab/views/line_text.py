@@ -1,4 +1,4 @@
-"""A line profile as the table that memory_profiler's users know, with one column more: the rise within a line."""
+"""A line profile as the table that memory_profiler's users know, and one column more: the rise within it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,8 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     A leak report shows one tested metric over iterations as change since the first tested reading, with the
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak; a
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
-    heap tree are treemaps of retained size; a line profile and a cell ledger show how far lines and cells rose; other results of a heap show their greatest parts as bars.
+    heap tree are treemaps of retained size; a line profile and a cell ledger show how
+    far lines and cells rose; other results of a heap show their greatest parts as bars.
 
     Args:
         result: any result but an explanation, which is no picture of numbers.

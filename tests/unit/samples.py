@@ -492,7 +492,7 @@ def memit_result() -> MemitResult:
 
 
 def line_profile(**changes) -> LineProfile:
-    """Return a loader whose second line's spike is gone, a method that gave memory back, and a named block."""
+    """Return a loader whose second line's spike is gone, a method that gave back, and a named block."""
     rows = (
         # function, line, occurrences, increment, usage, rise, source
         (0, 11, 1, 0, 37_748_736, 0, "def load(path):"),
@@ -546,8 +546,8 @@ def cell_ledger() -> CellLedger:
             "31 more types rose",
         ),
         CellRow(
-            4, "%%time", 0, "app.errors.LoadError", 0.001, 130_000_000, 129_000_000, None, "", 0.0, 0, None, (),
-            (), "objects are counted in one cell of 20",
+            4, "%%time", 0, "app.errors.LoadError", 0.001, 130_000_000, 129_000_000, None, "", 0.0, 0, None,
+            (), (), "objects are counted in one cell of 20",
         ),
     )  # fmt: skip
     return CellLedger(

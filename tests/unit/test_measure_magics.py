@@ -103,7 +103,7 @@ def test_a_function_that_the_cell_defines_is_found_by_its_name(run):  # noqa: F8
 
 def test_profile_needs_no_import_while_mprun_runs_and_is_gone_after(run):  # noqa: F811
     out = run(
-        "%%mprun -f dict_of\ndef dict_of():\n    return {}\n@profile\ndef other():\n    return dict_of()\nother()"
+        "%%mprun -f one\ndef one():\n    return 1\n@profile\ndef other():\n    return one()\nother()"
     ).out
     assert "Function: other" in out
     assert isinstance(run("profile").error_in_exec, NameError)

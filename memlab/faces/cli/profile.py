@@ -1,4 +1,4 @@
-"""``memlab profile``: run a program, and measure the functions line by line that it decorates with ``@profile``.
+"""``memlab profile``: run a program, and measure line by line what it decorates with ``@profile``.
 
 ``profile`` is a builtin while the program runs, as under ``python -m memory_profiler``; ``-f`` follows
 functions that are not decorated. What stands behind the script or module is the program's; what it prints,
@@ -26,8 +26,8 @@ __all__ = ["HELP", "TEXTS", "add_arguments", "run"]
 HELP = "run a program and measure decorated functions line by line"
 TEXTS = describe(
     "Run a program as 'python script.py' would, with @profile known without an import, and print a table of\n"
-    "the lines of each function that was decorated: memory, increment, occurrences, and how far it rose while\n"
-    "the line ran. The program's output and exit code are its own; the tables go to stderr.\n\n"
+    "the lines of each function that was decorated: memory, increment, occurrences, and how far it rose\n"
+    "while the line ran. The program's output and exit code are its own; the tables go to stderr.\n\n"
     "  memlab profile [options] script.py [arguments]\n"
     "  memlab profile [options] -m module [arguments]",
     "memlab profile train.py --epochs 1\n"
