@@ -28,8 +28,8 @@ help:  ## List these targets
 demo: $(CORE)  ## Hunt the leak of a real published package, then its fixed version; writes two reports
 	$(BIN)/python -m memlab demo --keep out/demo
 
-test: $(FULL)  ## Run every test; those of the browser need Chromium and say so when they skip
-	$(BIN)/python -m pytest $(ARGS)
+test: $(FULL)  ## Run every test, or pytest with ARGS="..."; tests of the browser say when they lack Chromium
+	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),scripts/run_tests.py)
 
 lab: $(FULL)  ## Open JupyterLab on the notebooks
 	$(BIN)/python -m memlab lab

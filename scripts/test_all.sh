@@ -43,8 +43,7 @@ for version in "$@"; do
     [ -z "$prepare" ] || continue
     echo "Python $version: $("$venv/bin/python" --version)"
     ran="$ran $version"
-    # shellcheck disable=SC2086 - a list of paths
-    "$venv/bin/python" -m pytest -q ${UNIT:-tests/unit} || failed="$failed $version"
+    "$venv/bin/python" scripts/run_tests.py ":$(echo "${UNIT:-tests/unit}" | tr -s ' ' ',')" || failed="$failed $version"
 done
 [ -z "$prepare" ] || exit 0
 if [ -z "$ran" ]; then
