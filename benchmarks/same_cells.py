@@ -60,14 +60,16 @@ QUESTIONS = {
         "space = {}\nexec(compile(open(name).read(), name, 'exec'), space)\n"
         "p = get_ipython().run_line_magic('mprun', '-r -f space[\"work\"] space[\"work\"]()')\n"
         "t = getattr(p, 'increment_bytes', None)\n"
-        "total = t.sum() / 2**20 if t is not None else sum(v[0] for m in p.code_map.values() for v in m.values())\n"
+        "if t is not None: total = t.sum() / 2**20\n"
+        "else: total = sum(v[0] for m in p.code_map.values() for v in m.values())\n"
         "answer = bool(abs(total) < 5)"
     ),
     "memory_usage(f) calls a quick f once": (
         "calls = []\nimport {tool}\n{tool}.memory_usage((calls.append, (1,)))\nanswer = len(calls) == 1"
     ),
     "the caller's child lives on when f raises": (
-        "import subprocess, sys, {tool}\nchild = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1)\n"
+        "import subprocess, sys, {tool}\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=-1)\n"
         "def f():\n    raise ValueError\n"
         "try:\n    {tool}.memory_usage(f)\nexcept ValueError:\n    pass\n"
         "import time; time.sleep(0.2)\nanswer = child.poll() is None\nchild.kill()"

@@ -51,9 +51,9 @@ class _Open:
     token: int
     number: int
     label: str
-    region: Region
-    sampler: Sampler
-    pauses: PauseSubscription
+    region: Region | None
+    sampler: Sampler | None
+    pauses: PauseSubscription | None
     types: dict[int, int] | None
     names: dict[str, int]
     start_bytes: int = 0
@@ -121,20 +121,21 @@ class CellWatch:
         """
         entered = time.perf_counter()
         types = self._count()
+        region, sampler = Region(self._exact), Sampler(_INTERVAL_S, ("rss_bytes",), _SAMPLES)
         opened = _Open(
             token=token,
             number=number,
             label=clean(label),
-            region=Region(self._exact),
-            sampler=Sampler(_INTERVAL_S, ("rss_bytes",), _SAMPLES),
+            region=region,
+            sampler=sampler,
             pauses=subscribe(),
             types=types,
             names=_bound(names),
             cut=self._why,
         )
         try:
-            opened.sampler.start()
-            opened.region.start()
+            sampler.start()
+            region.start()
             self._open.append(opened)
         except BaseException:
             _cancel(opened)
@@ -210,6 +211,9 @@ class CellWatch:
         self._probe.close()
 
     def _close_row(self, cell: _Open, ended: float, outcome: str, names: Mapping[str, Any]) -> None:
+        assert cell.region is not None
+        assert cell.sampler is not None
+        assert cell.pauses is not None
         try:
             peak = cell.region.stop()
             end_bytes = self._probe.value("rss_bytes") or cell.start_bytes
@@ -218,7 +222,8 @@ class CellWatch:
         except BaseException:
             _cancel(cell)
             raise
-        pauses = cell.pauses.read()
+        pauses = cell.pauses.read().pause_s
+        cell.region = cell.sampler = cell.pauses = None  # what was made for this cell is not the cell's
         survivors, objects, cut = self._survivors(cell)
         row = CellRow(
             number=cell.number,
@@ -230,7 +235,7 @@ class CellWatch:
             end_bytes=end_bytes,
             peak_bytes=None if peak is None else max(peak.value_bytes, end_bytes, cell.start_bytes),
             peak_source="" if peak is None else peak.source,
-            gc_seconds=float(pauses.pause_s.sum()),
+            gc_seconds=float(pauses.sum()),
             collections=len(pauses),
             objects_diff=objects,
             survivors=survivors,
@@ -250,9 +255,9 @@ class CellWatch:
         grown = sorted(
             ((count - cell.types.get(address, 0), address) for address, count in after.items()), reverse=True
         )
-        survivors = tuple(
-            TypeCount(known[address][1](), more, 0) for more, address in grown[:_MOST_TYPES] if more > 0
-        )
+        named = [(known[address][1](), more) for more, address in grown[: 2 * _MOST_TYPES] if more > 0]
+        theirs = [pair for pair in named if not pair[0].startswith("memlab.")][:_MOST_TYPES]
+        survivors = tuple(TypeCount(name, more, 0) for name, more in theirs)
         objects = sum(after.values()) - sum(cell.types.values())
         self._note_cost(time.perf_counter() - entered, sum(after.values()))
         rest = sum(more > 0 for more, _ in grown) - len(survivors)
@@ -325,6 +330,8 @@ def _is_variable(name: Any) -> bool:
 
 
 def _cancel(cell: _Open) -> None:
-    cell.region.cancel()
-    cell.sampler.cancel()
-    cell.pauses.close()
+    for part in (cell.region, cell.sampler):
+        if part is not None:
+            part.cancel()
+    if cell.pauses is not None:
+        cell.pauses.close()

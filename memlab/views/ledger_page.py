@@ -20,7 +20,10 @@ _MOST_BRIEF = 50
 _MOST_KINDS = 4
 _WIDTH, _HEIGHT, _EDGE = 120.0, 24.0, 2.0
 _BUCKETS = 30
+_LOUD = 1024 * 1024
+"""Growth below this is the noise of any cell."""
 _NOTE = (
+    "Left behind: variables that the cell bound, and below them survivors. "
     "Survivors are types of which there are more objects than before the cell, garbage that the collector has"
     " not met yet included; strings, numbers and arrays are not tracked and stand under variables."
 )
@@ -61,8 +64,7 @@ def ledger_page(ledger: CellLedger) -> Page:
         Column("RSS over time"),
         Column("Time", number=True),
         Column("Collector", number=True),
-        Column("Survivors by type"),
-        Column("Variables"),
+        Column("Left behind"),
     )
     table = Table(
         "cells", "Cells", heads, tuple(_row(ledger, i, c) for i, c in shown), len(ledger.cells), _NOTE
@@ -175,14 +177,13 @@ def _row(ledger: CellLedger, index: int, cell: CellRow) -> tuple[Cell, ...]:
         Cell(
             format_signed_bytes(cell.diff_bytes),
             sort=float(cell.diff_bytes),
-            tone="grew" if cell.diff_bytes > 0 else "shrank" if cell.diff_bytes < 0 else "",
+            tone="" if abs(cell.diff_bytes) < _LOUD else "grew" if cell.diff_bytes > 0 else "shrank",
         ),
         Cell("not known" if rise is None else format_signed_bytes(rise), sort=float(rise or 0)),
         Cell("", spark=line, spark_say=said),
         Cell(format_seconds(cell.seconds), sort=cell.seconds),
         Cell(_share(cell), sort=cell.gc_seconds),
-        Cell(_survivors(cell) if cell.objects_diff is not None else cell.cut),
-        Cell(_variables(cell)),
+        Cell(_variables(cell), under=_survivors(cell) if cell.objects_diff is not None else cell.cut),
     )
 
 
