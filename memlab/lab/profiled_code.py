@@ -28,8 +28,9 @@ def find_code(thing: Any) -> list[tuple[str, CodeType]]:
     Raises:
         UsageError: when it has no Python code, or is memlab's own.
 
-    >>> [name for name, _ in find_code(find_code)]
-    ['find_code']
+    >>> import textwrap
+    >>> [name for name, _ in find_code(textwrap.dedent)]
+    ['dedent']
     """
     if isinstance(thing, type):
         found = _of_class(thing)
