@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.version import VERSION
 from memlab.errors import (
+    BudgetError,
     CaptureError,
     MemlabError,
     MissingExtraError,
@@ -22,12 +23,17 @@ if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
+    from memlab.lab.alerts import MemoryAlertSystem
+    from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
+    from memlab.lab.memory_monitor import MemoryMonitor
+    from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.recorder import record
+    from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Mark, Peak
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.heap_graph import HeapGraph
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
+    from memlab.records.pressure import MemoryReading, PostMortem, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
@@ -51,6 +58,7 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "BudgetError",
     "Capture",
     "CaptureError",
     "Explanation",
@@ -73,8 +81,18 @@ __all__ = [
     "Mark",
     "MemitResult",
     "MemlabError",
+    "MemoryAlertSystem",
+    "MemoryGuard",
+    "MemoryMonitor",
+    "MemoryPressureSimulator",
+    "MemoryReading",
     "MissingExtraError",
     "Peak",
+    "PostMortem",
+    "PressurePhase",
+    "PressureRun",
+    "PressureScenario",
+    "PressureStage",
     "ReferenceChain",
     "RootKind",
     "Site",
@@ -89,6 +107,7 @@ __all__ = [
     "__version__",
     "dump_heap",
     "find_leaks",
+    "guard",
     "heap",
     "heap_window",
     "holdings",
@@ -122,7 +141,17 @@ _HOME = {
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "MemoryAlertSystem": "lab.alerts",
+    "MemoryGuard": "lab.guard",
+    "MemoryMonitor": "lab.memory_monitor",
+    "MemoryPressureSimulator": "lab.pressure",
+    "MemoryReading": "records.pressure",
     "Peak": "records.capture",
+    "PostMortem": "records.pressure",
+    "PressurePhase": "records.pressure",
+    "PressureRun": "records.pressure",
+    "PressureScenario": "lab.scenarios",
+    "PressureStage": "lab.scenarios",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
@@ -133,6 +162,7 @@ _HOME = {
     "Verdict": "records.leak_report",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
+    "guard": "lab.guard",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",

@@ -1,0 +1,255 @@
+"""From what a cage told to a ``PressureRun``: outcome, phases, recovery, and why a figure is missing."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memlab._base.safety import clean
+from memlab._base.units import format_bytes, format_seconds
+from memlab.lab._failing import RETURNED
+from memlab.records.columns import floats
+from memlab.records.pressure import Outcome, PressurePhase, PressureRun
+from memlab.records.timeline import Timeline
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from memlab.lab._cage import Seen
+    from memlab.lab._cgroup import CageGroup
+    from memlab.lab.scenarios import PressureScenario
+
+__all__ = ["finished_run"]
+
+_SOURCES = {"rss_bytes": "/proc/PID/status, from outside"}
+_NEAR = 0.1
+_WINDOW_S = 0.25
+_FEWEST = 20
+
+
+def finished_run(
+    seen: Seen,
+    scenario: PressureScenario,
+    kind: str,
+    label: str,
+    plan: Mapping[str, Any],
+    interrupted: bool,
+    environment: Mapping[str, str],
+    group: CageGroup | None,
+) -> PressureRun:
+    """Return the result of a run, whatever end it took."""
+    end = seen.end if seen.end is not None and seen.end["event"] == "end" else {}
+    base = seen.ready["base"] if seen.ready else None
+    timeline = _timeline(seen)
+    room = plan["budget"] - (base or 0)
+    phases = _phases(end.get("phases", []), scenario, timeline, room)
+    failures = {clean(name): count for name, count in end.get("failures", {}).items()}
+    absent: dict[str, str] = {}
+    if base is None:
+        absent["base_rss_bytes"] = "the cage was ended before it was ready"
+    if not end:
+        absent["end_rss_bytes"] = absent["phases"] = "the cage could not say its last word"
+    recovery, why = _recovery(timeline, phases, scenario, kind)
+    if recovery is None:
+        absent["recovery_s"] = why
+    outcome, reason = _outcome(seen, end, failures, scenario, plan, interrupted)
+    return PressureRun(
+        scenario=scenario.name,
+        subject=label,
+        subject_kind=kind,
+        outcome=outcome,
+        reason=reason,
+        budget_bytes=plan["budget"],
+        timeline=timeline,
+        phases=phases,
+        base_rss_bytes=base,
+        peak_rss_bytes=seen.peak or None,
+        peak_source="vmhwm" if seen.exact else "sampled",
+        end_rss_bytes=end.get("rss"),
+        recovery_s=recovery,
+        failures=failures,
+        failure_points={clean(name): count for name, count in end.get("points", {}).items()},
+        absent=absent,
+        environment=dict(environment),
+        elapsed_s=seen.elapsed_s,
+        notes=_notes(seen, end, plan, group),
+    )
+
+
+def _timeline(seen: Seen) -> Timeline:
+    if seen.times is None:
+        return Timeline(floats([]), {}, absent={"rss_bytes": "the cage was ended before it was ready"})
+    told = {name: "the cage, every 10 ms" for name in seen.names}
+    return Timeline(
+        time_s=seen.times,
+        metrics=dict(zip(seen.names, seen.columns, strict=True)),
+        sources={**told, **_SOURCES},
+    )
+
+
+def _phases(
+    told: Sequence[Mapping[str, Any]], scenario: PressureScenario, timeline: Timeline, room: int
+) -> tuple[PressurePhase, ...]:
+    rss = timeline.metrics.get("rss_bytes")
+    phases = []
+    for stage, phase in zip(scenario.stages, told, strict=False):
+        hits, misses, evictions = phase["figures"]
+        inside = (timeline.time_s >= phase["start_s"]) & (timeline.time_s <= phase["end_s"])
+        peak = int(rss[inside].max()) if rss is not None and inside.any() else None
+        phases.append(
+            PressurePhase(
+                name=clean(stage.name),
+                start_s=phase["start_s"],
+                end_s=phase["end_s"],
+                target_bytes=int(room * stage.share),
+                ballast_bytes=phase["ballast"],
+                peak_rss_bytes=peak,
+                calls=phase["calls"],
+                failures=phase["failures"],
+                latency_p50_s=phase["p50"],
+                latency_p99_s=phase["p99"],
+                latency_max_s=phase["max"],
+                hits=hits,
+                misses=misses,
+                evictions=evictions,
+                entries=phase["entries"],
+            )
+        )
+    return tuple(phases)
+
+
+def _outcome(
+    seen: Seen,
+    end: Mapping[str, Any],
+    failures: Mapping[str, int],
+    scenario: PressureScenario,
+    plan: Mapping[str, Any],
+    interrupted: bool,
+) -> tuple[Outcome, str]:
+    if interrupted:
+        return Outcome.INTERRUPTED, "You interrupted it; the cage was ended."
+    if seen.killed:
+        return Outcome.KILLED, f"The watchdog ended the cage: {seen.killed}."
+    if seen.deadline:
+        return Outcome.DEADLINE, f"It was not done after {format_seconds(plan['deadline'])}, and was ended."
+    if not end:
+        return _died(seen)
+    if plan["failing"]:
+        return _failing_outcome(end)
+    if "MemoryError" in failures or (end["notes"].get("wall") and scenario.stop_at is None):
+        who = f"{failures['MemoryError']:,} calls of the subject" if "MemoryError" in failures else "the ballast"
+        return Outcome.OUT_OF_MEMORY, (
+            f"The wall of the cage was met: {who} got a MemoryError at {format_bytes(seen.peak)} of "
+            f"{format_bytes(plan['budget'])}."
+        )
+    if failures:
+        kinds = ", ".join(f"{count:,} {name}" for name, count in failures.items())
+        return Outcome.FAILED, f"Every phase ran; calls of the subject raised: {kinds}."
+    if end["notes"].get("stopped") and scenario.stop_at is not None:
+        return Outcome.STOPPED, (
+            f"The ballast stopped growing at {format_bytes(seen.peak)}: the next step would have passed "
+            f"{100 * scenario.stop_at:.0f} % of the budget of {format_bytes(plan['budget'])}."
+        )
+    return Outcome.FINISHED, "Every phase ran, and nothing was refused."
+
+
+def _died(seen: Seen) -> tuple[Outcome, str]:
+    if seen.end is not None and seen.end["event"] == "wall":
+        return Outcome.OUT_OF_MEMORY, "The wall of the cage was met, and the run could not go on."
+    code = seen.code
+    if code is not None and code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        at = f" when allocation {seen.point:,} or one of the next few failed" if seen.point else ""
+        return Outcome.DIED, f"The cage was ended by {name}{at}; nobody here sent it."
+    return Outcome.DIED, f"The subject left the process, with exit code {code}."
+
+
+def _failing_outcome(end: Mapping[str, Any]) -> tuple[Outcome, str]:
+    points = end["points"]
+    if not end["reached"]:
+        return Outcome.FINISHED, "The call has no such allocation: nothing failed."
+    clean_ends = points.get("MemoryError raised", 0) + points.get(RETURNED, 0)
+    odd = end["reached"] - clean_ends if len(points) else 0
+    total = sum(points.values())
+    other = {name: n for name, n in points.items() if name not in ("MemoryError raised", RETURNED)}
+    if odd > 0 and other:
+        kinds = ", ".join(f"{name} {count:,} times" for name, count in other.items())
+        return Outcome.FAILED, f"Of {total:,} failed allocations some came out as something else: {kinds}."
+    return Outcome.FINISHED, f"Each of {total:,} failed allocations came out as a MemoryError or was dealt with."
+
+
+def _recovery(
+    timeline: Timeline, phases: tuple[PressurePhase, ...], scenario: PressureScenario, kind: str
+) -> tuple[float | None, str]:
+    """Return the time until the subject did as well as in the first phase, or why there is none."""
+    if kind == "none":
+        return None, "there was no subject"
+    if len(phases) != len(scenario.stages) or len(phases) <= 1:
+        return None, "the run did not come to its end"
+    released = _release_time(phases)
+    if released is None:
+        return None, "the scenario does not let go of its ballast at the end"
+    time = timeline.time_s
+    totals = timeline.metrics
+    if kind == "cache":
+        done, good = totals["hits"] + totals["misses"], totals["hits"]
+    else:
+        done, good = totals["calls"] - totals["failures"], totals["busy_ns"]
+    first = (time >= phases[0].start_s + phases[0].end_s * 0.3) & (time <= phases[0].end_s)
+    base = _rate(done[first], good[first])
+    if base is None:
+        return None, "the first phase had too few calls to compare with"
+    for at in np.flatnonzero(time >= released).tolist():
+        window = (time >= time[at]) & (time <= time[at] + _WINDOW_S)
+        if time[at] + _WINDOW_S > time[-1]:
+            break
+        rate = _rate(done[window], good[window])
+        if rate is None:
+            continue
+        if (kind == "cache" and rate >= base * (1 - _NEAR)) or (kind != "cache" and rate <= base * (1 + _NEAR)):
+            return max(0.0, float(time[at]) - released), ""
+    return None, "it did not do as well again before the run ended"
+
+
+def _rate(done: Any, good: Any) -> float | None:
+    """Return what came of each call in a stretch of running totals; None with too few calls."""
+    if len(done) <= 1 or int(done[-1] - done[0]) < _FEWEST:
+        return None
+    return float(good[-1] - good[0]) / float(done[-1] - done[0])
+
+
+def _release_time(phases: tuple[PressurePhase, ...]) -> float | None:
+    """Return when the last stretch began in which the ballast goes or has gone to nothing."""
+    if phases[-1].target_bytes:
+        return None
+    at = len(phases) - 1
+    while at > 0 and not phases[at - 1].target_bytes:
+        at -= 1
+    return phases[at].start_s if at > 0 else None
+
+
+def _notes(
+    seen: Seen, end: Mapping[str, Any], plan: Mapping[str, Any], group: CageGroup | None
+) -> tuple[str, ...]:
+    notes = []
+    if end.get("notes", {}).get("reserve"):
+        notes.append("The ballast stopped short of its target: the machine's reserve would have been touched.")
+    if seen.confined:
+        notes.append(f"A cgroup of its own bounded the cage as well ({seen.confined}).")
+    elif group is not None:
+        notes.append(f"A cgroup was asked for and could not be made: {group.reason}.")
+    if not seen.exact:
+        notes.append("The peak is sampled, and may be too low.")
+    if plan["kind"] in ("cache", "pool", "step") and not plan["failing"]:
+        notes.append(
+            "The subject ran in one thread, beside the ballast; latencies include waiting for the "
+            "interpreter's lock."
+        )
+    if seen.end is not None and seen.end.get("refused"):
+        notes.append(clean(seen.end["refused"]))
+    return tuple(notes)
