@@ -68,6 +68,11 @@ _METRICS = {
     "gc_objects": "Collector-tracked objects",
     "threads": "Threads",
     "iteration": "Iteration",
+    "ballast_bytes": "Ballast",
+    "available_bytes": "Available memory",
+    "hit_rate_percent": "Hit rate (%)",
+    "latency_us": "Mean latency (µs)",
+    "busy_ns": "Time in calls (ns)",
 }
 
 _ROOTS = {
