@@ -12,9 +12,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["PAGE", "Ballast", "map_touched", "touch"]
+__all__ = ["PAGE", "Ballast", "map_private", "map_touched", "touch"]
 
 PAGE = mmap.PAGESIZE
+
+
+def map_private(size: int) -> mmap.mmap:
+    """Map memory that is this process's alone, and counts as such; Python's own default is shared memory.
+
+    Raises:
+        MemoryError: when the system refuses.
+    """
+    try:
+        if hasattr(mmap, "MAP_PRIVATE"):
+            return mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return mmap.mmap(-1, size)
+    except OSError as error:
+        raise MemoryError(str(error)) from None
 
 
 def touch(block: mmap.mmap, start: int, stop: int) -> None:
@@ -31,7 +45,7 @@ def map_touched(size: int, step: int, ask: Callable[[int], None]) -> mmap.mmap:
         ask: called before each step with the bytes that it will touch; what it raises passes through.
     """
     step = max(PAGE, step - step % PAGE)
-    block = mmap.mmap(-1, size)
+    block = map_private(size)
     try:
         for start in range(0, size, step):
             stop = min(start + step, size)
@@ -64,10 +78,7 @@ class Ballast:
         size = min(self.step, most - most % PAGE)
         if size <= 0:
             return 0
-        try:
-            block = mmap.mmap(-1, size)
-        except OSError as error:
-            raise MemoryError(str(error)) from None
+        block = map_private(size)
         touch(block, 0, size)
         self._blocks.append(block)
         self.held_bytes += size

@@ -3,8 +3,9 @@
 Before anything else the child arranges to die: with its parent (the kernel's parent-death signal, and the end
 of file on its standard input), at its deadline (an alarm that no Python code has to handle), and first of all
 processes when memory runs out (``oom_score_adj``). Then it makes the subject, calls it once, and draws its
-wall: a limit on its address space that leaves exactly what the budget leaves. From then on the main thread
-calls the subject, one thread moves the ballast, and one tells the parent how far it is.
+wall: a limit on its private memory that leaves exactly what the budget leaves, and a wider one on its address
+space, of which allocators reserve more than they use. From then on the main thread calls the subject, one
+thread moves the ballast, and one tells the parent how far it is.
 
 Only the standard library and modules of memlab that need no more are imported, so that an empty cage takes
 some 14 MiB. Messages are frames on the pipe that was standard output; what the subject prints goes to
@@ -31,7 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import instance_type_name
 from memlab.collectors.limits import Machine, cage
-from memlab.lab._ballast import Ballast
+from memlab.lab._ballast import Ballast, map_private
 from memlab.lab._subjects import UNKNOWN, CacheSubject, PoolSubject, StepSubject, Subject, default_keys
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ _KEEP_FOR_LAST = 2 * 2**20
 _MOST_LATENCIES = 20_000
 _LATENCY_SEED = 11
 _GRACE_S = 5
+_ARENA_BYTES = 4096
+_ADDRESS_SLACK = 128 * 2**20
 _MIB = 2**20
 
 
@@ -121,7 +124,8 @@ class Inside:
         self._over = threading.Event()
         self._chance = random.Random(_LATENCY_SEED)  # noqa: S311 - sampling, not secrets
         self._statm = os.open("/proc/self/statm", os.O_RDONLY) if os.path.exists("/proc/self/statm") else -1  # noqa: PTH110
-        self._kept = mmap.mmap(-1, _KEEP_FOR_LAST)
+        self._kept = map_private(_KEEP_FOR_LAST)
+        self._go = threading.Event()
 
     # -- the run
 
@@ -140,18 +144,16 @@ class Inside:
                 f"it takes {_mib(self.base_rss)} before any pressure, and the budget is {_mib(self.budget)}: "
                 "give it a larger one"
             )
-        movers = [threading.Thread(target=self._move, daemon=True)]
-        movers.append(threading.Thread(target=self._tell, daemon=True))
         cage.limit_bytes, cage.used = self.budget, self.rss
+        movers = self._started(self._move, self._tell)
         self.origin_ns = time.monotonic_ns()
         self.send({"event": "ready", "base": self.base_rss, "origin": self.origin_ns, "kind": self._kind()})
         self._begin(0)
-        self._draw_wall()
-        for mover in movers:
-            mover.start()
+        self.draw_wall()
+        self._go.set()
         self._work()
-        movers[0].join()
-        movers[1].join()
+        for mover in movers:
+            mover.join()
         self._kept.close()
         self.send(self.ending())
 
@@ -163,8 +165,25 @@ class Inside:
             "peak": _peak(),
             "phases": [phase.told(self.origin_ns) for phase in self.phases if phase.end_ns],
             "failures": self.failures,
-            "notes": self.notes,
+            "notes": self.notes | {"processes": bool(_refused)},
         }
+
+    def _started(self, *parts: Callable[[], None]) -> list[threading.Thread]:
+        """Start threads that wait; each has its stack and its allocator's arena before the wall is drawn."""
+        ready = threading.Semaphore(0)
+
+        def run(part: Callable[[], None]) -> None:
+            bytes(_ARENA_BYTES)
+            ready.release()
+            self._go.wait()
+            part()
+
+        threads = [threading.Thread(target=run, args=(part,), daemon=True) for part in parts]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            ready.acquire()
+        return threads
 
     def _work(self) -> None:
         subject = self.subject
@@ -345,19 +364,18 @@ class Inside:
         except BaseException as error:  # noqa: BLE001 - the user's own, told as such
             raise Refusal(f"making it raised {_type_of(error)}{_place_of(error)}") from None
 
-    def _draw_wall(self) -> None:
-        """Limit the address space to what is mapped now and the room that the budget leaves."""
+    def draw_wall(self) -> None:
+        """Limit private memory to what there is now and the room that the budget leaves."""
         import resource
 
-        mapped = _status("VmSize")
-        if mapped is None:
-            return  # the parent watches, as it does everywhere
-        hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-        wall = mapped + self.room
-        if hard != resource.RLIM_INFINITY:
-            wall = min(wall, hard)
-        # Two threads are still to start; their stacks are address space and not memory.
-        resource.setrlimit(resource.RLIMIT_AS, (wall + 2 * _stack_bytes(), hard))
+        for name, field, slack in (("RLIMIT_DATA", "VmData", 0), ("RLIMIT_AS", "VmSize", _ADDRESS_SLACK)):
+            mapped = _status(field)
+            if mapped is None:
+                continue  # the parent watches, as it does everywhere
+            limit = getattr(resource, name)
+            hard = resource.getrlimit(limit)[1]
+            wall = mapped + self.room + slack
+            resource.setrlimit(limit, (wall if hard == resource.RLIM_INFINITY else min(wall, hard), hard))
 
 
 def main(inside: Callable[[Inside], None] = Inside.run) -> None:
@@ -373,7 +391,8 @@ def main(inside: Callable[[Inside], None] = Inside.run) -> None:
     try:
         inside(run)
     except Refusal as refusal:
-        run.send({"event": "refused", "reason": str(refusal)})
+        said = "; a subject may not start processes in the cage" if _refused else ""
+        run.send({"event": "refused", "reason": f"{refusal}{said}"})
         code = 1
     except MemoryError:
         run.ballast.shrink_to(0)
@@ -406,8 +425,13 @@ def _end_with_input() -> None:
 
 def _no_processes(event: str, _arguments: tuple[Any, ...]) -> None:
     """Refuse to start processes: the cage's limits would not hold for them."""
-    if event in ("os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "subprocess.Popen"):
+    if event in _STARTING:
+        _refused.append(event)
         raise PermissionError("a subject may not start processes in the cage: its limits would not hold there")
+
+
+_STARTING = frozenset(("os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "subprocess.Popen"))
+_refused: list[str] = []
 
 
 def _loaded(named: Mapping[str, str]) -> Any:
@@ -446,13 +470,6 @@ def _rss_elsewhere() -> int:
     import psutil
 
     return int(psutil.Process().memory_info().rss)
-
-
-def _stack_bytes() -> int:
-    import resource
-
-    soft = resource.getrlimit(resource.RLIMIT_STACK)[0]
-    return soft if 0 < soft <= 64 * _MIB else 8 * _MIB
 
 
 def _type_of(error: BaseException) -> str:

@@ -53,7 +53,7 @@ def fail_allocations(run: Inside) -> None:
     run.origin_ns = time.monotonic_ns()
     run.send({"event": "ready", "base": run.base_rss, "origin": run.origin_ns, "kind": subject.kind})
     run._begin(0)  # noqa: SLF001
-    run._draw_wall()  # noqa: SLF001
+    run.draw_wall()
     nth = run.plan["fail_nth"]
     reached, points = _every_point(run, subject.call, fail, restore, nth)
     run._end(0)  # noqa: SLF001

@@ -28,6 +28,7 @@ Counts = dict[str, tuple[int, int]]
 """Type -> objects, shallow bytes."""
 _MOST_ROWS = 20
 _MOST_NAMES = 100
+_LEAST_PART = 1_000
 _BYTES_AN_OBJECT = 200
 _FEWEST_OBJECTS = 10_000
 _MOST_OBJECTS = 5_000_000
@@ -158,7 +159,7 @@ def _growth(base: Counts, now: Counts) -> tuple[TypeDiff, ...]:
         if size > before_size:
             rows.append(TypeDiff(name, objects, objects - before, size, size - before_size))
     rows.sort(key=lambda row: (-row.bytes_diff, row.type_name))
-    return tuple(rows[:_MOST_ROWS])
+    return tuple(row for row in rows[:_MOST_ROWS] if row.bytes_diff * _LEAST_PART >= rows[0].bytes_diff)
 
 
 def _timeline(rows: Sequence[Sequence[float]]) -> Timeline:

@@ -51,7 +51,7 @@ def finished_run(
         absent["base_rss_bytes"] = "the cage was ended before it was ready"
     if not end:
         absent["end_rss_bytes"] = absent["phases"] = "the cage could not say its last word"
-    recovery, why = _recovery(timeline, phases, scenario, kind)
+    recovery, why = _recovery(timeline, phases, scenario, kind, plan["failing"])
     if recovery is None:
         absent["recovery_s"] = why
     outcome, reason = _outcome(seen, end, failures, scenario, plan, interrupted)
@@ -184,11 +184,13 @@ def _failing_outcome(end: Mapping[str, Any]) -> tuple[Outcome, str]:
 
 
 def _recovery(
-    timeline: Timeline, phases: tuple[PressurePhase, ...], scenario: PressureScenario, kind: str
+    timeline: Timeline, phases: tuple[PressurePhase, ...], scenario: PressureScenario, kind: str, failing: bool
 ) -> tuple[float | None, str]:
     """Return the time until the subject did as well as in the first phase, or why there is none."""
     if kind == "none":
         return None, "there was no subject"
+    if failing:
+        return None, "allocations were made to fail, and there was no pressure"
     if len(phases) != len(scenario.stages) or len(phases) <= 1:
         return None, "the run did not come to its end"
     released = _release_time(phases)
@@ -239,6 +241,10 @@ def _notes(
     notes = []
     if end.get("notes", {}).get("reserve"):
         notes.append("The ballast stopped short of its target: the machine's reserve would have been touched.")
+    if end.get("notes", {}).get("stopped") and plan["stop_at"] is None:
+        notes.append("The ballast stopped short of its target: the subject left no more room under the budget.")
+    if end.get("notes", {}).get("processes"):
+        notes.append("The subject tried to start a process, which the cage refuses: its limits would not hold there.")
     if seen.confined:
         notes.append(f"A cgroup of its own bounded the cage as well ({seen.confined}).")
     elif group is not None:
@@ -250,6 +256,4 @@ def _notes(
             "The subject ran in one thread, beside the ballast; latencies include waiting for the "
             "interpreter's lock."
         )
-    if seen.end is not None and seen.end.get("refused"):
-        notes.append(clean(seen.end["refused"]))
     return tuple(notes)

@@ -413,7 +413,9 @@ def _never_ready(cage: Cage, label: str) -> Exception:
         return UnavailableError(word)
     if word:
         return UsageError(f"{label or 'the cage'}: {word}")
-    what = "it was not ready at its deadline" if seen.deadline else seen.killed or f"it ended with {seen.code}"
+    if seen.killed:
+        return BudgetError(f"{label or 'the cage'}: ended before any pressure: {seen.killed}; give it a larger budget")
+    what = "it was not ready at its deadline" if seen.deadline else f"it left with exit code {seen.code}"
     return UnavailableError(f"{label or 'the cage'}: the run did not begin: {what}")
 
 

@@ -178,9 +178,12 @@ class PressureRun(Result):
 
     @property
     def returned_share(self) -> float | None:
-        """Share of the growth up to the peak that was given back by the end, 0 to 1; None where not known."""
+        """Share of the growth up to the peak that was given back by the end, 0 to 1; None where not known.
+
+        Only of ballast alone: a subject keeps what it has made.
+        """
         base, peak, end = self.base_rss_bytes, self.peak_rss_bytes, self.end_rss_bytes
-        if base is None or peak is None or end is None or peak <= base:
+        if self.subject or base is None or peak is None or end is None or peak <= base:
             return None
         return min(1.0, max(0.0, (peak - end) / (peak - base)))
 

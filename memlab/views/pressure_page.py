@@ -22,7 +22,7 @@ from memlab.views.page import (
     Texts,
     type_cell,
 )
-from memlab.views.pressure_rows import TONES, duration, percent, rates
+from memlab.views.pressure_rows import TONES, duration, end_sentence, percent, rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -96,13 +96,12 @@ def post_mortem_page(found: PostMortem) -> Page:
 
 
 def _figures(run: PressureRun) -> tuple[Figure, ...]:
-    share = run.returned_share
     figures = [
         Figure("Budget", format_bytes(run.budget_bytes), "of the whole cage"),
         _size("Peak", run.peak_rss_bytes, f"resident memory ({run.peak_source})"),
-        Figure("Given back", f"{100 * share:.0f} %", "of what the peak stood above the start")
-        if share is not None
-        else Figure("Given back", None, run.absent.get("end_rss_bytes", "there was no growth")),
+        Figure("At the end", format_bytes(run.end_rss_bytes), end_sentence(run))
+        if run.end_rss_bytes is not None
+        else Figure("At the end", None, end_sentence(run)),
     ]
     if run.subject:
         figures.append(Figure("Calls", f"{run.calls:,}", f"of a {run.subject_kind}"))

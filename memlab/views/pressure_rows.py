@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from memlab._base.units import format_seconds
+from memlab._base.units import format_bytes, format_seconds
 from memlab.records.columns import floats, ints
 from memlab.records.pressure import Outcome
 from memlab.records.timeline import Timeline
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from memlab.records.columns import Ints
     from memlab.records.pressure import PostMortem, PressurePhase, PressureRun
 
-__all__ = ["PHASES", "TONES", "duration", "holding_rows", "percent", "phase_rows", "rates"]
+__all__ = ["PHASES", "TONES", "duration", "end_sentence", "holding_rows", "percent", "phase_rows", "rates"]
 
 Rows = tuple[tuple[str, ...], "Iterable[tuple[Any, ...]]"]
 
@@ -97,6 +97,17 @@ def percent(phase: PressurePhase) -> str:
     """Write a phase's hit rate."""
     rate = phase.hit_rate
     return f"{100 * rate:.1f} %" if rate is not None else "–"
+
+
+def end_sentence(run: PressureRun) -> str:
+    """Say what was left when all ballast had been released."""
+    if run.end_rss_bytes is None:
+        return f"not known: {run.absent.get('end_rss_bytes', 'it was not read')}"
+    size = format_bytes(run.end_rss_bytes)
+    share = run.returned_share
+    if share is not None:
+        return f"{size} resident: {100 * share:.0f} % of what the peak stood above the start was given back"
+    return f"{size} resident, with what the subject keeps" if run.subject else f"{size} resident"
 
 
 def rates(run: PressureRun) -> Timeline:

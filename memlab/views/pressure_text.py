@@ -9,7 +9,7 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.views import words
 from memlab.views.heap_blocks import release_text
 from memlab.views.layout import columns, labelled, wrap
-from memlab.views.pressure_rows import duration, percent
+from memlab.views.pressure_rows import duration, end_sentence, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -34,15 +34,7 @@ def _run(run: PressureRun) -> str:
     if run.peak_rss_bytes is not None:
         peak = f"{format_bytes(run.peak_rss_bytes)} resident ({words.printable(run.peak_source, 40)})"
     lines += labelled("peak", peak, 2, _LABELS)
-    share = run.returned_share
-    lines += labelled(
-        "given back",
-        f"{100 * share:.0f} % of what the peak stood above the start"
-        if share is not None
-        else f"not known: {words.printable(run.absent.get('end_rss_bytes', 'there was no growth'))}",
-        2,
-        _LABELS,
-    )
+    lines += labelled("at the end", words.printable(end_sentence(run)), 2, _LABELS)
     if run.subject:
         back = (
             f"{format_seconds(run.recovery_s)} after the release"
