@@ -37,7 +37,7 @@ class UnavailableError(MemlabError, RuntimeError):
 
 
 class BudgetError(MemlabError, MemoryError):
-    """Raised when memory that was asked for would pass a budget or the machine's reserve; none was touched."""
+    """Raised when memory that was asked for would pass a budget or the machine's reserve."""
 
 
 class MissingExtraError(MemlabError, ImportError):

@@ -12,6 +12,7 @@ Only the standard library is imported, so that a watcher process can use this wi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import re
@@ -154,10 +155,8 @@ class Machine:
         """
         rooms: list[int] = []
         for read in (self._cgroups, self._physical):
-            try:
+            with contextlib.suppress(Exception):  # absent: the other source answers
                 rooms += [c.room_bytes for c in read() if c.room_bytes is not None]
-            except Exception:  # noqa: BLE001, PERF203 - absent: the other source answers
-                continue
         return min(rooms, default=None)
 
     def stalls(self) -> Stalls:

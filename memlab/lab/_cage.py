@@ -71,7 +71,7 @@ class Seen:
         ready: the child's word that it is there, None when it never came.
         end: its last word, None when it could give none; ``refused`` and ``wall`` are words too.
         killed: why the watchdog ended it, empty when it did not.
-        deadline: whether its time was over.
+        deadline: whether its time was over; ``stopped``: whether ``on_sample`` ended it.
         code: its exit code, negative for a signal.
         times, columns, names: samples since it was ready.
         peak: greatest resident memory that was read, by the kernel's mark where ``exact``.
@@ -82,6 +82,7 @@ class Seen:
     end: dict[str, Any] | None = None
     killed: str = ""
     deadline: bool = False
+    stopped: bool = False
     code: int | None = None
     times: Floats | None = None
     columns: tuple[Ints, ...] = ()
@@ -99,7 +100,8 @@ class Cage:
     Args:
         plan: what the child is to do; see ``_caged.Inside``.
         on_sample: called about every 0.1 s with the seconds since it was ready, its resident memory and the
-            last that it told. What it raises ends the run and passes through.
+            last that it told. When it returns False the run is ended; what it raises ends it and passes
+            through.
         machine: reads the machine's room.
         group: makes a cgroup around the child and returns its name; None for none.
     """
@@ -107,7 +109,7 @@ class Cage:
     def __init__(
         self,
         plan: Mapping[str, Any],
-        on_sample: Callable[[float, int, Told], None] | None = None,
+        on_sample: Callable[[float, int, Told], object] | None = None,
         machine: Machine | None = None,
         group: Any = None,
     ) -> None:
@@ -175,7 +177,9 @@ class Cage:
             if now >= deadline:
                 self.seen.deadline = True
                 return
-            self._sample(now, rss)
+            if not self._sample(now, rss):
+                self.seen.stopped = True
+                return
 
     def _read_until(self, out: int, due: float) -> bool:
         """Take in what the child says until a moment; False when it has said its last."""
@@ -248,9 +252,10 @@ class Cage:
                 return f"it and its own children held {family / _MIB:.0f} MiB"
         return ""
 
-    def _sample(self, now: float, rss: int | None) -> None:
+    def _sample(self, now: float, rss: int | None) -> bool:
+        """Keep a row, and show it; False when whoever looks on says that it is enough."""
         if self._columns is None or rss is None or now < self._origin_s:
-            return
+            return True
         told = self._told
         row = [rss, told.ballast, told.calls, told.failures, told.busy_ns, told.hits, told.misses]
         row += [told.evictions, told.entries]
@@ -258,7 +263,8 @@ class Cage:
         self._columns.append(now - self._origin_s, [max(0, v) for v in row[: len(self.seen.names)]])
         if self._on_sample is not None and now >= self._next_sample:
             self._next_sample = now + 0.1
-            self._on_sample(now - self._origin_s, rss, told)
+            return self._on_sample(now - self._origin_s, rss, told) is not False
+        return True
 
     def _finish_columns(self) -> None:
         if self._columns is not None:

@@ -427,7 +427,9 @@ def _no_processes(event: str, _arguments: tuple[Any, ...]) -> None:
     """Refuse to start processes: the cage's limits would not hold for them."""
     if event in _STARTING:
         _refused.append(event)
-        raise PermissionError("a subject may not start processes in the cage: its limits would not hold there")
+        raise PermissionError(
+            "a subject may not start processes in the cage: its limits would not hold there"
+        )
 
 
 _STARTING = frozenset(("os.fork", "os.forkpty", "os.posix_spawn", "os.system", "os.exec", "subprocess.Popen"))

@@ -62,7 +62,11 @@ def fail_allocations(run: Inside) -> None:
 
 
 def _every_point(
-    run: Inside, call: Callable[[], None], fail: Callable[[int, int], None], restore: Callable[[], None], nth: Any
+    run: Inside,
+    call: Callable[[], None],
+    fail: Callable[[int, int], None],
+    restore: Callable[[], None],
+    nth: Any,
 ) -> tuple[int, dict[str, int]]:
     points: dict[str, int] = {}
     reached = 0

@@ -12,6 +12,7 @@ Only the standard library is needed, until there is a death to report; it is sta
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import select
@@ -184,9 +185,7 @@ def thinned(rows: list[tuple[float, int, int]], most: int = _SEND_ROWS) -> list[
         return rows
     inner, count = rows[1:-1], most - 2
     edges = [len(inner) * n // count for n in range(count + 1)]
-    picked = [
-        max(inner[a:b], key=lambda row: row[1]) for a, b in zip(edges, edges[1:], strict=False) if b > a
-    ]
+    picked = [max(inner[a:b], key=lambda row: row[1]) for a, b in itertools.pairwise(edges) if b > a]
     return [rows[0], *picked, rows[-1]]
 
 

@@ -33,7 +33,9 @@ _BYTES_AN_OBJECT = 200
 _FEWEST_OBJECTS = 10_000
 _MOST_OBJECTS = 5_000_000
 _SECONDS = 10.0
-_STOPPED = "the interrupt reached the process between two Python instructions; what it had made is still there"
+_STOPPED = (
+    "The interrupt reached the process between two Python instructions; what it had made is still there."
+)
 _NO_LOOK = "the process had gone"
 
 
@@ -78,8 +80,8 @@ def last_words(config: Mapping[str, Any], rows: Sequence[tuple[float, int, int]]
     result = PostMortem(
         trigger="death",
         reason=(
-            f"The process ended without a word while memory was short: {format_bytes(last[1])} resident{left}. "
-            "Most likely the system's out-of-memory killer ended it."
+            f"The process ended without a word while memory was short: {format_bytes(last[1])} resident"
+            f"{left}. Most likely the system's out-of-memory killer ended it."
         ),
         limit_bytes=config["limit"],
         rss_bytes=last[1],
@@ -147,7 +149,9 @@ def _holdings(graph: HeapGraph) -> tuple[Holding, ...]:
             if row.retained_bytes > 0
         )
     return tuple(
-        Holding((suspect.label,), "accumulation point", suspect.type_name, suspect.retained_bytes, suspect.objects)
+        Holding(
+            (suspect.label,), "accumulation point", suspect.type_name, suspect.retained_bytes, suspect.objects
+        )
         for suspect in graph.suspects(share=0.02).suspects[:_MOST_ROWS]
     )
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from memlab.lab._cage import Seen
     from memlab.lab._cgroup import CageGroup
     from memlab.lab.scenarios import PressureScenario
+    from memlab.records.columns import Ints
 
 __all__ = ["finished_run"]
 
@@ -31,6 +32,7 @@ _FEWEST = 20
 
 def finished_run(
     seen: Seen,
+    *,
     scenario: PressureScenario,
     kind: str,
     label: str,
@@ -51,10 +53,10 @@ def finished_run(
         absent["base_rss_bytes"] = "the cage was ended before it was ready"
     if not end:
         absent["end_rss_bytes"] = absent["phases"] = "the cage could not say its last word"
-    recovery, why = _recovery(timeline, phases, scenario, kind, plan["failing"])
+    recovery, why = _recovery(timeline, phases, len(scenario.stages), plan)
     if recovery is None:
         absent["recovery_s"] = why
-    outcome, reason = _outcome(seen, end, failures, scenario, plan, interrupted)
+    outcome, reason = _outcome(seen, end, failures, plan, interrupted)
     return PressureRun(
         scenario=scenario.name,
         subject=label,
@@ -81,7 +83,7 @@ def finished_run(
 def _timeline(seen: Seen) -> Timeline:
     if seen.times is None:
         return Timeline(floats([]), {}, absent={"rss_bytes": "the cage was ended before it was ready"})
-    told = {name: "the cage, every 10 ms" for name in seen.names}
+    told = dict.fromkeys(seen.names, "the cage, every 10 ms")
     return Timeline(
         time_s=seen.times,
         metrics=dict(zip(seen.names, seen.columns, strict=True)),
@@ -124,7 +126,6 @@ def _outcome(
     seen: Seen,
     end: Mapping[str, Any],
     failures: Mapping[str, int],
-    scenario: PressureScenario,
     plan: Mapping[str, Any],
     interrupted: bool,
 ) -> tuple[Outcome, str]:
@@ -138,8 +139,12 @@ def _outcome(
         return _died(seen)
     if plan["failing"]:
         return _failing_outcome(end)
-    if "MemoryError" in failures or (end["notes"].get("wall") and scenario.stop_at is None):
-        who = f"{failures['MemoryError']:,} calls of the subject" if "MemoryError" in failures else "the ballast"
+    if "MemoryError" in failures or (end["notes"].get("wall") and plan["stop_at"] is None):
+        who = (
+            f"{failures['MemoryError']:,} calls of the subject"
+            if "MemoryError" in failures
+            else "the ballast"
+        )
         return Outcome.OUT_OF_MEMORY, (
             f"The wall of the cage was met: {who} got a MemoryError at {format_bytes(seen.peak)} of "
             f"{format_bytes(plan['budget'])}."
@@ -147,10 +152,10 @@ def _outcome(
     if failures:
         kinds = ", ".join(f"{count:,} {name}" for name, count in failures.items())
         return Outcome.FAILED, f"Every phase ran; calls of the subject raised: {kinds}."
-    if end["notes"].get("stopped") and scenario.stop_at is not None:
+    if end["notes"].get("stopped") and plan["stop_at"] is not None:
         return Outcome.STOPPED, (
             f"The ballast stopped growing at {format_bytes(seen.peak)}: the next step would have passed "
-            f"{100 * scenario.stop_at:.0f} % of the budget of {format_bytes(plan['budget'])}."
+            f"{100 * plan['stop_at']:.0f} % of the budget of {format_bytes(plan['budget'])}."
         )
     return Outcome.FINISHED, "Every phase ran, and nothing was refused."
 
@@ -180,46 +185,66 @@ def _failing_outcome(end: Mapping[str, Any]) -> tuple[Outcome, str]:
     if odd > 0 and other:
         kinds = ", ".join(f"{name} {count:,} times" for name, count in other.items())
         return Outcome.FAILED, f"Of {total:,} failed allocations some came out as something else: {kinds}."
-    return Outcome.FINISHED, f"Each of {total:,} failed allocations came out as a MemoryError or was dealt with."
+    return (
+        Outcome.FINISHED,
+        f"Each of {total:,} failed allocations came out as a MemoryError or was dealt with.",
+    )
 
 
 def _recovery(
-    timeline: Timeline, phases: tuple[PressurePhase, ...], scenario: PressureScenario, kind: str, failing: bool
+    timeline: Timeline, phases: tuple[PressurePhase, ...], stages: int, plan: Mapping[str, Any]
 ) -> tuple[float | None, str]:
     """Return the time until the subject did as well as in the first phase, or why there is none."""
-    if kind == "none":
+    if plan["kind"] == "none":
         return None, "there was no subject"
-    if failing:
+    if plan["failing"]:
         return None, "allocations were made to fail, and there was no pressure"
-    if len(phases) != len(scenario.stages) or len(phases) <= 1:
+    if len(phases) != stages or stages <= 1:
         return None, "the run did not come to its end"
     released = _release_time(phases)
     if released is None:
         return None, "the scenario does not let go of its ballast at the end"
-    time = timeline.time_s
     totals = timeline.metrics
-    if kind == "cache":
-        done, good = totals["hits"] + totals["misses"], totals["hits"]
-    else:
-        done, good = totals["calls"] - totals["failures"], totals["busy_ns"]
-    first = (time >= phases[0].start_s + phases[0].end_s * 0.3) & (time <= phases[0].end_s)
-    base = _rate(done[first], good[first])
+    if plan["kind"] == "cache":
+        return _time_to_recover(
+            timeline, phases[0], released, (totals["hits"] + totals["misses"], totals["hits"]), better=1
+        )
+    done = totals["calls"] - totals["failures"]
+    return _time_to_recover(timeline, phases[0], released, (done, totals["busy_ns"]), better=-1)
+
+
+def _time_to_recover(
+    timeline: Timeline,
+    first: PressurePhase,
+    released: float,
+    totals: tuple[Ints, Ints],
+    *,
+    better: int,
+) -> tuple[float | None, str]:
+    """Look for the first stretch after the release in which what came of a call is near that of the start.
+
+    Args:
+        timeline: gives the times of the totals.
+        first: the phase to compare with; its first third, in which caches fill, is left out.
+        released: when the pressure was let go.
+        totals: running totals of calls, and of what came of them.
+        better: 1 where more is better (hits), -1 where less is (time).
+    """
+    time = timeline.time_s
+    calm = (time >= first.start_s + (first.end_s - first.start_s) / 3) & (time <= first.end_s)
+    base = _rate(totals, calm)
     if base is None:
         return None, "the first phase had too few calls to compare with"
-    for at in np.flatnonzero(time >= released).tolist():
-        window = (time >= time[at]) & (time <= time[at] + _WINDOW_S)
-        if time[at] + _WINDOW_S > time[-1]:
-            break
-        rate = _rate(done[window], good[window])
-        if rate is None:
-            continue
-        if (kind == "cache" and rate >= base * (1 - _NEAR)) or (kind != "cache" and rate <= base * (1 + _NEAR)):
+    for at in np.flatnonzero((time >= released) & (time + _WINDOW_S <= time[-1])).tolist():
+        rate = _rate(totals, (time >= time[at]) & (time <= time[at] + _WINDOW_S))
+        if rate is not None and better * rate >= better * base * (1 - better * _NEAR):
             return max(0.0, float(time[at]) - released), ""
     return None, "it did not do as well again before the run ended"
 
 
-def _rate(done: Any, good: Any) -> float | None:
-    """Return what came of each call in a stretch of running totals; None with too few calls."""
+def _rate(totals: tuple[Ints, Ints], inside: Any) -> float | None:
+    """Return what came of each call in a stretch; None with too few calls."""
+    done, good = totals[0][inside], totals[1][inside]
     if len(done) <= 1 or int(done[-1] - done[0]) < _FEWEST:
         return None
     return float(good[-1] - good[0]) / float(done[-1] - done[0])
@@ -240,11 +265,17 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if end.get("notes", {}).get("reserve"):
-        notes.append("The ballast stopped short of its target: the machine's reserve would have been touched.")
+        notes.append(
+            "The ballast stopped short of its target: the machine's reserve would have been touched."
+        )
     if end.get("notes", {}).get("stopped") and plan["stop_at"] is None:
-        notes.append("The ballast stopped short of its target: the subject left no more room under the budget.")
+        notes.append(
+            "The ballast stopped short of its target: the subject left no more room under the budget."
+        )
     if end.get("notes", {}).get("processes"):
-        notes.append("The subject tried to start a process, which the cage refuses: its limits would not hold there.")
+        notes.append(
+            "The subject tried to start a process, which the cage refuses: its limits would not hold there."
+        )
     if seen.confined:
         notes.append(f"A cgroup of its own bounded the cage as well ({seen.confined}).")
     elif group is not None:

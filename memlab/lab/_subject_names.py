@@ -35,20 +35,20 @@ def named_subject(subject: Callable[..., Any] | str) -> tuple[dict[str, str], st
         return {"name": str(subject)}, str(subject)
     if not callable(subject):
         raise UsageError(f"a subject is 'module:function' or a callable, not {instance_type_name(subject)}")
-    module, path = getattr(subject, "__module__", None), getattr(subject, "__qualname__", None)
-    label = _label(subject, module, path)
+    home = getattr(subject, "__module__", None)
+    label = _label(subject, home, getattr(subject, "__qualname__", None))
     inner = getattr(subject, "func", subject)  # functools.partial
-    if "__main__" in (module, getattr(inner, "__module__", None)):
+    if "__main__" in (home, getattr(inner, "__module__", None)):
         raise UsageError(
-            f"{label} is defined in the notebook or script itself, which does not exist inside the cage: put it "
-            "into a file (%%writefile mine.py) and name it 'mine:function'"
+            f"{label} is defined in the notebook or script itself, which does not exist inside the cage: put "
+            "it into a file (%%writefile mine.py) and name it 'mine:function'"
         )
     try:
         data = pickle.dumps(subject)
     except Exception as error:  # noqa: BLE001 - pickling runs the object's own code
         raise UsageError(
-            f"{label} cannot be taken into another process ({instance_type_name(error).rpartition('.')[2]}): name a "
-            "function of a module as 'module:function'"
+            f"{label} cannot be taken into another process ({instance_type_name(error).rpartition('.')[2]}): "
+            "name a function of a module as 'module:function'"
         ) from None
     return {"pickle": base64.b64encode(data).decode("ascii")}, label
 

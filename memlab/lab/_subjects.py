@@ -1,8 +1,8 @@
 """What is put under pressure inside a cage: a step, a cache or a pool, each behind one ``call``.
 
 A subject counts what it can be asked for and gives -1 for what it cannot. The default trace of keys is drawn
-once, with a fixed seed, from a Zipf-like distribution: a few keys are asked for often, most of them seldom, as
-in real traffic. Only the standard library is imported.
+once, with a fixed seed, from a Zipf-like distribution: a few keys are asked for often, most of them seldom,
+as in real traffic. Only the standard library is imported.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 A tick reads how full the ceiling is and moves a small state machine (normal, warning, critical); only a
 crossing makes an alert, and a level is left only some way below the line where it was entered. Alerts are put
 into a queue of each handler's own, and a worker of each handler's own takes them out: a thread, or for a
-coroutine function in an event loop a task. So a handler that raises, hangs, or calls memlab delays nobody. Its
-failures are counted; after three in a row it is benched. One that overruns its time is fenced off: a thread
-cannot be killed, so it is named, and gets nothing more until it comes back.
+coroutine function in an event loop a task. So a handler that raises, hangs, or calls memlab delays nobody.
+Its failures are counted; after three in a row it is benched. One that overruns its time is fenced off: a
+thread cannot be killed, so it is named, and gets nothing more until it comes back.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class MemoryAlertSystem:
         reader: returns the bytes that count, in place of the monitor; needs ``limit_bytes``.
         clock: monotonic, in seconds.
 
-    Handlers are called as ``handler(alert_type, details)``. The type is ``"warning"``, ``"critical"`` or, when
-    memory has fallen below the warning again, ``"recovered"``; one that jumps over both lines is two alerts.
+    Handlers are called as ``handler(alert_type, details)``. The type is ``"warning"``, ``"critical"`` or,
+    when memory has fallen below the warning again, ``"recovered"``; a jump over both lines is two alerts.
     ``details`` is a dictionary of its own for each call: ``fraction``, ``used_bytes``, ``limit_bytes``,
     ``source`` (of the limit), ``threshold`` and ``time`` (ISO 8601, UTC).
 
@@ -101,7 +101,9 @@ class MemoryAlertSystem:
             or not isinstance(hysteresis, (int, float))
             or not 0 <= hysteresis < warning_threshold
         ):
-            raise UsageError(f"memory alerts: hysteresis must be from 0 to below the warning, not {hysteresis!r}")
+            raise UsageError(
+                f"memory alerts: hysteresis must be from 0 to below the warning, not {hysteresis!r}"
+            )
         if reader is not None and limit_bytes is None:
             raise UsageError("memory alerts: a reader of your own needs limit_bytes to be held against")
         self.warning_threshold = warning_threshold
@@ -389,7 +391,7 @@ class MemoryAlertSystem:
     async def _drained(self) -> None:
         """Wait until each handler that is not hanging has had what it was given, at most a second."""
         deadline = self._clock() + _GOODBYE_S
-        while self._clock() < deadline and any(h.is_busy for h in tuple(self._handlers)):
+        while self._clock() < deadline and any(h.is_busy for h in tuple(self._handlers)):  # noqa: ASYNC110
             await asyncio.sleep(0.002)
 
 
@@ -546,7 +548,9 @@ class _Handler:
             return
         self._failed += 1
         self._in_a_row += 1
-        self._last_error = instance_type_name(error).removeprefix("builtins.") if error is not None else "too slow"
+        self._last_error = (
+            instance_type_name(error).removeprefix("builtins.") if error is not None else "too slow"
+        )
         if self._in_a_row >= _IN_A_ROW:
             self._benched = True
             self._missed += len(self._waiting)
@@ -572,7 +576,9 @@ def _limit(value: int | str | None) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise UsageError(f"memory alerts: limit_bytes is a number of bytes or text such as '6 GiB', not {value!r}")
+        raise UsageError(
+            f"memory alerts: limit_bytes is a number of bytes or text such as '6 GiB', not {value!r}"
+        )
     size = parse_bytes(value)
     if size <= 0:
         raise UsageError(f"memory alerts: limit_bytes must be above 0, not {value!r}")

@@ -88,7 +88,9 @@ class MemoryGuard:
                 "guard: the real ceiling of this process cannot be found out "
                 f"({reading.absent.get('limit_bytes', 'no ceiling')}); give a limit"
             )
-        self.reserve_bytes = max(_LEAST_RESERVE, int(ceiling * _RESERVE_SHARE)) if ceiling is not None else None
+        self.reserve_bytes = (
+            max(_LEAST_RESERVE, int(ceiling * _RESERVE_SHARE)) if ceiling is not None else None
+        )
         if self.limit_bytes is not None and (reading.rss_bytes or 0) >= self.limit_bytes * _NEAR:
             raise UsageError(
                 f"guard: this process has {format_bytes(reading.rss_bytes or 0)} already, and the limit is "
@@ -110,7 +112,9 @@ class MemoryGuard:
         if self.is_on:
             raise UsageError("guard: it is on already; stop() ends it")
         if os.name != "posix":
-            raise UnavailableError("guard: it needs a system that can interrupt a process by a signal (Linux, macOS)")
+            raise UnavailableError(
+                "guard: it needs a system that can interrupt a process by a signal (Linux, macOS)"
+            )
         if not sys.executable:
             raise UnavailableError("guard: this program does not say where its Python interpreter is")
         if threading.main_thread() is not threading.current_thread():
@@ -200,8 +204,8 @@ class MemoryGuard:
             parts.append(f"the limit is {format_bytes(self.limit_bytes)}")
         if reading.available_bytes is not None and self.reserve_bytes is not None:
             parts.append(
-                f"{format_bytes(reading.available_bytes)} are available ({reading.sources['available_bytes']}), "
-                f"of which {format_bytes(self.reserve_bytes)} are to stay free"
+                f"{format_bytes(reading.available_bytes)} are available "
+                f"({reading.sources['available_bytes']}), of which {format_bytes(self.reserve_bytes)} are to stay free"
             )
         return ", ".join(parts)
 

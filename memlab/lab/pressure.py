@@ -1,8 +1,8 @@
 """Memory pressure on purpose, in this process within a budget, or as a scenario in a cage of its own.
 
 ``allocate_memory`` holds touched pages in this process and asks before each step whether the budget and the
-machine's reserve still allow it. ``run`` puts a whole scenario, and whatever shall be put under pressure, into
-a child process with a wall around it (``_cage``, ``_caged``); the pressure never is the caller's own.
+machine's reserve still allow it. ``run`` puts a whole scenario, and whatever shall be put under pressure,
+into a child process with a wall around it (``_cage``, ``_caged``); the pressure never is the caller's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import numpy as np
 
 from memlab._base.environment import describe_environment
 from memlab._base.units import format_bytes, parse_bytes
-from memlab.collectors.limits import Machine
 from memlab.errors import BudgetError, UnavailableError, UsageError
 from memlab.lab._ballast import map_touched
 from memlab.lab._cage import Cage, start_refusal
@@ -189,7 +188,7 @@ class MemoryPressureSimulator:
         key_count: int = 4_000,
         deadline_s: float | None = None,
         cgroup: bool = False,
-        on_sample: Callable[[float, int, Told], None] | None = None,
+        on_sample: Callable[[float, int, Told], object] | None = None,
     ) -> PressureRun:
         """Run a scenario in a cage, with or without something inside it.
 
@@ -208,7 +207,8 @@ class MemoryPressureSimulator:
             key_count: number of keys of the default trace.
             deadline_s: end it after so long; by default three times the scenario's length and 30 s.
             cgroup: put a cgroup around the cage as well, where this process may make one.
-            on_sample: called ten times a second with seconds, resident bytes and what the cage last told.
+            on_sample: called ten times a second with seconds, resident bytes and what the cage last told; it
+                ends the run by returning False.
 
         Raises:
             BudgetError: the budget is more than may be taken here; nothing was started.
@@ -245,9 +245,9 @@ class MemoryPressureSimulator:
                 "failing": False,
                 "fail_nth": None,
             },
-            deadline_s if deadline_s is not None else scenario.seconds * 3 + 30,
-            cgroup,
-            on_sample,
+            deadline_s=deadline_s if deadline_s is not None else scenario.seconds * 3 + 30,
+            cgroup=cgroup,
+            on_sample=on_sample,
         )
 
     def fail_allocations(
@@ -272,7 +272,7 @@ class MemoryPressureSimulator:
             _whole("nth", nth, 1, 100_000)
         scenario = PressureScenario("allocation failures", (PressureStage("failures", 0.0, 0.0),))
         extra = {"keys": None, "value_bytes": 1, "key_count": 1, "failing": True, "fail_nth": nth}
-        return self._caged(scenario, "step", subject, extra, deadline_s, False, None)
+        return self._caged(scenario, "step", subject, extra, deadline_s=deadline_s)
 
     def _caged(
         self,
@@ -280,9 +280,10 @@ class MemoryPressureSimulator:
         kind: str,
         subject: Callable[[], Any] | str | None,
         extra: dict[str, Any],
+        *,
         deadline_s: float,
-        cgroup: bool,
-        on_sample: Callable[[float, int, Told], None] | None,
+        cgroup: bool = False,
+        on_sample: Callable[[float, int, Told], object] | None = None,
     ) -> PressureRun:
         refusal = start_refusal()
         if refusal:
@@ -290,7 +291,9 @@ class MemoryPressureSimulator:
         if isinstance(deadline_s, bool) or not isinstance(deadline_s, (int, float)):
             raise UsageError(f"running a scenario: deadline_s must be a number, not {deadline_s!r}")
         if not 0 < deadline_s <= _MOST_DEADLINE_S:
-            raise UsageError(f"running a scenario: deadline_s must be above 0 and at most a day, not {deadline_s!r}")
+            raise UsageError(
+                f"running a scenario: deadline_s must be above 0 and at most a day, not {deadline_s!r}"
+            )
         named, label = named_subject(subject) if subject is not None else (None, "")
         budget = self._budget_of_cage()
         plan = {
@@ -314,7 +317,14 @@ class MemoryPressureSimulator:
         finally:
             if cage.seen.code is not None and (interrupted or cage.seen.ready):
                 self.last_run = finished_run(
-                    cage.seen, scenario, kind, label, plan, interrupted, describe_environment(), group
+                    cage.seen,
+                    scenario=scenario,
+                    kind=kind,
+                    label=label,
+                    plan=plan,
+                    interrupted=interrupted or cage.seen.stopped,
+                    environment=describe_environment(),
+                    group=group,
                 )
         if self.last_run is None or cage.seen.ready is None:
             raise _never_ready(cage, label)
@@ -345,12 +355,13 @@ class MemoryPressureSimulator:
                 raise BudgetError(
                     f"a cage of {format_bytes(budget)} is more than may be taken here: "
                     f"{format_bytes(room)} are available, of which at most half, and "
-                    f"{format_bytes(self._reserve())} stay in reserve; the most is {format_bytes(max(0, most))}"
+                    f"{format_bytes(self._reserve())} stay in reserve; the most is "
+                    f"{format_bytes(max(0, most))}"
                 )
         if budget < _LEAST_BUDGET:
             raise UsageError(
-                f"a cage of {format_bytes(budget)} is too small for an interpreter: give {_LEAST_BUDGET // _MIB}"
-                " MiB or more"
+                f"a cage of {format_bytes(budget)} is too small for an interpreter: give "
+                f"{_LEAST_BUDGET // _MIB} MiB or more"
             )
         return budget
 
@@ -360,7 +371,7 @@ class MemoryPressureSimulator:
         if reading.available_bytes is None and not self.i_know:
             raise UnavailableError(
                 "the memory that this process may take cannot be found out "
-                f"({reading.absent.get('available_bytes', 'no ceiling')}); say i_know=True to go on all the same"
+                f"({reading.absent.get('available_bytes', 'no ceiling')}); say i_know=True to go on"
             )
         return reading.available_bytes
 
@@ -374,8 +385,9 @@ class MemoryPressureSimulator:
         reserve = self._reserve()
         if room is not None and room - size < reserve:
             raise BudgetError(
-                f"allocating {format_bytes(size)} would leave {format_bytes(max(0, room - size))} available, and "
-                f"{format_bytes(reserve)} stay in reserve for the rest of the machine; nothing more was allocated"
+                f"allocating {format_bytes(size)} would leave {format_bytes(max(0, room - size))} available, "
+                f"and {format_bytes(reserve)} stay in reserve for the rest of the machine; nothing more was "
+                "allocated"
             )
 
 
@@ -402,7 +414,9 @@ def _one_of(**given: Any) -> tuple[str, Any]:
 
 def _whole(name: str, value: object, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise UsageError(f"running a scenario: {name} must be a whole number from {low} to {high}, not {value!r}")
+        raise UsageError(
+            f"running a scenario: {name} must be a whole number from {low} to {high}, not {value!r}"
+        )
 
 
 def _never_ready(cage: Cage, label: str) -> Exception:
@@ -414,7 +428,9 @@ def _never_ready(cage: Cage, label: str) -> Exception:
     if word:
         return UsageError(f"{label or 'the cage'}: {word}")
     if seen.killed:
-        return BudgetError(f"{label or 'the cage'}: ended before any pressure: {seen.killed}; give it a larger budget")
+        return BudgetError(
+            f"{label or 'the cage'}: ended before any pressure: {seen.killed}; give it a larger budget"
+        )
     what = "it was not ready at its deadline" if seen.deadline else f"it left with exit code {seen.code}"
     return UnavailableError(f"{label or 'the cage'}: the run did not begin: {what}")
 

@@ -27,8 +27,8 @@ class MemoryReading:
     Attributes:
         rss_bytes: resident memory of the process, shared pages included.
         uss_bytes: pages that only this process has: what would be freed if it ended.
-        limit_bytes: the real ceiling: the least of cgroup limits, the process's own limits and physical memory.
-            Swap is no part of it.
+        limit_bytes: the real ceiling: the least of cgroup limits, the process's own limits and physical
+            memory. Swap is no part of it.
         available_bytes: what is left under the ceiling that would be met first. That need not be the lowest
             one: other processes use up the machine's memory too.
         stall_some_s: time in which some task waited for memory, since the kernel began to count.
@@ -91,11 +91,11 @@ class PressurePhase:
         peak_rss_bytes: greatest resident memory of the cage in it; None when no sample fell into it.
         calls: calls of the subject that ended in it; 0 without a subject.
         failures: those that raised.
-        latency_p50_s, latency_p99_s, latency_max_s: of the calls that did not raise; None without any. Of more
-            than 20,000 calls in a phase the quantiles are those of a uniform sample.
+        latency_p50_s, latency_p99_s, latency_max_s: of the calls that did not raise; None without any. Of
+            more than 20,000 calls in a phase the quantiles are those of a uniform sample.
         hits, misses: lookups of a cache, or acquisitions of a pool; None for any other subject.
-        evictions: entries that left the cache without having been deleted; None where it does not count them.
-        entries: entries that the cache, or objects that the pool, held at the end; None for any other subject.
+        evictions: entries that left the cache without having been deleted; None where it counts none.
+        entries: entries that the cache, or objects that the pool, held at the end; None for any other.
     """
 
     name: str

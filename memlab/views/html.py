@@ -57,6 +57,7 @@ __all__ = [
     "build_page",
     "embed_json",
     "heap_assets",
+    "pressure_assets",
     "render_page",
     "render_summary",
     "render_treemap",
@@ -163,6 +164,11 @@ def render_treemap(tree: HeapTree) -> str:
 def heap_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
     return _asset("heap.js"), _asset("heap.css")
+
+
+def pressure_assets() -> tuple[str, str]:
+    """Return the script and the style sheet of the pressure widget."""
+    return _asset("pressure.js"), _asset("pressure.css")
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> None:

@@ -22,7 +22,7 @@ from memlab.views.page import (
     Texts,
     type_cell,
 )
-from memlab.views.pressure_rows import TONES, duration, end_sentence, percent, rates
+from memlab.views.pressure_rows import DASH, TONES, duration, end_sentence, percent, rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +34,7 @@ __all__ = ["post_mortem_page", "pressure_page"]
 
 _MOST_ROWS = 200
 _MOST_MARKS = 12
+_LEAST_GAP = 0.07
 
 
 def pressure_page(run: PressureRun) -> Page:
@@ -70,16 +71,25 @@ def post_mortem_page(found: PostMortem) -> Page:
         blocks = (Charts((chart,), "Read from outside the process.", wide=True),)
     sections = [Section("time", "The last stretch", blocks, "" if blocks else "No sample was taken.")]
     sections += [Section("held", "What retains most now", (holdings,))] if found.holdings else []
-    sections += [Section("grew", "What grew since the guard was switched on", (growth,))] if found.growth else []
+    sections += (
+        [Section("grew", "What grew since the guard was switched on", (growth,))] if found.growth else []
+    )
     sections += _rest(found.absent, found.notes, found.environment)
     return Page(
         kind="post-mortem",
         title="Post-mortem",
         headline="The process died" if found.trigger == "death" else "Interrupted before memory ran out",
         lead=found.reason,
-        badge=Badge("died" if found.trigger == "death" else "interrupted", "bad" if found.trigger == "death" else "warn"),
+        badge=Badge(
+            "died" if found.trigger == "death" else "interrupted",
+            "bad" if found.trigger == "death" else "warn",
+        ),
         figures=(
-            _size("Resident", found.rss_bytes, "when the guard acted" if found.trigger != "death" else "last read"),
+            _size(
+                "Resident",
+                found.rss_bytes,
+                "when the guard acted" if found.trigger != "death" else "last read",
+            ),
             _size("Greatest", found.peak_rss_bytes, "resident memory that was read"),
             Figure("Limit", format_bytes(found.limit_bytes), "of the guard")
             if found.limit_bytes is not None
@@ -115,7 +125,7 @@ def _figures(run: PressureRun) -> tuple[Figure, ...]:
 
 def _charts(run: PressureRun) -> tuple[Block, ...]:
     charts: list[Chart] = []
-    marks = tuple(Mark(p.start_s, p.name) for p in run.phases[:_MOST_MARKS])
+    marks = _marks(run)
     budget = (run.budget_bytes, f"budget {format_bytes(run.budget_bytes)}")
     timeline = run.timeline
     if len(timeline):
@@ -131,6 +141,16 @@ def _charts(run: PressureRun) -> tuple[Block, ...]:
     return (*blocks, *((Texts("Not read", missing),) if missing else ()))
 
 
+def _marks(run: PressureRun) -> tuple[Mark, ...]:
+    """Return where phases begin, less those whose names would stand in each other."""
+    span = float(run.timeline.time_s[-1]) if len(run.timeline) else 0.0
+    marks: list[Mark] = []
+    for phase in reversed(run.phases):
+        if not marks or marks[-1].time_s - phase.start_s >= span * _LEAST_GAP:
+            marks.append(Mark(phase.start_s, phase.name))
+    return tuple(reversed(marks[:_MOST_MARKS]))
+
+
 def _how_to_read(run: PressureRun) -> str:
     if not len(run.timeline):
         return "No sample was taken."
@@ -141,17 +161,32 @@ def _phase_table(run: PressureRun) -> Table:
     has_hits = any(p.hit_rate is not None for p in run.phases)
     columns: list[tuple[Column, Callable[[PressurePhase], Cell]]] = [
         (Column("Phase"), lambda p: Cell(p.name)),
-        (Column("Lasted", number=True), lambda p: Cell(duration(p.end_s - p.start_s), sort=_sort(p.end_s - p.start_s))),
+        (
+            Column("Lasted", number=True),
+            lambda p: Cell(duration(p.end_s - p.start_s), sort=_sort(p.end_s - p.start_s)),
+        ),
         (Column("Ballast", number=True), lambda p: _size_cell(p.ballast_bytes)),
         (Column("Peak RSS", number=True), lambda p: _size_cell(p.peak_rss_bytes)),
     ]
     if run.subject:
         columns += [
             (Column("Calls", number=True), lambda p: Cell(f"{p.calls:,}", sort=float(p.calls))),
-            (Column("Failed", number=True), lambda p: Cell(f"{p.failures:,}", sort=float(p.failures))),
-            (Column("p50", number=True), lambda p: Cell(duration(p.latency_p50_s), sort=_sort(p.latency_p50_s))),
-            (Column("p99", number=True), lambda p: Cell(duration(p.latency_p99_s), sort=_sort(p.latency_p99_s))),
-            (Column("Longest", number=True), lambda p: Cell(duration(p.latency_max_s), sort=_sort(p.latency_max_s))),
+            (
+                Column("p50", number=True),
+                lambda p: Cell(duration(p.latency_p50_s), sort=_sort(p.latency_p50_s)),
+            ),
+            (
+                Column("p99", number=True),
+                lambda p: Cell(duration(p.latency_p99_s), sort=_sort(p.latency_p99_s)),
+            ),
+            (
+                Column("Longest", number=True),
+                lambda p: Cell(duration(p.latency_max_s), sort=_sort(p.latency_max_s)),
+            ),
+        ]
+    if any(p.failures for p in run.phases):
+        columns += [
+            (Column("Failed", number=True), lambda p: Cell(f"{p.failures:,}", sort=float(p.failures)))
         ]
     if has_hits:
         columns += [
@@ -167,7 +202,9 @@ def _count_table(name: str, caption: str, counts: Mapping[str, int]) -> tuple[Ta
     if not counts:
         return ()
     rows = tuple((Cell(what, mono=True), Cell(f"{n:,}", sort=float(n))) for what, n in counts.items())
-    return (Table(name, caption, (Column("What"), Column("Times", number=True)), rows[:_MOST_ROWS], len(rows)),)
+    return (
+        Table(name, caption, (Column("What"), Column("Times", number=True)), rows[:_MOST_ROWS], len(rows)),
+    )
 
 
 # -- parts of a post-mortem
@@ -177,20 +214,23 @@ def _post_mortem_chart(found: PostMortem) -> Chart | None:
     timeline = found.timeline
     if not len(timeline) or "rss_bytes" not in timeline.metrics:
         return None
-    marks = (Mark(found.acted_s, "interrupted"),) if found.acted_s is not None else ()
-    level = (found.limit_bytes, f"limit {format_bytes(found.limit_bytes)}") if found.limit_bytes is not None else None
-    return timeline_chart(timeline, "rss_bytes", 0, Capture(timeline, marks), level)
+    level = (
+        (found.limit_bytes, f"limit {format_bytes(found.limit_bytes)}")
+        if found.limit_bytes is not None
+        else None
+    )
+    return timeline_chart(timeline, "rss_bytes", 0, None, level)
 
 
 def _holdings_table(found: PostMortem) -> Table:
     rows = tuple(
         (
-            Cell(", ".join(h.names) or "–", mono=True),
+            Cell(", ".join(h.names) or DASH, mono=True),
             Cell(h.kind),
             type_cell(h.type_name),
             _size_cell(h.retained_bytes),
             Cell(f"{h.objects:,}", sort=float(h.objects)),
-            Cell(release_text(h), mono=True) if h.kind != "accumulation point" else Cell("–"),
+            Cell(release_text(h), mono=True) if h.kind != "accumulation point" else Cell(DASH),
         )
         for h in found.holdings[:_MOST_ROWS]
     )
@@ -202,14 +242,18 @@ def _holdings_table(found: PostMortem) -> Table:
         Column("Objects", number=True),
         Column("What frees it"),
     )
-    return Table("held-table", "What retains most now", columns, rows, len(found.holdings))
+    return Table("held-table", "By what would be freed with it", columns, rows, len(found.holdings))
 
 
 def _growth_table(found: PostMortem) -> Table:
     rows = tuple(
         (
             type_cell(t.type_name),
-            Cell(format_signed_bytes(t.bytes_diff), sort=float(t.bytes_diff), tone="grew" if t.bytes_diff > 0 else ""),
+            Cell(
+                format_signed_bytes(t.bytes_diff),
+                sort=float(t.bytes_diff),
+                tone="grew" if t.bytes_diff > 0 else "",
+            ),
             Cell(f"{t.objects_diff:+,}", sort=float(t.objects_diff)),
             _size_cell(t.shallow_bytes),
             Cell(f"{t.objects:,}", sort=float(t.objects)),
@@ -243,15 +287,19 @@ def _rest(absent: Mapping[str, str], notes: tuple[str, ...], environment: Mappin
 
 
 def _size(label: str, size: int | None, note: str) -> Figure:
-    return Figure(label, format_bytes(size), note) if size is not None else Figure(label, None, "it was never read")
+    return (
+        Figure(label, format_bytes(size), note)
+        if size is not None
+        else Figure(label, None, "it was never read")
+    )
 
 
 def _size_cell(size: int | None) -> Cell:
-    return Cell(format_bytes(size), sort=float(size)) if size is not None else Cell("–")
+    return Cell(format_bytes(size), sort=float(size)) if size is not None else Cell(DASH)
 
 
 def _count_cell(count: int | None) -> Cell:
-    return Cell(f"{count:,}", sort=float(count)) if count is not None else Cell("–")
+    return Cell(f"{count:,}", sort=float(count)) if count is not None else Cell(DASH)
 
 
 def _sort(value: Any) -> float | None:

@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from memlab.records.columns import Ints
     from memlab.records.pressure import PostMortem, PressurePhase, PressureRun
 
-__all__ = ["PHASES", "TONES", "duration", "end_sentence", "holding_rows", "percent", "phase_rows", "rates"]
+__all__ = [
+    "DASH",
+    "PHASES",
+    "TONES",
+    "duration",
+    "end_sentence",
+    "holding_rows",
+    "percent",
+    "phase_rows",
+    "rates",
+]
 
 Rows = tuple[tuple[str, ...], "Iterable[tuple[Any, ...]]"]
 
@@ -49,6 +59,7 @@ PHASES = (
     "evictions",
     "entries",
 )
+DASH = "–"  # noqa: RUF001 - a dash, for a figure that is absent
 _WINDOW_S = 0.1
 _MOST_WINDOWS = 2_000
 _FULL = 100
@@ -90,13 +101,13 @@ def holding_rows(found: PostMortem) -> Rows:
 
 def duration(seconds: float | None) -> str:
     """Write a duration; a dash where there is none, which the column's neighbours explain."""
-    return format_seconds(seconds) if seconds is not None else "–"
+    return format_seconds(seconds) if seconds is not None else DASH
 
 
 def percent(phase: PressurePhase) -> str:
     """Write a phase's hit rate."""
     rate = phase.hit_rate
-    return f"{100 * rate:.1f} %" if rate is not None else "–"
+    return f"{100 * rate:.1f} %" if rate is not None else DASH
 
 
 def end_sentence(run: PressureRun) -> str:
@@ -122,7 +133,9 @@ def rates(run: PressureRun) -> Timeline:
         return Timeline(floats([]), {})
     span = float(time[-1] - time[0])
     windows = int(min(max(span / _WINDOW_S, 1), _MOST_WINDOWS))
-    ends = np.unique(np.searchsorted(time, time[0] + span * np.arange(windows + 1) / windows).clip(0, len(time) - 1))
+    ends = np.unique(
+        np.searchsorted(time, time[0] + span * np.arange(windows + 1) / windows).clip(0, len(time) - 1)
+    )
     calls, failed, busy = (_steps(column, ends) for column in needed if column is not None)
     done = calls - failed
     kept = done > 0
@@ -145,5 +158,5 @@ def rates(run: PressureRun) -> Timeline:
 
 
 def _steps(column: Ints, ends: Ints) -> Any:
-    """Return the growth of a running total between two ends, in floats: a foreign file may hold any integer."""
+    """Return the growth of a running total between two ends, in floats: a file may hold any integer."""
     return np.diff(column[ends].astype(np.float64))

@@ -9,12 +9,14 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.views import words
 from memlab.views.heap_blocks import release_text
 from memlab.views.layout import columns, labelled, wrap
-from memlab.views.pressure_rows import duration, end_sentence, percent
+from memlab.views.pressure_rows import DASH, duration, end_sentence, percent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["RENDERERS", "run_headline"]
+    from memlab.records.pressure import PressurePhase
+
+__all__ = ["RENDERERS", "phase_table", "run_headline"]
 
 _MOST_ROWS = 24
 _LABELS = 18
@@ -50,37 +52,39 @@ def _run(run: PressureRun) -> str:
 
 
 def _phase_lines(run: PressureRun) -> list[str]:
-    shown = run.phases[:_MOST_ROWS]
+    titles, *rows = phase_table(run, _MOST_ROWS) or [[]]
+    if not rows:
+        return []
+    more = f" ({len(rows)} of {len(run.phases)})" if len(rows) < len(run.phases) else ""
+    return ["", f"Phases{more}", *columns(titles, rows, [False] + [True] * (len(titles) - 1))]
+
+
+def phase_table(run: PressureRun, most: int = 200) -> list[list[str]]:
+    """Return the phases as rows of text, titles first; nothing when there are none.
+
+    Columns that say nothing of any phase are left out.
+    """
+    shown = run.phases[:most]
     if not shown:
         return []
-    titles = ["phase", "lasted", "ballast", "peak RSS"]
-    numbers = [False, True, True, True]
-    figures: list[Callable[[Any], str]] = [
-        lambda p: words.printable(p.name, 60),
-        lambda p: duration(p.end_s - p.start_s),
-        lambda p: format_bytes(p.ballast_bytes),
-        lambda p: format_bytes(p.peak_rss_bytes) if p.peak_rss_bytes is not None else "–",
-    ]
+    figures: dict[str, Callable[[PressurePhase], str]] = {
+        "phase": lambda p: words.printable(p.name, 60),
+        "lasted": lambda p: duration(p.end_s - p.start_s),
+        "ballast": lambda p: format_bytes(p.ballast_bytes),
+        "peak RSS": lambda p: format_bytes(p.peak_rss_bytes) if p.peak_rss_bytes is not None else DASH,
+    }
     if run.subject:
-        titles += ["calls", "p50", "p99"]
-        figures += [
-            lambda p: f"{p.calls:,}",
-            lambda p: duration(p.latency_p50_s),
-            lambda p: duration(p.latency_p99_s),
-        ]
+        figures |= {
+            "calls": lambda p: f"{p.calls:,}",
+            "p50": lambda p: duration(p.latency_p50_s),
+            "p99": lambda p: duration(p.latency_p99_s),
+        }
     if any(p.failures for p in shown):
-        titles += ["failed"]
-        figures += [lambda p: f"{p.failures:,}"]
+        figures["failed"] = lambda p: f"{p.failures:,}"
     if any(p.hit_rate is not None for p in shown):
-        titles += ["hit rate", "evicted"]
-        figures += [percent, lambda p: f"{p.evictions:,}" if p.evictions is not None else "–"]
-    numbers += [True] * (len(titles) - len(numbers))
-    more = f" ({len(shown)} of {len(run.phases)})" if len(shown) < len(run.phases) else ""
-    return [
-        "",
-        f"Phases{more}",
-        *columns(titles, [[figure(p) for figure in figures] for p in shown], numbers),
-    ]
+        figures["hit rate"] = percent
+        figures["evicted"] = lambda p: f"{p.evictions:,}" if p.evictions is not None else DASH
+    return [list(figures), *([figure(p) for figure in figures.values()] for p in shown)]
 
 
 def _post_mortem(found: PostMortem) -> str:
@@ -89,19 +93,25 @@ def _post_mortem(found: PostMortem) -> str:
         lines += wrap(f"Greatest resident memory that was read: {format_bytes(found.peak_rss_bytes)}.", 2)
     rows = [
         (
-            words.printable(", ".join(h.names) or "–", 60),
+            words.printable(", ".join(h.names) or DASH, 60),
             words.printable(words.type_text(h.type_name), 40),
             format_bytes(h.retained_bytes),
             f"{h.objects:,}",
-            words.printable(release_text(h), 60) if h.kind != "accumulation point" else "–",
+            words.printable(release_text(h), 60) if h.kind != "accumulation point" else DASH,
         )
         for h in found.holdings[:_MOST_ROWS]
     ]
     if rows:
         lines += ["", "What retains most now"]
-        lines += columns(("held by", "type", "retained", "objects", "freed by"), rows, (False, False, True, True, False))
+        lines += columns(
+            ("held by", "type", "retained", "objects", "freed by"), rows, (False, False, True, True, False)
+        )
     rows_of_growth = [
-        (words.printable(words.type_text(t.type_name)), format_signed_bytes(t.bytes_diff), f"{t.objects_diff:+,}")
+        (
+            words.printable(words.type_text(t.type_name)),
+            format_signed_bytes(t.bytes_diff),
+            f"{t.objects_diff:+,}",
+        )
         for t in found.growth[:_MOST_ROWS]
     ]
     if rows_of_growth:

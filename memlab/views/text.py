@@ -53,7 +53,7 @@ def render_text(result: Result) -> str:
     raise TypeError(f"cannot show a {type(result).__name__}: it is no result of memlab's")
 
 
-for _kind, _render in (heap_text.RENDERERS | pressure_text.RENDERERS).items():
+for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
     render_text.register(_kind, _render)
 
 

@@ -670,8 +670,26 @@ def pressure_run() -> PressureRun:
         budget_bytes=96 * MIB,
         timeline=timeline,
         phases=(
-            PressurePhase("calm", 0.0, 0.9, 0, 0, 20 * MIB, 36_000, 0, 2.4e-6, 9.0e-6, 1.1e-3, 27_000, 9_000, 900, 1800),
-            PressurePhase("spike", 0.9, 1.5, 60 * MIB, 60 * MIB, 80 * MIB, 24_000, 2, 2.6e-6, 5e-5, 4e-3, 12_000, 12_000, 600, 900),
+            PressurePhase(
+                "calm", 0.0, 0.9, 0, 0, 20 * MIB, 36_000, 0, 2.4e-6, 9.0e-6, 1.1e-3, 27_000, 9_000, 900, 1800
+            ),
+            PressurePhase(
+                "spike",
+                0.9,
+                1.5,
+                60 * MIB,
+                60 * MIB,
+                80 * MIB,
+                24_000,
+                2,
+                2.6e-6,
+                5e-5,
+                4e-3,
+                12_000,
+                12_000,
+                600,
+                900,
+            ),
             PressurePhase("recovery", 1.5, 3.0, 0, 0, None, 60_000),
         ),
         base_rss_bytes=20 * MIB,

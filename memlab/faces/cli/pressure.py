@@ -48,13 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", metavar="S", type=float, help="how long the scenario lasts")
     parser.add_argument("--subject", metavar="TARGET", help="a step, called again and again")
     parser.add_argument("--cache", metavar="TARGET", help="makes a cache, which is asked for keys in turn")
-    parser.add_argument("--pool", metavar="TARGET", help="makes a pool, whose objects are taken and given back")
+    parser.add_argument(
+        "--pool", metavar="TARGET", help="makes a pool, whose objects are taken and given back"
+    )
     parser.add_argument("--keys", metavar="TARGET", help="returns the keys for the cache, without end")
     parser.add_argument("--value-bytes", metavar="N", type=int, default=10_240, help="size of a cached value")
     parser.add_argument("--key-count", metavar="N", type=int, default=4_000, help="keys of the usual trace")
     parser.add_argument("--nth", metavar="N", type=int, help="with failures: fail only the Nth allocation")
     parser.add_argument("--deadline", metavar="S", type=float, help="end it after so long")
-    parser.add_argument("--cgroup", action="store_true", help="put a cgroup around it as well, where permitted")
+    parser.add_argument(
+        "--cgroup", action="store_true", help="put a cgroup around it as well, where permitted"
+    )
     parser.add_argument("--save", metavar="FILE", help="write the result as a capture")
     parser.add_argument("--report", metavar="OUT.html", help="write the result as one HTML page")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
@@ -67,7 +71,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     from memlab.records.pressure import Outcome
 
     outputs = Outputs(args.save, args.report)
-    targets = {name: parse_target(getattr(args, name)) for name in _TARGETS if getattr(args, name) is not None}
+    targets = {
+        name: parse_target(getattr(args, name)) for name in _TARGETS if getattr(args, name) is not None
+    }
     with contextlib.ExitStack() as stack:
         simulator = stack.enter_context(MemoryPressureSimulator(args.budget))
         for target in targets.values():
@@ -85,7 +91,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
     return NO_ANSWER if result.outcome is Outcome.DEADLINE else FAILED
 
 
-def _run(args: argparse.Namespace, simulator: Any, targets: dict[str, Target], console: Console) -> PressureRun:
+def _run(
+    args: argparse.Namespace, simulator: Any, targets: dict[str, Target], console: Console
+) -> PressureRun:
     from memlab.lab.scenarios import PressureScenario
 
     named = {name: module_path(target) for name, target in targets.items()}
@@ -100,7 +108,7 @@ def _run(args: argparse.Namespace, simulator: Any, targets: dict[str, Target], c
     scenario = PressureScenario.named(args.scenario)
     if args.seconds is not None:
         scenario = scenario.lasting(args.seconds)
-    result = simulator.run(
+    ended: PressureRun = simulator.run(
         scenario,
         **named,
         value_bytes=args.value_bytes,
@@ -109,7 +117,7 @@ def _run(args: argparse.Namespace, simulator: Any, targets: dict[str, Target], c
         cgroup=args.cgroup,
         on_sample=_progress(scenario.name, scenario.seconds, console),
     )
-    return result
+    return ended
 
 
 def _progress(name: str, seconds: float, console: Console) -> Callable[[float, int, object], None]:

@@ -23,6 +23,7 @@ from memlab.faces.ipython.memit_line import parse_memit
 from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
+from memlab.faces.ipython.pressure_magic import PressureMagic
 from memlab.faces.ipython.showing import Showing
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
@@ -52,12 +53,13 @@ SHORT_NAMES = {
     "heap": "line",
     "heapdiff": "line_cell",
     "memguard": "line",
+    "pressure": "line",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, GuardMagic, Magics):
+class MemlabMagics(HeapMagics, GuardMagic, PressureMagic, Magics):
     """The magics of one shell."""
 
     @no_var_expand
