@@ -289,10 +289,10 @@ class Machine:
                 yield "/".join([point, *steps[: len(steps) - up]]), up
             return
         # In a container the path that the kernel names lies outside: what is mounted is the group itself.
-        point = next((point for _, point in mounts if self._is_folder(point)), None)
-        if point is None:
+        there = next((point for _, point in mounts if self._is_folder(point)), None)
+        if there is None:
             raise _AbsentError("its folder is not there")
-        yield point, 0
+        yield there, 0
 
     def _mounts(self) -> Iterator[tuple[str, str, str, str]]:
         """Yield root, mount point, file system and its options of every cgroup mount."""

@@ -38,7 +38,7 @@ _BOOT = "import sys; sys.path.insert(0, {root!r}); from memlab.lab._caged import
 _FAILING = "__import__('memlab.lab._failing', fromlist=['_']).fail_allocations"
 _TICK_S = 0.01
 _LOOK_AT_MACHINE_S = 0.05
-_LOOK_AT_FAMILY_S = 0.25
+_LOOK_AT_FAMILY_S = 1.0
 _MOST_ROWS = 20_000
 _READ = 1 << 16
 _LEAVING_S = 0.5
@@ -243,8 +243,8 @@ class Cage:
             self._next_machine = now + _LOOK_AT_MACHINE_S
             left = self._machine.available()
             if left is not None and left < self._plan["reserve"]:
-                reserve = self._plan["reserve"]
-                return f"the machine had {left / _MIB:.0f} MiB left, and keeps {reserve / _MIB:.0f} MiB in reserve"
+                keeps = self._plan["reserve"] / _MIB
+                return f"the machine had {left / _MIB:.0f} MiB left, and {keeps:.0f} MiB are its reserve"
         if now >= self._next_family and rss is not None:
             self._next_family = now + _LOOK_AT_FAMILY_S
             family = rss + _descendants(self._process.pid if self._process is not None else 0)

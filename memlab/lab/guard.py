@@ -203,9 +203,10 @@ class MemoryGuard:
         if self.limit_bytes is not None:
             parts.append(f"the limit is {format_bytes(self.limit_bytes)}")
         if reading.available_bytes is not None and self.reserve_bytes is not None:
+            source = reading.sources["available_bytes"]
             parts.append(
-                f"{format_bytes(reading.available_bytes)} are available "
-                f"({reading.sources['available_bytes']}), of which {format_bytes(self.reserve_bytes)} are to stay free"
+                f"{format_bytes(reading.available_bytes)} are available ({source}), of which "
+                f"{format_bytes(self.reserve_bytes)} are to stay free"
             )
         return ", ".join(parts)
 
