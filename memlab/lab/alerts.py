@@ -145,9 +145,12 @@ class MemoryAlertSystem:
         name = getattr(handler, "__qualname__", None)
         label = clean(name) if type(name) is str else instance_type_name(handler)
         with self._lock:
-            number = sum(h.label == label for h in self._handlers)
-            added = _Handler(handler, f"{label} ({number + 1})" if number else label, self.handler_timeout)
-            self._handlers.append(added)
+            taken = {h.label for h in self._handlers}
+            number, free = 1, label
+            while free in taken:
+                number += 1
+                free = f"{label} ({number})"
+            self._handlers.append(_Handler(handler, free, self.handler_timeout))
 
     def remove_handler(self, handler: Callable[[str, dict[str, Any]], Any]) -> None:
         """Take a handler away again.

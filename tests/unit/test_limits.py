@@ -15,14 +15,12 @@ MIB = 2**20
 GIB = 2**30
 NO_LIMIT_V1 = 9223372036854771712
 
-MEMINFO = (
-    "MemTotal:       33554432 kB\nMemFree:  100 kB\nMemAvailable:   16777216 kB\nSwapTotal: 8388608 kB\n"
-)
+MEMINFO = "MemTotal: 33554432 kB\nMemFree: 100 kB\nMemAvailable:   16777216 kB\nSwapTotal: 8388608 kB\n"
 STATUS = "Name:\tpython\nVmPeak:\t  900 kB\nVmSize:\t  409600 kB\nVmRSS:\t  40960 kB\nVmData:\t  102400 kB\n"
 V2_MOUNT = "30 23 0:26 {root} {point} rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
 V1_MOUNT = "35 31 0:32 {root} {point} rw,relatime shared:9 - cgroup cgroup rw,memory\n"
 OTHER_MOUNT = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime shared:8 - cgroup cgroup rw,cpu\n"
-PSI = "some avg10=0.00 avg60=0.00 avg300=0.00 total={some}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total={full}\n"
+PSI = "some avg10=0.00 avg60=0.00 avg300=0 total={some}\nfull avg10=0.00 avg60=0.00 avg300=0 total={full}\n"
 
 
 class Tree:
