@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from memlab.lab.scenarios import PressureScenario
     from memlab.records.columns import Ints
 
-__all__ = ["finished_run"]
+__all__ = ["finished_run", "signal_name"]
 
 _SOURCES = {"rss_bytes": "/proc/PID/status, from outside"}
 _NEAR = 0.1
@@ -165,13 +165,22 @@ def _died(seen: Seen) -> tuple[Outcome, str]:
         return Outcome.OUT_OF_MEMORY, "The wall of the cage was met, and the run could not go on."
     code = seen.code
     if code is not None and code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
+        name = signal_name(-code)
         at = f" when allocation {seen.point:,} or one of the next few failed" if seen.point else ""
         return Outcome.DIED, f"The cage was ended by {name}{at}; nobody here sent it."
     return Outcome.DIED, f"The subject left the process, with exit code {code}."
+
+
+def signal_name(number: int) -> str:
+    """Return a signal's name.
+
+    >>> signal_name(9), signal_name(77)
+    ('SIGKILL', 'signal 77')
+    """
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _failing_outcome(end: Mapping[str, Any]) -> tuple[Outcome, str]:

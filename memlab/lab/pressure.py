@@ -19,7 +19,7 @@ from memlab.errors import BudgetError, UnavailableError, UsageError
 from memlab.lab._ballast import map_touched
 from memlab.lab._cage import Cage, start_refusal
 from memlab.lab._cgroup import CageGroup
-from memlab.lab._pressure_result import finished_run
+from memlab.lab._pressure_result import finished_run, signal_name
 from memlab.lab._subject_names import named_subject
 from memlab.lab.memory_monitor import MemoryMonitor
 from memlab.lab.scenarios import PressureScenario, PressureStage
@@ -431,7 +431,11 @@ def _never_ready(cage: Cage, label: str) -> Exception:
         return BudgetError(
             f"{label or 'the cage'}: ended before any pressure: {seen.killed}; give it a larger budget"
         )
-    what = "it was not ready at its deadline" if seen.deadline else f"it left with exit code {seen.code}"
+    what = f"it left with exit code {seen.code}"
+    if seen.deadline:
+        what = "it was not ready at its deadline"
+    elif seen.code is not None and seen.code < 0:
+        what = f"it was ended by {signal_name(-seen.code)}"
     return UnavailableError(f"{label or 'the cage'}: the run did not begin: {what}")
 
 
