@@ -332,6 +332,10 @@ class MemoryAlertSystem:
         """Stop, and let go of everything."""
         self.stop_monitoring()
         self._say_goodbye()
+        with self._lock:
+            handlers = tuple(self._handlers)
+        for handler in handlers:  # what a slow one has not come to by now it does not get
+            handler.close()
         if self._owns_monitor:
             self.monitor.close()
 

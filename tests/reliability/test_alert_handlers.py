@@ -86,6 +86,7 @@ def test_ten_thousand_ticks_with_sick_handlers_in_threads():
         assert len(wanted) == TICKS // PERIOD // 2 * 3 - 1
         assert wait_for(lambda: [len(g) for g in got] == [len(wanted)] * 3)
         assert got == [wanted] * 3
+        assert wait_for(lambda: alerts.status()["handlers"][measures.__qualname__]["done"] == len(wanted))
         status = alerts.status()
         assert {raises.__qualname__, hangs.__qualname__} <= set(named_after)
         assert set(status["sick"]) == {f.__qualname__ for f in (raises, hangs, leaves)}
