@@ -39,7 +39,7 @@ def ballast(rounds: int) -> None:
             simulator.release_memory()
             back.append((peak - simulator.get_memory_usage()) / (peak - before))
     low, high = min(grown), max(grown)
-    row("20 steps of 10 MiB in RSS", f"{low:.1f} to {high:.1f} MiB", "190 to 230", 190 <= low and high <= 230)
+    row("20 steps of 10 MiB in RSS", f"{low:.1f} to {high:.1f} MiB", "190 to 230", low >= 190 and high <= 230)
     row("a 200 MiB spike given back", f"{100 * min(back):.1f} %", "> 80 %", min(back) > 0.8)
 
 
@@ -51,7 +51,9 @@ def alerts(rounds: int) -> None:
             limit = int((usage + 120) * MIB)
             start = usage * MIB / limit
             came: dict[str, float] = {}
-            watch = memlab.MemoryAlertSystem(start + (1 - start) * 0.5, start + (1 - start) * 0.7, 0.02, limit)
+            watch = memlab.MemoryAlertSystem(
+                start + (1 - start) * 0.5, start + (1 - start) * 0.7, 0.02, limit
+            )
             watch.add_handler(lambda alert, _details, came=came: came.setdefault(alert, time.monotonic()))
             with watch:
                 time.sleep(0.1)
@@ -82,7 +84,9 @@ def over_budget(rounds: int) -> None:
             scenario = memlab.PressureScenario.named(name).lasting(0.6)
             run = memlab.MemoryPressureSimulator("64 MiB").run(scenario)
             over.append(run.peak_rss_bytes - run.budget_bytes)
-    row("a cage's peak against its budget", f"{max(over) / MIB:+.1f} MiB", "<= +16 MiB", max(over) <= 16 * MIB)
+    row(
+        "a cage's peak against its budget", f"{max(over) / MIB:+.1f} MiB", "<= +16 MiB", max(over) <= 16 * MIB
+    )
 
 
 def monitor() -> None:

@@ -43,6 +43,8 @@ _MOST_ROWS = 20_000
 _READ = 1 << 16
 _LEAVING_S = 0.5
 _MIB = 2**20
+START_S = 60.0
+"""Time for a new interpreter to come up and to make its subject, before the deadline's clock begins."""
 OVER_BUDGET = 8 * _MIB
 """How far resident memory may stand above the budget before the watchdog ends the cage: the interpreter's own
 shared pages are counted in it, and may come in late."""
@@ -131,7 +133,7 @@ class Cage:
         begun = time.monotonic()
         try:
             self._start()
-            self._watch(begun + float(self._plan["deadline"]))
+            self._watch(begun)
         finally:
             self._end()
             self.seen.elapsed_s = time.monotonic() - begun
@@ -157,7 +159,9 @@ class Cage:
             self._process.stdin.write(b"%d\n" % len(body) + body)
             self._process.stdin.flush()
 
-    def _watch(self, deadline: float) -> None:
+    def _watch(self, begun: float) -> None:
+        allowed = float(self._plan["deadline"])
+        deadline = begun + max(allowed, START_S)
         process = self._process
         assert process is not None
         assert process.stdout is not None
@@ -169,6 +173,8 @@ class Cage:
                 self._hung_up = True
                 return
             now = time.monotonic()
+            if self.seen.ready is not None:
+                deadline = self._origin_s + allowed
             rss = self._look(process.pid)
             reason = self._why_end(rss, now)
             if reason:

@@ -54,6 +54,7 @@ _BALLAST_EVERY_S = 0.002
 _KEEP_FOR_LAST = 2 * 2**20
 _MOST_LATENCIES = 20_000
 _LATENCY_SEED = 11
+_START_S = 65
 _GRACE_S = 5
 _ARENA_BYTES = 4096
 _ADDRESS_SLACK = 128 * 2**20
@@ -146,9 +147,7 @@ class Inside:
             )
         cage.limit_bytes, cage.used = self.budget, self.rss
         movers = self._started(self._move, self._tell)
-        self.origin_ns = time.monotonic_ns()
-        self.send({"event": "ready", "base": self.base_rss, "origin": self.origin_ns, "kind": self._kind()})
-        self._begin(0)
+        self.ready(self._kind())
         self.draw_wall()
         self._go.set()
         self._work()
@@ -184,6 +183,13 @@ class Inside:
         for _ in threads:
             ready.acquire()
         return threads
+
+    def ready(self, kind: str) -> None:
+        """Begin the first phase, and the time that the deadline allows."""
+        self.origin_ns = time.monotonic_ns()
+        signal.alarm(int(self.plan["deadline"]) + _GRACE_S)
+        self.send({"event": "ready", "base": self.base_rss, "origin": self.origin_ns, "kind": kind})
+        self._begin(0)
 
     def _work(self) -> None:
         subject = self.subject
@@ -404,7 +410,7 @@ def main(inside: Callable[[Inside], None] = Inside.run) -> None:
 
 def _arrange_to_die(plan: Mapping[str, Any]) -> None:
     """With the parent, at the deadline, and first of all when memory runs out."""
-    signal.alarm(int(plan["deadline"]) + _GRACE_S)
+    signal.alarm(int(plan["deadline"]) + _START_S)
     with contextlib.suppress(Exception):  # only Linux has it; the end of the input serves the others
         import ctypes
 

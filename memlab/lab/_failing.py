@@ -50,9 +50,7 @@ def fail_allocations(run: Inside) -> None:
     except BaseException as error:  # noqa: BLE001 - its own exception, told as such
         raise Refusal(f"without any failure it raised {_type_of(error)}{_place_of(error)}") from None
     run.base_rss = run.rss()
-    run.origin_ns = time.monotonic_ns()
-    run.send({"event": "ready", "base": run.base_rss, "origin": run.origin_ns, "kind": subject.kind})
-    run._begin(0)  # noqa: SLF001
+    run.ready(subject.kind)
     run.draw_wall()
     nth = run.plan["fail_nth"]
     reached, points = _every_point(run, subject.call, fail, restore, nth)

@@ -205,7 +205,8 @@ class MemoryPressureSimulator:
                 keys, the nth about 1/n as often as the first.
             value_bytes: size of each value put into the cache.
             key_count: number of keys of the default trace.
-            deadline_s: end it after so long; by default three times the scenario's length and 30 s.
+            deadline_s: end it so long after it was ready; by default three times the scenario's length and
+                30 s. To come up and make the subject it has a minute.
             cgroup: put a cgroup around the cage as well, where this process may make one.
             on_sample: called ten times a second with seconds, resident bytes and what the cage last told; it
                 ends the run by returning False.
