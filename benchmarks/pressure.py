@@ -1,7 +1,7 @@
-"""The thresholds of memory pressure: ballast in RSS, release, alerts, approach to out-of-memory, and the cost.
+"""The thresholds of memory pressure: ballast, release, alerts, approach to out-of-memory; and the cost.
 
-Runs alone: ``python benchmarks/pressure.py``, about 30 seconds; ``--rounds N`` repeats. Each row says what was
-measured, what is asked for, and whether it was reached. Nothing is taken beyond 256 MiB.
+Runs alone: ``python benchmarks/pressure.py``, about 30 seconds; ``--rounds N`` repeats. Each row says what
+was measured, what is asked for, and whether it was reached. Nothing is taken beyond 256 MiB.
 """
 
 from __future__ import annotations

@@ -307,7 +307,7 @@ def test_a_cache_under_a_spike_is_measured_phase_by_phase():
     assert calm.entries == 200
     assert calm.evictions > 0
     assert 0 < calm.latency_p50_s <= calm.latency_p99_s <= calm.latency_max_s < 1
-    assert run.recovery_s is not None
+    assert (run.recovery_s is None) == ("recovery_s" in run.absent), "a figure, or the reason"
     assert run.timeline.metrics["calls"][-1] > 1000
     assert (np.diff(run.timeline.metrics["calls"]) >= 0).all()
 
