@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Mark, Peak
+    from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -61,9 +63,12 @@ __all__ = [
     "BudgetError",
     "Capture",
     "CaptureError",
+    "Ceiling",
+    "Child",
     "Explanation",
     "Frame",
     "Freed",
+    "GcPauses",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -87,6 +92,7 @@ __all__ = [
     "MemoryPressureSimulator",
     "MemoryReading",
     "MissingExtraError",
+    "Outcome",
     "Peak",
     "PostMortem",
     "PressurePhase",
@@ -98,6 +104,8 @@ __all__ = [
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "Span",
+    "StackSample",
     "StepError",
     "Suspect",
     "Timeline",
@@ -122,9 +130,12 @@ __all__ = [
 
 _HOME = {
     "Capture": "records.capture",
+    "Ceiling": "records.capture",
+    "Child": "records.capture",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GcPauses": "records.gc_pauses",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -146,6 +157,7 @@ _HOME = {
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "Outcome": "records.capture",
     "Peak": "records.capture",
     "PostMortem": "records.pressure",
     "PressurePhase": "records.pressure",
@@ -157,6 +169,8 @@ _HOME = {
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "Span": "records.capture",
+    "StackSample": "records.capture",
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
