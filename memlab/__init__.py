@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
-    from memlab.records.capture import Capture, Mark, Peak
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
@@ -52,7 +51,7 @@ if TYPE_CHECKING:
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
-    from memlab.records.pressure import MemoryReading, PostMortem, PressurePhase, PressureRun
+    from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
@@ -95,6 +94,7 @@ __all__ = [
     "Outcome",
     "Peak",
     "PostMortem",
+    "PressureOutcome",
     "PressurePhase",
     "PressureRun",
     "PressureScenario",
@@ -160,6 +160,7 @@ _HOME = {
     "Outcome": "records.capture",
     "Peak": "records.capture",
     "PostMortem": "records.pressure",
+    "PressureOutcome": "records.pressure",
     "PressurePhase": "records.pressure",
     "PressureRun": "records.pressure",
     "PressureScenario": "lab.scenarios",

@@ -172,10 +172,10 @@ def _timeline(rows: Sequence[Sequence[float]]) -> Timeline:
     sources = {"rss_bytes": "/proc/PID/statm, from outside"}
     absent = {}
     if all(row[2] >= 0 for row in rows):
-        metrics["available_bytes"] = ints([int(row[2]) for row in rows])
-        sources["available_bytes"] = "the tightest ceiling, read ten times a second"
+        metrics["room_bytes"] = ints([int(row[2]) for row in rows])
+        sources["room_bytes"] = "the tightest ceiling, read ten times a second"
     else:
-        absent["available_bytes"] = "no ceiling could be read"
+        absent["room_bytes"] = "no ceiling could be read"
     return Timeline(floats([row[0] - begin for row in rows]), metrics, sources, absent)
 
 

@@ -11,7 +11,7 @@ from memlab._base.safety import clean
 from memlab._base.units import format_bytes, format_seconds
 from memlab.lab._failing import RETURNED
 from memlab.records.columns import floats
-from memlab.records.pressure import Outcome, PressurePhase, PressureRun
+from memlab.records.pressure import PressureOutcome, PressurePhase, PressureRun
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -128,13 +128,16 @@ def _outcome(
     failures: Mapping[str, int],
     plan: Mapping[str, Any],
     interrupted: bool,
-) -> tuple[Outcome, str]:
+) -> tuple[PressureOutcome, str]:
     if interrupted:
-        return Outcome.INTERRUPTED, "You interrupted it; the cage was ended."
+        return PressureOutcome.INTERRUPTED, "You interrupted it; the cage was ended."
     if seen.killed:
-        return Outcome.KILLED, f"The watchdog ended the cage: {seen.killed}."
+        return PressureOutcome.KILLED, f"The watchdog ended the cage: {seen.killed}."
     if seen.deadline:
-        return Outcome.DEADLINE, f"It was not done after {format_seconds(plan['deadline'])}, and was ended."
+        return (
+            PressureOutcome.DEADLINE,
+            f"It was not done after {format_seconds(plan['deadline'])}, and was ended.",
+        )
     if not end:
         return _died(seen)
     if plan["failing"]:
@@ -145,30 +148,30 @@ def _outcome(
             if "MemoryError" in failures
             else "the ballast"
         )
-        return Outcome.OUT_OF_MEMORY, (
+        return PressureOutcome.OUT_OF_MEMORY, (
             f"The wall of the cage was met: {who} got a MemoryError at {format_bytes(seen.peak)} of "
             f"{format_bytes(plan['budget'])}."
         )
     if failures:
         kinds = ", ".join(f"{count:,} {name}" for name, count in failures.items())
-        return Outcome.FAILED, f"Every phase ran; calls of the subject raised: {kinds}."
+        return PressureOutcome.FAILED, f"Every phase ran; calls of the subject raised: {kinds}."
     if end["notes"].get("stopped") and plan["stop_at"] is not None:
-        return Outcome.STOPPED, (
+        return PressureOutcome.STOPPED, (
             f"The ballast stopped growing at {format_bytes(seen.peak)}: the next step would have passed "
             f"{100 * plan['stop_at']:.0f} % of the budget of {format_bytes(plan['budget'])}."
         )
-    return Outcome.FINISHED, "Every phase ran, and nothing was refused."
+    return PressureOutcome.FINISHED, "Every phase ran, and nothing was refused."
 
 
-def _died(seen: Seen) -> tuple[Outcome, str]:
+def _died(seen: Seen) -> tuple[PressureOutcome, str]:
     if seen.end is not None and seen.end["event"] == "wall":
-        return Outcome.OUT_OF_MEMORY, "The wall of the cage was met, and the run could not go on."
+        return PressureOutcome.OUT_OF_MEMORY, "The wall of the cage was met, and the run could not go on."
     code = seen.code
     if code is not None and code < 0:
         name = signal_name(-code)
         at = f" when allocation {seen.point:,} or one of the next few failed" if seen.point else ""
-        return Outcome.DIED, f"The cage was ended by {name}{at}; nobody here sent it."
-    return Outcome.DIED, f"The subject left the process, with exit code {code}."
+        return PressureOutcome.DIED, f"The cage was ended by {name}{at}; nobody here sent it."
+    return PressureOutcome.DIED, f"The subject left the process, with exit code {code}."
 
 
 def signal_name(number: int) -> str:
@@ -183,19 +186,22 @@ def signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _failing_outcome(end: Mapping[str, Any]) -> tuple[Outcome, str]:
+def _failing_outcome(end: Mapping[str, Any]) -> tuple[PressureOutcome, str]:
     points = end["points"]
     if not end["reached"]:
-        return Outcome.FINISHED, "The call has no such allocation: nothing failed."
+        return PressureOutcome.FINISHED, "The call has no such allocation: nothing failed."
     clean_ends = points.get("MemoryError raised", 0) + points.get(RETURNED, 0)
     odd = end["reached"] - clean_ends if len(points) else 0
     total = sum(points.values())
     other = {name: n for name, n in points.items() if name not in ("MemoryError raised", RETURNED)}
     if odd > 0 and other:
         kinds = ", ".join(f"{name} {count:,} times" for name, count in other.items())
-        return Outcome.FAILED, f"Of {total:,} failed allocations some came out as something else: {kinds}."
+        return (
+            PressureOutcome.FAILED,
+            f"Of {total:,} failed allocations some came out as something else: {kinds}.",
+        )
     return (
-        Outcome.FINISHED,
+        PressureOutcome.FINISHED,
         f"Each of {total:,} failed allocations came out as a MemoryError or was dealt with.",
     )
 

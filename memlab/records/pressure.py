@@ -13,8 +13,8 @@ from memlab.records.timeline import Timeline
 
 __all__ = [
     "MemoryReading",
-    "Outcome",
     "PostMortem",
+    "PressureOutcome",
     "PressurePhase",
     "PressureRun",
 ]
@@ -58,7 +58,7 @@ class MemoryReading:
         return min(1.0, max(0.0, 1.0 - self.available_bytes / self.limit_bytes))
 
 
-class Outcome(enum.StrEnum):
+class PressureOutcome(enum.StrEnum):
     """How a run in a cage ended."""
 
     FINISHED = "finished"
@@ -154,7 +154,7 @@ class PressureRun(Result):
     scenario: str
     subject: str
     subject_kind: str
-    outcome: Outcome
+    outcome: PressureOutcome
     reason: str
     budget_bytes: int
     timeline: Timeline
@@ -200,7 +200,7 @@ class PostMortem(Result):
         rss_bytes: resident memory when the guard acted, or the last that was read of a process that died.
         peak_rss_bytes: greatest that was read.
         timeline: the last stretch before, read by the watcher from outside: ``rss_bytes`` and, where known,
-            ``available_bytes``.
+            ``room_bytes``, what was left under the tightest ceiling.
         acted_s: when the interrupt was sent, on the timeline's clock; None when none was.
         holdings: what the notebook's names, or the greatest accumulation points, retained afterwards,
             greatest first.

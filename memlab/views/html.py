@@ -41,8 +41,7 @@ from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import heap_page, heap_result_pages, other_pages, pressure_page
-from memlab.views import heap_page, heap_result_pages, other_pages, recording_parts
+from memlab.views import heap_page, heap_result_pages, other_pages, pressure_page, recording_parts
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints

@@ -8,7 +8,7 @@ import numpy as np
 
 from memlab._base.units import format_bytes, format_seconds
 from memlab.records.columns import floats, ints
-from memlab.records.pressure import Outcome
+from memlab.records.pressure import PressureOutcome
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -32,14 +32,14 @@ __all__ = [
 Rows = tuple[tuple[str, ...], "Iterable[tuple[Any, ...]]"]
 
 TONES = {
-    Outcome.FINISHED: "good",
-    Outcome.STOPPED: "good",
-    Outcome.FAILED: "warn",
-    Outcome.OUT_OF_MEMORY: "bad",
-    Outcome.DEADLINE: "warn",
-    Outcome.KILLED: "bad",
-    Outcome.DIED: "bad",
-    Outcome.INTERRUPTED: "warn",
+    PressureOutcome.FINISHED: "good",
+    PressureOutcome.STOPPED: "good",
+    PressureOutcome.FAILED: "warn",
+    PressureOutcome.OUT_OF_MEMORY: "bad",
+    PressureOutcome.DEADLINE: "warn",
+    PressureOutcome.KILLED: "bad",
+    PressureOutcome.DIED: "bad",
+    PressureOutcome.INTERRUPTED: "warn",
 }
 PHASES = (
     "phase",

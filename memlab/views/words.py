@@ -76,7 +76,7 @@ _METRICS = {
     "threads": "Threads",
     "iteration": "Iteration",
     "ballast_bytes": "Ballast",
-    "available_bytes": "Available memory",
+    "room_bytes": "Room under the tightest ceiling",
     "hit_rate_percent": "Hit rate (%)",
     "latency_us": "Mean latency (µs)",
     "busy_ns": "Time in calls (ns)",

@@ -39,7 +39,7 @@ from memlab.records.leak_report import (
     Verdict,
 )
 from memlab.records.memit import MemitResult
-from memlab.records.pressure import Outcome, PostMortem, PressurePhase, PressureRun
+from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
 from memlab.records.snapshot import Change, Frame, Site, SiteDiff, Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
@@ -755,7 +755,7 @@ def pressure_run() -> PressureRun:
         scenario="spike and recovery",
         subject="shop.cache:make",
         subject_kind="cache",
-        outcome=Outcome.FAILED,
+        outcome=PressureOutcome.FAILED,
         reason="Every phase ran; calls of the subject raised: 2 ValueError.",
         budget_bytes=96 * MIB,
         timeline=timeline,
@@ -808,7 +808,7 @@ def post_mortem() -> PostMortem:
             time_s=floats([n / 50 for n in range(200)]),
             metrics={
                 "rss_bytes": ints([(1024 + 26 * n) * MIB for n in range(200)]),
-                "available_bytes": ints([(9000 - 26 * n) * MIB for n in range(200)]),
+                "room_bytes": ints([(9000 - 26 * n) * MIB for n in range(200)]),
             },
             sources={"rss_bytes": "/proc/PID/statm, from outside"},
         ),

@@ -23,7 +23,7 @@ from memlab.lab._subjects import CacheSubject, default_keys
 from memlab.lab.memory_monitor import MemoryMonitor
 from memlab.lab.pressure import MemoryPressureSimulator
 from memlab.lab.scenarios import PressureScenario, PressureStage
-from memlab.records.pressure import Outcome
+from memlab.records.pressure import PressureOutcome
 
 MIB = 2**20
 GIB = 2**30
@@ -270,7 +270,7 @@ def test_a_scenario_that_makes_no_sense_is_refused(make, said):
 def test_a_ramp_keeps_to_its_course_and_gives_everything_back():
     """The ballast stands where the scenario says, the peak stays below the budget, all of it goes back."""
     run = MemoryPressureSimulator("64 MiB").run(PressureScenario.gradual_ramp(0.8, seconds=0.6))
-    assert run.outcome is Outcome.FINISHED
+    assert run.outcome is PressureOutcome.FINISHED
     assert [p.name for p in run.phases] == ["calm", "ramp", "hold", "recovery"]
     room = run.budget_bytes - run.base_rss_bytes
     for phase in run.phases:
@@ -288,7 +288,7 @@ def test_a_ramp_keeps_to_its_course_and_gives_everything_back():
 def test_the_approach_to_out_of_memory_stops_below_95_per_cent():
     """The run says so, and the kernel's own mark agrees."""
     run = MemoryPressureSimulator("64 MiB").run(PressureScenario.approach_oom(seconds=0.5))
-    assert run.outcome is Outcome.STOPPED
+    assert run.outcome is PressureOutcome.STOPPED
     assert 0.85 < run.peak_rss_bytes / run.budget_bytes < 0.95
     assert "95 % of the budget of 64.0 MiB" in run.reason
 
@@ -300,7 +300,7 @@ def test_a_cache_under_a_spike_is_measured_phase_by_phase():
         PressureScenario.spike_and_recovery(seconds=0.9), cache=small_cache, value_bytes=1000, key_count=1000
     )
     assert (run.subject, run.subject_kind) == ("cage_subjects:small_cache", "cache")
-    assert run.outcome is Outcome.FINISHED
+    assert run.outcome is PressureOutcome.FINISHED
     calm = run.phases[0]
     assert calm.hits + calm.misses == pytest.approx(calm.calls, abs=2)
     assert 0.5 < calm.hit_rate < 0.95
@@ -319,7 +319,7 @@ def test_a_cache_that_heeds_the_monitor_gives_way_inside_its_cage():
     run = simulator.run(
         PressureScenario.gradual_ramp(0.7, seconds=1.0), cache="cage_subjects:FearfulCache", key_count=4000
     )
-    assert run.outcome is Outcome.FINISHED
+    assert run.outcome is PressureOutcome.FINISHED
     assert sum(p.evictions for p in run.phases) > 500
 
 
@@ -347,7 +347,7 @@ def test_a_pool_and_a_partial_are_subjects_too():
 def test_a_subject_that_raises_is_counted_by_type_and_its_text_is_kept_nowhere():
     """The run goes on to its end."""
     run = MemoryPressureSimulator("64 MiB").run(QUICK, subject="cage_subjects:fails_later")
-    assert run.outcome is Outcome.FAILED
+    assert run.outcome is PressureOutcome.FAILED
     assert run.failures["ValueError"] == sum(p.failures for p in run.phases) > 10
     assert "secret" not in str(run.to_dict())
 
@@ -356,7 +356,7 @@ def test_a_subject_that_raises_is_counted_by_type_and_its_text_is_kept_nowhere()
 def test_a_subject_that_takes_everything_meets_the_wall_and_not_the_machine():
     """It gets a MemoryError; resident memory stays within the budget and 16 MiB."""
     run = MemoryPressureSimulator("64 MiB").run(QUICK, subject="cage_subjects:takes_all")
-    assert run.outcome is Outcome.OUT_OF_MEMORY
+    assert run.outcome is PressureOutcome.OUT_OF_MEMORY
     assert run.failures["MemoryError"] > 0
     assert run.peak_rss_bytes <= 80 * MIB
 
@@ -367,7 +367,7 @@ def test_shared_memory_beyond_the_budget_is_ended_by_the_watchdog():
     run = MemoryPressureSimulator("64 MiB").run(
         PressureScenario.gradual_ramp(seconds=2), subject="cage_subjects:takes_shared_memory"
     )
-    assert run.outcome in (Outcome.KILLED, Outcome.OUT_OF_MEMORY)
+    assert run.outcome in (PressureOutcome.KILLED, PressureOutcome.OUT_OF_MEMORY)
     assert run.peak_rss_bytes <= 64 * MIB + OVER_BUDGET + 32 * MIB
 
 
@@ -375,10 +375,10 @@ def test_shared_memory_beyond_the_budget_is_ended_by_the_watchdog():
 @pytest.mark.parametrize(
     ("name", "outcome", "said"),
     [
-        ("leaves", Outcome.DIED, "exit code 7"),
-        ("is_killed", Outcome.DIED, "SIGKILL"),
-        ("hangs", Outcome.DEADLINE, "800 ms"),
-        ("holds_the_lock", Outcome.DEADLINE, "ended"),
+        ("leaves", PressureOutcome.DIED, "exit code 7"),
+        ("is_killed", PressureOutcome.DIED, "SIGKILL"),
+        ("hangs", PressureOutcome.DEADLINE, "800 ms"),
+        ("holds_the_lock", PressureOutcome.DEADLINE, "ended"),
     ],
 )
 def test_every_end_is_told_and_leaves_nobody(name, outcome, said):
@@ -401,7 +401,7 @@ def test_no_process_starts_inside_a_cage():
 def test_what_a_subject_prints_goes_to_standard_error(capfd):
     """And is no message to the parent."""
     run = MemoryPressureSimulator("64 MiB").run(QUICK, subject="cage_subjects:prints")
-    assert run.outcome is Outcome.FINISHED
+    assert run.outcome is PressureOutcome.FINISHED
     captured = capfd.readouterr()
     assert "from inside the cage" in captured.err
     assert captured.out == ""
@@ -493,7 +493,7 @@ def test_an_interrupt_ends_the_cage_and_passes_through():
 
     with pytest.raises(KeyboardInterrupt):
         simulator.run(QUICK, on_sample=interrupted)
-    assert simulator.last_run.outcome is Outcome.INTERRUPTED
+    assert simulator.last_run.outcome is PressureOutcome.INTERRUPTED
     assert psutil.Process().children() == []
 
 
@@ -502,7 +502,7 @@ def test_whoever_looks_on_may_end_it_and_his_errors_are_his_own():
     """False ends the run; an exception ends it and is the caller's."""
     simulator = MemoryPressureSimulator("64 MiB")
     run = simulator.run(PressureScenario.gradual_ramp(seconds=5), on_sample=lambda *_: False)
-    assert run.outcome is Outcome.INTERRUPTED
+    assert run.outcome is PressureOutcome.INTERRUPTED
     assert run.elapsed_s < 4
     with pytest.raises(ZeroDivisionError):
         simulator.run(QUICK, on_sample=lambda *_: 1 / 0)
@@ -523,7 +523,7 @@ def test_the_reserve_of_the_machine_ends_a_cage():
         run = MemoryPressureSimulator("64 MiB", monitor=monitor).run(
             PressureScenario.gradual_ramp(seconds=3), on_sample=lambda *_: setattr(machine, "taken", True)
         )
-    assert run.outcome is Outcome.KILLED
+    assert run.outcome is PressureOutcome.KILLED
     assert "its reserve" in run.reason
 
 
@@ -560,9 +560,9 @@ needs_hook = pytest.mark.skipif(
 @pytest.mark.parametrize(
     ("name", "outcome", "point"),
     [
-        ("step", Outcome.FINISHED, "MemoryError raised"),
-        ("swallows", Outcome.FINISHED, "returned all the same"),
-        ("turns_it_into_something_else", Outcome.FAILED, "KeyError raised"),
+        ("step", PressureOutcome.FINISHED, "MemoryError raised"),
+        ("swallows", PressureOutcome.FINISHED, "returned all the same"),
+        ("turns_it_into_something_else", PressureOutcome.FAILED, "KeyError raised"),
     ],
 )
 def test_each_allocation_fails_once_and_what_became_of_it_is_told(name, outcome, point):
@@ -663,4 +663,4 @@ def test_a_run_from_another_thread_is_as_good():
     )
     thread.start()
     thread.join()
-    assert done == [Outcome.FINISHED]
+    assert done == [PressureOutcome.FINISHED]

@@ -16,7 +16,7 @@ from shells import one_shell, run, shell
 
 from memlab.faces.cli import main
 from memlab.records.columns import floats, ints
-from memlab.records.pressure import Outcome, PressurePhase, PressureRun
+from memlab.records.pressure import PressureOutcome, PressurePhase, PressureRun
 from memlab.records.timeline import Timeline
 from memlab.store.capture_file import load
 from memlab.views.html import build_page, pressure_assets
@@ -52,7 +52,7 @@ def test_a_scenario_prints_its_result_and_writes_what_was_asked_for(tmp_path, mo
     assert out.startswith("Pressure: spike and recovery on cage_subjects:small_cache: finished")
     assert "hit rate" in out
     saved = load(tmp_path / "run.memlab")
-    assert saved.outcome is Outcome.FINISHED
+    assert saved.outcome is PressureOutcome.FINISHED
     assert str(saved) == out.rstrip("\n")
     assert "Phase by phase" in (tmp_path / "run.html").read_text()
 
@@ -221,7 +221,7 @@ def test_a_click_runs_a_cage_and_the_widget_shows_it(widget):
     click(widget, "run")
     assert widget.running
     wait_for(lambda: not widget.running)
-    assert widget.run.outcome is Outcome.FINISHED
+    assert widget.run.outcome is PressureOutcome.FINISHED
     assert widget.table[0][:2] == ["phase", "lasted"]
     assert widget.picture["budget"] == 64 * MIB
     assert len(widget.picture["t"]) == len(widget.picture["rss"]) == len(widget.picture["ballast"])
@@ -239,7 +239,7 @@ def test_a_click_stops_it_and_a_wrong_budget_is_told(widget):
     click(widget, "run")  # one at a time
     click(widget, "stop")
     wait_for(lambda: not widget.running)
-    assert widget.run.outcome is Outcome.INTERRUPTED
+    assert widget.run.outcome is PressureOutcome.INTERRUPTED
     for budget, said in (("lots", "cannot read the size"), ("90 TiB", "more than may be taken")):
         click(widget, "run", budget=budget)
         wait_for(lambda: not widget.running)
@@ -298,7 +298,7 @@ def test_rates_are_made_from_running_totals_and_leave_out_stretches_without_call
             "misses": ints(calls - hits),
         },
     )
-    run = PressureRun("x", "y", "cache", Outcome.FINISHED, "", MIB, timeline)
+    run = PressureRun("x", "y", "cache", PressureOutcome.FINISHED, "", MIB, timeline)
     derived = rates(run)
     assert derived.time_s[-1] < 2.1
     rate = derived.metrics["hit_rate_percent"]
@@ -310,7 +310,7 @@ def test_rates_are_made_from_running_totals_and_leave_out_stretches_without_call
 def test_a_run_without_anything_still_shows():
     """A cage that was ended before it was ready: no zeros, no errors."""
     empty = PressureRun(
-        "ramp", "", "none", Outcome.DIED, "it left", MIB, Timeline(floats([]), {}),
+        "ramp", "", "none", PressureOutcome.DIED, "it left", MIB, Timeline(floats([]), {}),
         phases=(PressurePhase("a", 0, 0, 0, 0),),
     )  # fmt: skip
     assert "not known" in render_text(empty)

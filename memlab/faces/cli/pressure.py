@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Run, print, and return how it ended as an exit code."""
     from memlab.lab.pressure import MemoryPressureSimulator
-    from memlab.records.pressure import Outcome
+    from memlab.records.pressure import PressureOutcome
 
     outputs = Outputs(args.save, args.report)
     targets = {
@@ -86,9 +86,9 @@ def run(args: argparse.Namespace, console: Console) -> int:
             console.error("interrupted")
             return INTERRUPTED
     _show(result, args, console, outputs)
-    if result.outcome in (Outcome.FINISHED, Outcome.STOPPED):
+    if result.outcome in (PressureOutcome.FINISHED, PressureOutcome.STOPPED):
         return 0
-    return NO_ANSWER if result.outcome is Outcome.DEADLINE else FAILED
+    return NO_ANSWER if result.outcome is PressureOutcome.DEADLINE else FAILED
 
 
 def _run(
