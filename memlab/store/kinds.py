@@ -23,6 +23,7 @@ from memlab.records.heap_results import (
 from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
@@ -51,6 +52,8 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "leak report": LeakReport,
     "line profile": LineProfile,
     "memit": MemitResult,
+    "post-mortem": PostMortem,
+    "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "timeline": Timeline,

@@ -18,7 +18,7 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import heap_text, words
+from memlab.views import heap_text, pressure_text, words
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.ledger_page import ledger_text
 from memlab.views.line_text import line_text
@@ -59,7 +59,7 @@ def render_text(result: Result) -> str:
     raise TypeError(f"cannot show a {type(result).__name__}: it is no result of memlab's")
 
 
-for _kind, _render in heap_text.RENDERERS.items():
+for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
     render_text.register(_kind, _render)
 render_text.register(CellLedger, ledger_text)
 render_text.register(LineProfile, line_text)

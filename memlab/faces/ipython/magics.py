@@ -1,4 +1,5 @@
 """The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, and those that measure.
+"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, those of the heap, the guard's.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -18,12 +19,14 @@ from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.awaiting import Awaiting
 from memlab.faces.ipython.cells import Code, cell_names
+from memlab.faces.ipython.guard_magic import GuardMagic
 from memlab.faces.ipython.heap_magics import HeapMagics
 from memlab.faces.ipython.ledger_magics import LedgerMagics
 from memlab.faces.ipython.measure_magics import AWAITING, MeasureMagics
 from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
+from memlab.faces.ipython.pressure_magic import PressureMagic
 from memlab.faces.ipython.showing import Showing
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
@@ -53,12 +56,15 @@ SHORT_NAMES = {
     "why": "line",
     "heap": "line",
     "heapdiff": "line_cell",
+    "memguard": "line",
+    "pressure": "line",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
 class MemlabMagics(HeapMagics, MeasureMagics, LedgerMagics, Magics):
+class MemlabMagics(HeapMagics, GuardMagic, PressureMagic, Magics):
     """The magics of one shell."""
 
     @no_var_expand
@@ -220,6 +226,7 @@ def unregister(shell: Any) -> None:
             del table[name]
     transformers = shell.input_transformers_post
     transformers[:] = [one for one in transformers if not isinstance(one, Awaiting)]
+            table.pop(name).__self__.guard_off()
 
 
 def _run(
