@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
-    from memlab.lab.memory_usage import memory_usage
     from memlab.lab.memory_monitor import MemoryMonitor
+    from memlab.lab.memory_usage import memory_usage
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage

@@ -1,5 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, and those that measure.
-"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, those of the heap, the guard's.
+"""The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, those that measure, the guard's.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -63,8 +62,7 @@ PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, MeasureMagics, LedgerMagics, Magics):
-class MemlabMagics(HeapMagics, GuardMagic, PressureMagic, Magics):
+class MemlabMagics(HeapMagics, MeasureMagics, LedgerMagics, GuardMagic, PressureMagic, Magics):
     """The magics of one shell."""
 
     @no_var_expand
@@ -222,11 +220,11 @@ def unregister(shell: Any) -> None:
     for table in shell.magics_manager.magics.values():
         ours = [n for n, f in table.items() if isinstance(getattr(f, "__self__", None), MemlabMagics)]
         for name in ours:
-            table[name].__self__.forget_cells()
-            del table[name]
+            magics = table.pop(name).__self__
+            magics.guard_off()
+            magics.forget_cells()
     transformers = shell.input_transformers_post
     transformers[:] = [one for one in transformers if not isinstance(one, Awaiting)]
-            table.pop(name).__self__.guard_off()
 
 
 def _run(
