@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
     from memlab.lab.heap import HeapWindow, heap, heap_window
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
+    from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.records.capture import Capture, Mark, Peak
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
-    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+    from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
 
@@ -73,6 +76,7 @@ __all__ = [
     "Mark",
     "MemitResult",
     "MemlabError",
+    "MemoryProfiler",
     "MissingExtraError",
     "Peak",
     "ReferenceChain",
@@ -80,6 +84,8 @@ __all__ = [
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "SnapshotFilter",
+    "SnapshotTable",
     "StepError",
     "Suspect",
     "Timeline",
@@ -92,6 +98,7 @@ __all__ = [
     "heap",
     "heap_window",
     "holdings",
+    "import_tracemalloc",
     "load",
     "memit",
     "record",
@@ -122,12 +129,15 @@ _HOME = {
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "MemoryProfiler": "lab.profiler",
     "Peak": "records.capture",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "SnapshotFilter": "records.snapshot_filter",
+    "SnapshotTable": "records.snapshot",
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
@@ -136,6 +146,7 @@ _HOME = {
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",
+    "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
     "record": "lab.recorder",

@@ -24,7 +24,9 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SourceLines", "source_lines", "source_size"]
+from memlab._base.safety import clean
+
+__all__ = ["SourceLines", "source_lines", "source_size", "source_text"]
 
 _LONGEST = 2_000_000
 _MOST = 4096
@@ -197,3 +199,17 @@ def _logical_lines(
     goes_on = np.concatenate([[False], continued[:-1]])
     first = np.flatnonzero((text != ends) & (inside <= 0) & ~goes_on)
     return first, text[first] - starts[first]
+
+
+def source_text(filename: str, line: int) -> str:
+    """Return one line, stripped, without what stands in its strings and without its comment.
+
+    Empty when it cannot be read.
+    """
+    text = _file_text(filename) if filename else None
+    if text is None:
+        text = _cell_text(filename)
+    if text is None:
+        return ""
+    plain = _LITERALS.sub(_hollow, text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
+    return clean(plain[line - 1].strip().removesuffix("\\")) if 1 <= line <= len(plain) else ""
