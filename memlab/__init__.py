@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
-    from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.foreign_snapshots import import_tracemalloc
+    from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks

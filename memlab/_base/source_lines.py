@@ -19,7 +19,6 @@ import io
 import linecache
 import os
 import re
-import zlib
 
 import numpy as np
 import numpy.typing as npt

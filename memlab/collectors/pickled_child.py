@@ -1,4 +1,4 @@
-"""Read a pickled ``tracemalloc.Snapshot`` where it can do no harm. Run as a process of its own, never imported.
+"""Read a pickled ``tracemalloc.Snapshot`` where it can do no harm: run as a process, never imported.
 
 Standard input is the pickle; standard output is the same snapshot as JSON, strings numbered. The unpickler
 knows two classes by name, ``tracemalloc.Snapshot`` and ``tracemalloc._Traces``, as stand-ins of ours that do
@@ -8,7 +8,7 @@ bounded before the first byte is read, and the parent ends what takes too long.
 
 import io
 import json
-import pickle  # noqa: S403 - the restricted unpickler below is what this file is for
+import pickle
 import sys
 
 
@@ -68,7 +68,7 @@ def _read(content: bytes) -> dict:  # type: ignore[type-arg]
     # _Traces has a plain dictionary of attributes; _traces is the list of tuples.
     rows = traces.get("_traces") if type(traces) is dict else None
     depth = state.get("traceback_limit")
-    if type(rows) not in (list, tuple) or type(depth) is not int:
+    if not (type(rows) is list or type(rows) is tuple) or type(depth) is not int:
         raise ValueError("it holds no traces")
     names: dict = {}  # type: ignore[type-arg]
     stacks: dict = {}  # type: ignore[type-arg]
@@ -89,7 +89,7 @@ def _read(content: bytes) -> dict:  # type: ignore[type-arg]
 def _trace(row: object) -> tuple:  # type: ignore[type-arg]
     if type(row) is not tuple or len(row) not in (3, 4):
         raise ValueError("an entry is no trace")
-    domain, size, frames = row[:3]
+    domain, size, frames, *_ = row
     total = row[3] if len(row) > 3 and row[3] is not None else 0  # noqa: PLR2004
     whole = (domain, size, total)
     if (

@@ -8,7 +8,7 @@ beside the value as long as it lives, so that it can be given back as tracemallo
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from memlab._base.paths import PathLabels
     from memlab._base.source_lines import SourceLines
     from memlab.collectors.trace_blocks import TraceColumns
-    from memlab.records.columns import Ints, Nodes
+    from memlab.records.columns import Ints
 
 __all__ = ["to_snapshot"]
 
@@ -37,6 +37,7 @@ def to_snapshot(
     label: str = "",
     depth: int | None = None,
     notes: tuple[str, ...] = (),
+    *,
     sources: str = "own",
 ) -> Snapshot:
     """Label the files and make a Snapshot: rows, tracebacks and frames merged by labelled content.
@@ -97,7 +98,7 @@ def _cut(entries: Ints, lengths: Ints, depth: int | None) -> tuple[Ints, Ints]:
     return entries[starts.repeat(cut) + position], cut
 
 
-def _histogram(read: TraceColumns, row: Ints, order: Ints) -> dict[str, Ints | Nodes]:
+def _histogram(read: TraceColumns, row: Ints, order: Ints) -> dict[str, Any]:
     """Return how many blocks of each row have which size, rows in their final order."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
@@ -143,7 +144,7 @@ class _Files:
     def is_cell(self, file: int) -> bool:
         return self.raw[file] in self._labels.aliases
 
-    def columns(self) -> dict[str, Ints | tuple[str, ...]]:
+    def columns(self) -> dict[str, Any]:
         own = frozenset(self.own)
         packages = [
             package_of(raw, name, is_cell=self.is_cell(i), is_own=i in own)
@@ -171,7 +172,7 @@ class _Source:
     frame_file: Ints
     frame_line: Ints
 
-    def columns(self) -> dict[str, Ints | Nodes | tuple[str, ...]]:
+    def columns(self) -> dict[str, Any]:
         read = self._read()
         if not read:
             return {}

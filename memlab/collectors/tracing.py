@@ -316,7 +316,7 @@ def _read_snapshot(
         notes = (*notes, f"tracemalloc keeps {raw.depth} frames a block; {depth} were asked for")
     if raw.source == "public":
         notes = (*notes, "read by tracemalloc's public, slower interface")
-    return to_snapshot(raw, labels, label, depth, notes, sources)
+    return to_snapshot(raw, labels, label, depth, notes, sources=sources)
 
 
 def _count_interpreters() -> int:

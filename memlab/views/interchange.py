@@ -85,8 +85,8 @@ def _by_ending(path: str) -> str:
             return form
     endings = ", ".join(FORMS.values())
     raise UsageError(
-        f"export: the ending of {os.path.basename(path)!r} names no form; name one, or use {endings}"
-    )  # noqa: PTH119
+        f"export: the ending of {os.path.basename(path)!r} names no form; name one, or use {endings}"  # noqa: PTH119
+    )
 
 
 def _write_parquet(result: Snapshot | SnapshotDiff | SnapshotTable, path: str | os.PathLike[str]) -> None:

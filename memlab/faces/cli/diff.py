@@ -18,8 +18,8 @@ __all__ = ["HELP", "TEXTS", "add_arguments", "load_snapshot", "run"]
 
 HELP = "show what changed between two saved snapshots"
 TEXTS = describe(
-    "Show which lines hold more or less in the newer snapshot than in the older one. Lines that moved because\n"
-    "a file was edited in between are matched by what they say.",
+    "Show which lines hold more or less in the newer snapshot than in the older one. Lines that moved\n"
+    "because a file was edited in between are matched by what they say.",
     "memlab diff before.memlab after.memlab --by function --per 100 --html growth.html",
 )
 _BY = ("line", "file", "function", "module", "package", "traceback", "thread")

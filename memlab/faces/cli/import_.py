@@ -16,8 +16,8 @@ __all__ = ["HELP", "TEXTS", "add_arguments", "run"]
 
 HELP = "take in a file that tracemalloc's dump() has written"
 TEXTS = describe(
-    "Read a pickled tracemalloc snapshot and write it as a capture. A pickle can run code when it is loaded;\n"
-    "this one is read by a process of its own that knows nothing but a snapshot's plain data.",
+    "Read a pickled tracemalloc snapshot and write it as a capture. A pickle can run code when it is\n"
+    "loaded; this one is read by a process of its own that knows nothing but a snapshot's plain data.",
     "memlab import before.pickle before.memlab",
 )
 
