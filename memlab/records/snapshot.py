@@ -523,6 +523,12 @@ class SnapshotTable(Result):
     def __getitem__(self, row: int) -> SiteTotal:
         return SiteTotal(self.places[row], int(self.size_bytes[row]), int(self.blocks[row]))
 
+    def export(self, path: str | os.PathLike[str], form: str | None = None) -> str:
+        """Write the table as ``csv`` or ``parquet``, see ``Snapshot.export``; stacks are the snapshot's."""
+        from memlab.views.interchange import export
+
+        return export(self, path, form)
+
     @property
     def sites(self) -> Rows[SiteTotal]:
         """The rows as objects, each made when it is looked at."""

@@ -47,7 +47,8 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - snapshot by site: ``file``, ``line``, ``function``, ``size_bytes``, ``blocks``, ``traceback``. By
       package, module or thread, ``file`` is that name and ``line`` 0.
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
-      ``size_bytes``, ``blocks``, ``change``.
+      ``size_bytes``, ``blocks``, ``change``, ``moved_from`` (line in the older snapshot, 0 when it is the
+      same); with ``per`` also ``bytes_per_iteration``, ``blocks_per_iteration``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -155,6 +156,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
         "size_bytes",
         "blocks",
         "change",
+        "moved_from",
+        *(("bytes_per_iteration", "blocks_per_iteration") if diff.per > 1 else ()),
     )
     return table_of(
         columns,
@@ -168,6 +171,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
                 s.size_bytes,
                 s.blocks,
                 s.change.value,
+                s.moved_from,
+                *((s.size_diff_bytes / diff.per, s.blocks_diff / diff.per) if diff.per > 1 else ()),
             )
             for s in diff.sites
         ),

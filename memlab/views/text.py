@@ -130,6 +130,9 @@ def _(diff: SnapshotDiff) -> str:
     between = f" from {names[0]} to {names[1]}" if len(names) == 2 else ""  # noqa: PLR2004 - a pair
     blocks = words.growth("blocks", diff.total_diff_blocks)
     lines = wrap(f"Growth{between}: {format_signed_bytes(diff.total_diff_bytes)}, {blocks} blocks", 0, 2)
+    if diff.per > 1:
+        rate = format_signed_bytes(round(diff.total_diff_bytes / diff.per))
+        lines += wrap(f"over {diff.per:,} iterations: {rate} each", 2)
     rows = [
         (
             words.printable(words.place(site.site.frame)),
