@@ -3,8 +3,9 @@
 For 1, 10 and 25 frames a child process makes live blocks with a generated program (1,000 allocating lines in
 10 files, some thousand stacks, call depth 3 to 15) and measures, memlab and tracemalloc in turns, medians of
 some rounds, CPU time. "bare read" is the interpreter's own ``_get_traces()`` and the freeing of what it gave.
-memray's reporters are run on a program of their own kind where memray is installed: it records calls to the
-allocator, not live blocks at a moment, so its rows are times for a like question and no comparison of results.
+memray's reporters are run on a program of their own where memray is installed: it records calls to the
+allocator, not live blocks at a moment, so its rows are times for a like question, no comparison of results.
+What takes the standard library long is measured once.
 
     python benchmarks/snapshots.py [--blocks 1000000] [--rounds 3]
 """
@@ -12,6 +13,7 @@ allocator, not live blocks at a moment, so its rows are times for a like questio
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import json
 import os
@@ -29,6 +31,7 @@ from typing import Any
 FRAMES = (1, 10, 25)
 LINES, FUNCTIONS, FILES = 20, 5, 10
 BY = ("line", "file", "function", "module", "package", "traceback")
+_LATER = ("memlab by", "memlab diff", "memlab cumulative")
 KEY = {"line": "lineno", "file": "filename", "traceback": "traceback"}
 
 
@@ -75,7 +78,7 @@ def source(number: int) -> str:
 def build(folder: str) -> list[Any]:
     table = []
     for number in range(FILES):
-        path = os.path.join(folder, f"mod_{number}.py")
+        path = str(Path(folder) / f"mod_{number}.py")
         Path(path).write_text(source(number))
         space: dict[str, Any] = {}
         exec(compile(source(number), path, "exec"), space)
@@ -131,32 +134,33 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
         times.setdefault(name, []).append(spent)
         return result
 
-    for _ in range(rounds):
+    for number in range(rounds):
         note("bare read", bare)
         older = note("memlab take", memlab.snapshot)
         note("memlab first table", older.statistics)
         theirs = note("tracemalloc take", tracemalloc.take_snapshot)
-        note("tracemalloc first table", lambda t=theirs: t.statistics("lineno"))
-        note("tracemalloc by traceback", lambda t=theirs: t.statistics("traceback"))
+        if not number or frames == 1:
+            note("tracemalloc first table", functools.partial(theirs.statistics, "lineno"))
+            note("tracemalloc by traceback", functools.partial(theirs.statistics, "traceback"))
         for by in BY[1:]:
-            note(f"memlab by {by}", lambda by=by: older.statistics(by))
-        note("memlab cumulative", lambda: older.statistics("line", cumulative=True))
+            note(f"memlab by {by}", functools.partial(older.statistics, by))
+        note("memlab cumulative", functools.partial(older.statistics, "line", cumulative=True))
     keep += allocate(table, blocks // 10, seed=5)
     del keep[: blocks // 20]
     newer = memlab.snapshot()
-    their_newer = tracemalloc.take_snapshot()
     for _ in range(rounds):
         for by in BY:
-            newer.kept.clear()
-            note(f"memlab diff by {by}", lambda by=by: newer.diff(older, by))
-    note("tracemalloc diff by line", lambda: their_newer.compare_to(theirs, "lineno"))
-    note("tracemalloc diff by traceback", lambda: their_newer.compare_to(theirs, "traceback"))
+            newer.kept.pop("totals", None)
+            note(f"memlab diff by {by}", functools.partial(newer.diff, older, by))
+    their_newer = tracemalloc.take_snapshot()
+    for by in ("line", "traceback"):
+        note(f"tracemalloc diff by {by}", functools.partial(their_newer.compare_to, theirs, KEY[by]))
     del their_newer
     sizes = {"memlab kept": older.nbytes + sum(map(len, older.files)), "tracemalloc kept": kept_by(theirs)}
     older.save("ours.memlab")
     theirs.dump("theirs.pickle")
-    sizes["memlab file"] = os.path.getsize("ours.memlab")
-    sizes["tracemalloc file"] = os.path.getsize("theirs.pickle")
+    sizes["memlab file"] = Path("ours.memlab").stat().st_size
+    sizes["tracemalloc file"] = Path("theirs.pickle").stat().st_size
     del theirs
     for _ in range(rounds):
         note("memlab load", lambda: memlab.load("ours.memlab"))
@@ -168,12 +172,12 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
 
 def kept_by(theirs: Any) -> int:
     """Return the bytes of a stdlib snapshot's own objects: tuples, ints and the list; strings are shared."""
-    rows = theirs.traces._traces
+    rows = theirs.traces._traces  # noqa: SLF001 - its size is what is asked for
     seen: set[int] = set()
     total = sys.getsizeof(rows)
     for row in rows:
         total += sys.getsizeof(row) + 16  # and the collector's header
-        domain, size, stack, _ = row
+        _, size, stack, _ = row
         total += sys.getsizeof(size) if not -5 <= size <= 256 else 0
         if id(stack) not in seen:
             seen.add(id(stack))
@@ -252,9 +256,8 @@ def memray_rows() -> None:
             subprocess.run(
                 [sys.executable, "-m", "memray", *command, str(file)], check=True, capture_output=True
             )
-            print(
-                f"{name}, 100,000 blocks, {file.stat().st_size / 1e6:.1f} MB: {time.perf_counter() - start:.1f} s"
-            )
+            spent, size = time.perf_counter() - start, file.stat().st_size / 1e6
+            print(f"{name}, 100,000 blocks, {size:.1f} MB: {spent:.1f} s")
         del kept
 
 

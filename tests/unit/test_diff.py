@@ -142,7 +142,7 @@ def test_different_engines_are_refused_in_a_sentence():
 
 @pytest.mark.parametrize("call", [OLD.statistics, lambda by: NEW.diff(OLD, by)])
 def test_an_unknown_grouping_is_refused_with_the_known_ones(call):
-    with pytest.raises(UsageError, match="line, file, function, .* not 'class'"):
+    with pytest.raises(UsageError, match=r"line, file, function, .* not 'class'"):
         call("class")
 
 

@@ -209,9 +209,8 @@ def test_no_pickle_runs_anything_and_each_gives_one_sentence(tmp_path):
         assert not target.exists(), number
 
 
-def test_a_state_that_lies_is_refused(tmp_path, dumped):
+def test_a_state_that_lies_is_refused(tmp_path):
     """Everything that a snapshot's pickle can say is checked: ints, names, frames, sums."""
-    _, theirs = dumped
     frame = ("a.py", 1)
     lies = [
         [(0, 2**70, (frame,), 1)],
@@ -250,7 +249,8 @@ def test_damaged_dumps_give_a_snapshot_or_one_error(tmp_path, dumped):
         try:
             assert isinstance(memlab.import_tracemalloc(file), Snapshot)
         except CaptureError as error:
-            assert str(error).startswith("bad.pickle is ")
+            said = str(error)
+            assert said.startswith("bad.pickle is ")
 
 
 def test_a_pickle_that_grows_or_never_ends_is_stopped(tmp_path):

@@ -4,7 +4,7 @@ import json
 import tracemalloc
 
 import pytest
-from shells import one_shell, run, shell
+import shells
 from test_diff import NEW, OLD
 
 import memlab
@@ -91,7 +91,7 @@ def test_convert_and_import(saved, capsys):
 # -- magics
 
 
-__all__ = ["one_shell", "shell"]
+one_shell, shell, run = shells.one_shell, shells.shell, shells.run
 
 
 def test_memdiff_tells_what_a_cell_keeps_by_line(shell, run):

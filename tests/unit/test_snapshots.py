@@ -208,7 +208,7 @@ def test_a_pickled_snapshot_has_no_full_file_name_in_it():
     taken.statistics("traceback")
     assert __file__ in taken.raw_files
     pickled = pickle.dumps(taken)
-    assert os.path.dirname(__file__).encode() not in pickled
+    assert str(Path(__file__).parent).encode() not in pickled
     assert pickle.loads(pickled) == taken
     del kept
 
@@ -252,7 +252,7 @@ def test_an_unknown_way_to_count_is_refused():
 
 def test_threads_are_told_where_the_engine_knows_them_and_else_refused_with_a_remedy():
     snapshot = make([((A,), 0, 1), ((B,), 0, 2), ((C,), 0, 4)])
-    with pytest.raises(UsageError, match='tracemalloc does not record which thread.*by="traceback"'):
+    with pytest.raises(UsageError, match=r'tracemalloc does not record which thread.*by="traceback"'):
         snapshot.statistics("thread")
     threaded = dataclasses.replace(
         snapshot, thread=ints([0, 1, 0]), threads=("main", "worker"), engine="other"
@@ -295,8 +295,7 @@ def program(tmp_path, monkeypatch):
     space = {}
     with memlab.tracing(depth=5) as trace:
         exec(compile(file.read_text(), str(file), "exec"), space)
-        taken = trace.snapshot("prog")
-    return taken
+        return trace.snapshot("prog")
 
 
 def test_functions_of_the_users_own_code_have_qualified_names(program):
@@ -413,7 +412,7 @@ def test_packages_of_files():
     import jinja2
     import PIL
 
-    site = os.path.dirname(os.path.dirname(jinja2.__file__))
+    site = Path(jinja2.__file__).parent.parent
     for file, name in ((jinja2.__file__, "jinja2"), (PIL.__file__, "pillow")):
         assert package_of(file, os.path.relpath(file, site), is_cell=False, is_own=False) == name
     stdlib = textwrap.__file__
