@@ -181,7 +181,7 @@ def attacks(target):
         for n in (2, 5)
         if not (n == 2 and isinstance(p, io.BytesIO))
     ]
-    # By hand: the old protocol's call, a dotted name through an allowed class, the state of one that is allowed.
+    # By hand: the old protocol's call, a dotted name through an allowed class, the state of an allowed one.
     found += [
         b"cos\nsystem\n(S'touch " + target.encode() + b"'\ntR.",
         b"\x80\x04\x8c\x0btracemalloc\x8c\x14Snapshot.load.__func__\x93\x8c\x01x\x85R.",
