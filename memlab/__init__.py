@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from memlab.lab.memit import memit
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
-    from memlab.records.capture import Capture, Mark, Peak
+    from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -56,9 +57,12 @@ __version__ = VERSION
 __all__ = [
     "Capture",
     "CaptureError",
+    "Ceiling",
+    "Child",
     "Explanation",
     "Frame",
     "Freed",
+    "GcPauses",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -78,6 +82,7 @@ __all__ = [
     "MemlabError",
     "MemoryProfiler",
     "MissingExtraError",
+    "Outcome",
     "Peak",
     "ReferenceChain",
     "RootKind",
@@ -86,6 +91,8 @@ __all__ = [
     "SnapshotDiff",
     "SnapshotFilter",
     "SnapshotTable",
+    "Span",
+    "StackSample",
     "StepError",
     "Suspect",
     "Timeline",
@@ -110,9 +117,12 @@ __all__ = [
 
 _HOME = {
     "Capture": "records.capture",
+    "Ceiling": "records.capture",
+    "Child": "records.capture",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GcPauses": "records.gc_pauses",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -130,6 +140,7 @@ _HOME = {
     "Mark": "records.capture",
     "MemitResult": "records.memit",
     "MemoryProfiler": "lab.profiler",
+    "Outcome": "records.capture",
     "Peak": "records.capture",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
@@ -138,6 +149,8 @@ _HOME = {
     "SnapshotDiff": "records.snapshot",
     "SnapshotFilter": "records.snapshot_filter",
     "SnapshotTable": "records.snapshot",
+    "Span": "records.capture",
+    "StackSample": "records.capture",
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
