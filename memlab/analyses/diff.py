@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from memlab.records.columns import Ints
     from memlab.records.snapshot import By, Cumulative, Sites, Snapshot
 
-__all__ = ["diff_snapshots"]
+__all__ = ["check_comparable", "diff_snapshots"]
 
 
 def diff_snapshots(
@@ -48,7 +48,7 @@ def diff_snapshots(
             group, or ``per`` no number of iterations.
     """
     by, mode = checked(by, cumulative, "comparing snapshots")
-    _check_comparable(newer, older)
+    check_comparable(newer, older)
     if type(per) is not int or per < 1:
         raise UsageError(f"comparing snapshots: per must be a number of iterations from 1, not {per!r}")
     moves = moves_between(newer, older)
@@ -95,7 +95,12 @@ def diff_snapshots(
     )
 
 
-def _check_comparable(newer: Snapshot, older: Snapshot) -> None:
+def check_comparable(newer: Snapshot, older: Snapshot) -> None:
+    """Refuse snapshots whose figures are no like quantities.
+
+    Raises:
+        UsageError: when the two come from different engines, or measure different things.
+    """
     if newer.engine != older.engine:
         raise UsageError(
             f"comparing snapshots: one was recorded by {newer.engine}, the other by {older.engine}; they "
