@@ -19,6 +19,7 @@ import io
 import linecache
 import os
 import re
+import stat
 
 import numpy as np
 import numpy.typing as npt
@@ -68,9 +69,10 @@ _kept: dict[str, tuple[_Stamp, SourceLines | None]] = {}
 def source_size(filename: str) -> int:
     """Return the size of a source file in bytes, -1 when there is none."""
     try:
-        return os.stat(filename).st_size  # noqa: PTH116 - a name from a code object, any text
+        status = os.stat(filename)  # noqa: PTH116 - a name from a code object, any text
     except (OSError, ValueError):
         return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 def source_lines(filename: str, *, is_cell: bool = False) -> SourceLines | None:
@@ -95,14 +97,21 @@ def source_lines(filename: str, *, is_cell: bool = False) -> SourceLines | None:
 
 
 def _file_stamp(filename: str) -> _Stamp | None:
+    """Return when a file was changed and its size; None when it is too long, or none to be read.
+
+    A program may come through a pipe: reading that again would take its input away, or wait for ever.
+    """
     try:
         status = os.stat(filename)  # noqa: PTH116
     except (OSError, ValueError):
         return None
-    return (status.st_mtime_ns, status.st_size) if status.st_size <= _LONGEST else None
+    readable = stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST
+    return (status.st_mtime_ns, status.st_size) if readable else None
 
 
 def _file_text(filename: str) -> str | None:
+    if _file_stamp(filename) is None:
+        return None
     try:
         with io.FileIO(filename) as file:
             content = file.read(_LONGEST)

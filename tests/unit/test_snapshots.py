@@ -399,6 +399,27 @@ def test_odd_sources_are_read_or_left_out(tmp_path, content):
     assert source_lines(str(tmp_path / "none.py")) is None
 
 
+def test_a_program_that_comes_through_a_pipe_is_not_read_again(tmp_path):
+    pipe = str(tmp_path / "pipe")
+    os.mkfifo(pipe)
+    assert source_lines(pipe) is None
+    assert source_text(pipe, 1) == ""
+    taken = Snapshot.from_tracemalloc(tracemalloc.Snapshot([(0, 8, ((pipe, 1),), 1)], 1))
+    assert taken.file_bytes.tolist() == [-1]
+
+
+def test_no_more_source_is_read_than_its_bound_and_that_is_said(program, monkeypatch):
+    import memlab.collectors.snapshot_maker as maker
+
+    monkeypatch.setattr(maker, "_MOST_SOURCE", 10)
+    with memlab.tracing(depth=1) as trace:
+        kept = bytearray(1000)
+        taken = trace.snapshot()
+    assert len(taken.text_hash) == 0
+    assert taken.notes == ("source files that were not looked at: 1 (10 B is the most)",)
+    del kept
+
+
 def test_a_line_hash_tells_neither_a_string_nor_a_number_nor_a_comment(tmp_path):
     one, two = tmp_path / "one.py", tmp_path / "two.py"
     one.write_text('key = f(  "s3cret", 4711)  # mine\nx = 1\n')
