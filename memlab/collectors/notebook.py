@@ -21,12 +21,26 @@ if TYPE_CHECKING:
 
     from memlab.records.chain import ReferenceChain
 
-__all__ = ["Bookkeeping", "cell_labels", "listed", "notebook_remedy"]
+__all__ = ["Bookkeeping", "cell_aliases", "listed", "notebook_remedy"]
 
 _NAMES = re.compile(r"_{1,3}|_\d+|_i{1,3}|_i\d+|In|Out|_ih|_oh|_dh|get_ipython")
 _OUTPUTS = ("Out", "_oh")
 _LAST = ("last_value", "last_exc", "last_traceback", "last_type")
 _CELL = re.compile(r"(?:Out\[|_)(\d+)\]?")
+
+
+def cell_aliases() -> dict[str, str]:
+    """Return the file names under which a notebook's cells were compiled, each with its cell: ``Cell In[3]``.
+
+    Nothing outside of IPython, which is asked where it is loaded and never imported.
+    """
+    ipython = sys.modules.get("IPython")
+    shell = getattr(ipython, "get_ipython", lambda: None)()
+    tell = getattr(getattr(shell, "compile", None), "format_code_name", None)
+    if tell is None:
+        return {}
+    said = {name: tell(name) for name in list(linecache.cache)}
+    return {name: " ".join(words) for name, words in said.items() if words is not None}
 
 
 class Bookkeeping:
@@ -70,26 +84,6 @@ class Bookkeeping:
             return None
         numbers = [key for key, item in list(self.outputs.items()) if item is value and type(key) is int]
         return f"Out[{numbers[0]}]" if numbers else None
-
-
-def cell_labels() -> dict[str, str]:
-    """Return the file names under which a notebook's cells were compiled, each with the cell's name.
-
-    Asks the shell that bound ``get_ipython`` in ``__main__``; empty outside of a notebook.
-    """
-    book = Bookkeeping()
-    if not book.notebook or book.main is None:
-        return {}
-    labels = {}
-    try:
-        named = book.main["get_ipython"]().compile.format_code_name
-        for filename in list(linecache.cache):
-            said = named(filename)
-            if said is not None:
-                labels[filename] = " ".join(said)
-    except Exception:  # noqa: BLE001 - somebody else's get_ipython: then cells have no names
-        return {}
-    return labels
 
 
 def notebook_remedy(chains: Sequence[ReferenceChain], variables: Sequence[str] = ()) -> str | None:

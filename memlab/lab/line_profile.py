@@ -21,7 +21,7 @@ from memlab.collectors.allocator import LITTLE_BYTES, allocator_cache, unseen
 from memlab.collectors.gauges import make_gauge
 from memlab.collectors.high_water import Region
 from memlab.collectors.line_engine import RESOLUTION_S, LineSession
-from memlab.collectors.notebook import cell_labels
+from memlab.collectors.notebook import cell_aliases
 from memlab.errors import UnavailableError, UsageError
 from memlab.lab.profiled_code import find_code, first_line, last_line
 from memlab.records.columns import ints
@@ -164,7 +164,7 @@ class LineProfiler:
             self._session.stop()  # does nothing, unless an interrupt struck
 
     def _finished(self) -> LineProfile:
-        labels = PathLabels(cell_labels() | self._aliases)
+        labels = PathLabels(cell_aliases() | self._aliases)
         functions: list[ProfiledFunction] = []
         columns: list[tuple[int, ...]] = []
         source: list[str] = []

@@ -24,7 +24,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -56,5 +56,6 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
+    "snapshot table": SnapshotTable,
     "timeline": Timeline,
 }
