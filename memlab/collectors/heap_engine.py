@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import re
 import sys
+import sysconfig
 import threading
 from types import CodeType, MethodDescriptorType
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ __all__ = [
     "Raw",
     "capture",
     "check_threads",
+    "doubts",
     "native",
     "outside_traverse",
     "untraversed",
@@ -143,6 +145,26 @@ def check_threads() -> None:
         raise UnavailableError(
             "cannot capture the heap of a free-threaded interpreter while other threads run: stop them first"
         )
+
+
+NEWEST_TESTED = (3, 13)
+
+
+def doubts() -> list[str]:
+    """Return what may be wrong with a capture because of the interpreter it is taken in; empty where tested."""
+    found = []
+    if getattr(sys, "_is_gil_enabled", None) is not None and sysconfig.get_config_var("Py_GIL_DISABLED"):
+        found.append(
+            "This is a free-threaded build of Python, which memlab is not tested on: its objects have another "
+            "head, so sizes are estimates, and references that it does not count make some roots invisible."
+        )
+    elif sys.version_info[:2] > NEWEST_TESTED:
+        found.append(
+            f"Python {sys.version_info.major}.{sys.version_info.minor} is newer than the newest that this memlab "
+            f"is tested on ({NEWEST_TESTED[0]}.{NEWEST_TESTED[1]}): references that it does not count may make "
+            "roots invisible; look for a newer memlab."
+        )
+    return found
 
 
 PREHEADER = (1 << 4) | (1 << 3 if sys.version_info >= (3, 12) else 0)
