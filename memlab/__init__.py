@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.version import VERSION
 from memlab.errors import (
+    BudgetError,
     CaptureError,
     MemlabError,
     MissingExtraError,
@@ -22,14 +23,20 @@ if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
+    from memlab.lab.alerts import MemoryAlertSystem
+    from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
+    from memlab.lab.memory_monitor import MemoryMonitor
+    from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.recorder import record
-    from memlab.records.capture import Capture, Mark, Peak
+    from memlab.lab.scenarios import PressureScenario, PressureStage
+    from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -44,6 +51,7 @@ if TYPE_CHECKING:
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
+    from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
@@ -51,11 +59,15 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "BudgetError",
     "Capture",
     "CaptureError",
+    "Ceiling",
+    "Child",
     "Explanation",
     "Frame",
     "Freed",
+    "GcPauses",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -73,13 +85,27 @@ __all__ = [
     "Mark",
     "MemitResult",
     "MemlabError",
+    "MemoryAlertSystem",
+    "MemoryGuard",
+    "MemoryMonitor",
+    "MemoryPressureSimulator",
+    "MemoryReading",
     "MissingExtraError",
+    "Outcome",
     "Peak",
+    "PostMortem",
+    "PressureOutcome",
+    "PressurePhase",
+    "PressureRun",
+    "PressureScenario",
+    "PressureStage",
     "ReferenceChain",
     "RootKind",
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "Span",
+    "StackSample",
     "StepError",
     "Suspect",
     "Timeline",
@@ -89,6 +115,7 @@ __all__ = [
     "__version__",
     "dump_heap",
     "find_leaks",
+    "guard",
     "heap",
     "heap_window",
     "holdings",
@@ -103,9 +130,12 @@ __all__ = [
 
 _HOME = {
     "Capture": "records.capture",
+    "Ceiling": "records.capture",
+    "Child": "records.capture",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GcPauses": "records.gc_pauses",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -122,17 +152,32 @@ _HOME = {
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "MemoryAlertSystem": "lab.alerts",
+    "MemoryGuard": "lab.guard",
+    "MemoryMonitor": "lab.memory_monitor",
+    "MemoryPressureSimulator": "lab.pressure",
+    "MemoryReading": "records.pressure",
+    "Outcome": "records.capture",
     "Peak": "records.capture",
+    "PostMortem": "records.pressure",
+    "PressureOutcome": "records.pressure",
+    "PressurePhase": "records.pressure",
+    "PressureRun": "records.pressure",
+    "PressureScenario": "lab.scenarios",
+    "PressureStage": "lab.scenarios",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "Span": "records.capture",
+    "StackSample": "records.capture",
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
+    "guard": "lab.guard",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",

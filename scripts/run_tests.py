@@ -120,6 +120,7 @@ def main(arguments: list[str]) -> int:
     print(f"{len(jobs)} files: {told}, in {time.monotonic() - began:.0f} s")
     for name in failed:
         print(f"failed: {name}")
+    print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed")
     return 1 if failed or not totals["passed"] else 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -20,6 +21,7 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
@@ -34,6 +36,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
     "explanation": Explanation,
     "freed": Freed,
+    "gc pauses": GcPauses,
     "heap census": HeapCensus,
     "heap cycles": HeapCycles,
     "heap diff": HeapDiff,
@@ -45,6 +48,8 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "holdings": HeapHoldings,
     "leak report": LeakReport,
     "memit": MemitResult,
+    "post-mortem": PostMortem,
+    "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "timeline": Timeline,

@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Any
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.heap_rows import ROWS
+from memlab.views.pressure_rows import holding_rows, phase_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -59,6 +62,11 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       ``shallow_bytes``.
     - heap difference: ``type``, ``objects_diff``, ``bytes_diff``, ``objects``, ``shallow_bytes``, ``born``.
     - holdings: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``, ``shallow_bytes``,
+      ``release``.
+    - pressure run: one row a phase: ``phase``, ``start_s``, ``end_s``, ``target_bytes``, ``ballast_bytes``,
+      ``peak_rss_bytes``, ``calls``, ``failures``, ``latency_p50_s``, ``latency_p99_s``, ``latency_max_s``,
+      ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
+    - post-mortem: what retained most: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``,
       ``release``.
 
     Args:
@@ -179,6 +187,14 @@ def _capture_frame(capture: Capture) -> DataFrame:
     return _frame(capture.timeline)
 
 
+@_frame.register(GcPauses)
+def _gcpauses_frame(pauses: GcPauses) -> DataFrame:
+    pandas = _pandas()
+    index = pandas.Index(pauses.start_s.copy(), name="start_s")
+    names = ("pause_s", "generation", "collected", "uncollectable")
+    return pandas.DataFrame({n: getattr(pauses, n).copy() for n in names}, index=index)  # type: ignore[no-any-return]
+
+
 @_frame.register(MemitResult)
 def _memitresult_frame(result: MemitResult) -> DataFrame:
     return table_of(
@@ -201,6 +217,16 @@ def _heap_frame(result: Result) -> DataFrame:
 
 for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
+
+
+@_frame.register(PressureRun)
+def _pressurerun_frame(run: PressureRun) -> DataFrame:
+    return table_of(*phase_rows(run))
+
+
+@_frame.register(PostMortem)
+def _postmortem_frame(found: PostMortem) -> DataFrame:
+    return table_of(*holding_rows(found))
 
 
 # -- a leak report's tables

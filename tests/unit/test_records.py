@@ -17,6 +17,7 @@ from memlab.records._result import Result
 from memlab.records.capture import Capture, Peak
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -31,6 +32,7 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.store.kinds import KINDS
@@ -53,6 +55,10 @@ class TestTimeline(_OfKind):
 
 class TestCapture(_OfKind):
     kind = Capture.kind
+
+
+class TestGcPauses(_OfKind):
+    kind = GcPauses.kind
 
 
 class TestSnapshot(_OfKind):
@@ -114,6 +120,14 @@ class TestHeapDiff(_OfKind):
 
 class TestHeapHoldings(_OfKind):
     kind = HeapHoldings.kind
+
+
+class TestPressureRun(_OfKind):
+    kind = PressureRun.kind
+
+
+class TestPostMortem(_OfKind):
+    kind = PostMortem.kind
 
 
 def all_result_classes():
