@@ -59,7 +59,6 @@ class _Row:
         return 1 if self.members is None else len(self.members)
 
 
-
 def dominator_tree(graph: HeapGraph, rows: int, under: object = None) -> HeapTree:
     """Return the dominator tree from the top, or from an object down, at most so many rows.
 

@@ -151,20 +151,22 @@ NEWEST_TESTED = (3, 13)
 
 
 def doubts() -> list[str]:
-    """Return what may be wrong with a capture because of the interpreter it is taken in; empty where tested."""
-    found = []
-    if getattr(sys, "_is_gil_enabled", None) is not None and sysconfig.get_config_var("Py_GIL_DISABLED"):
-        found.append(
-            "This is a free-threaded build of Python, which memlab is not tested on: its objects have another "
-            "head, so sizes are estimates, and references that it does not count make some roots invisible."
+    """Return what the interpreter may make wrong in a capture; empty on the ones that were tested."""
+    doubt = ""
+    if hasattr(sys, "_is_gil_enabled") and sysconfig.get_config_var("Py_GIL_DISABLED"):
+        doubt = (
+            "This is a free-threaded build of Python, on which memlab is not tested: its objects have "
+            "another head, so sizes are estimates, and references that it does not count make some roots "
+            "invisible."
         )
     elif sys.version_info[:2] > NEWEST_TESTED:
-        found.append(
-            f"Python {sys.version_info.major}.{sys.version_info.minor} is newer than the newest that this memlab "
-            f"is tested on ({NEWEST_TESTED[0]}.{NEWEST_TESTED[1]}): references that it does not count may make "
-            "roots invisible; look for a newer memlab."
+        newest = ".".join(map(str, NEWEST_TESTED))
+        doubt = (
+            f"Python {sys.version_info.major}.{sys.version_info.minor} is newer than the newest on which "
+            f"this memlab was tested ({newest}): references that it does not count may make roots invisible; "
+            "look for a newer memlab."
         )
-    return found
+    return [doubt] if doubt else []
 
 
 PREHEADER = (1 << 4) | (1 << 3 if sys.version_info >= (3, 12) else 0)
