@@ -120,12 +120,8 @@ class _Tree:
         """Return what a row's objects dominate, greatest first."""
         row = self.rows[at]
         kids = self._kids(row)
-        if not len(kids):
-            singles, groups = [], []
-        elif len(kids) <= _FEW:
-            singles, groups = self._sort_few(row, kids)
-        else:
-            singles, groups = self._sort_many(row, kids)
+        sort = self._sort_few if len(kids) <= _FEW else self._sort_many
+        singles, groups = sort(row, kids) if len(kids) else ([], [])
         found = [self._single(at, node) for node in singles]
         found += self._groups(at, groups)
         if at == 0 and self.whole:
