@@ -135,8 +135,8 @@ resize(void *memory, size_t wanted)
         return take(wanted, 0);
     }
     char *at = (char *)memory - HEAD;
-    size_t size = size_taken(memory);
 #if OWN_PAGES
+    size_t size = size_taken(memory);
     int large = size + HEAD >= LARGE, becomes_large = wanted + HEAD >= LARGE;
     if (large && becomes_large) {
         size_t had = whole_pages(size + HEAD), now = whole_pages(wanted + HEAD);
