@@ -19,7 +19,7 @@ from memlab.errors import BudgetError, MemlabError, UnavailableError, UsageError
 from memlab.lab._ballast import PAGE, Ballast, map_touched
 from memlab.lab._cage import OVER_BUDGET
 from memlab.lab._cgroup import CageGroup
-from memlab.lab._subjects import CacheSubject, default_keys
+from memlab.lab._subjects import CacheSubject, StepSubject, default_keys
 from memlab.lab.memory_monitor import MemoryMonitor
 from memlab.lab.pressure import MemoryPressureSimulator
 from memlab.lab.scenarios import PressureScenario, PressureStage
@@ -672,6 +672,24 @@ def test_a_cache_subject_takes_any_mapping():
     subject.refresh()
     assert (subject.hits, subject.misses, subject.entries) == (2, 1, 2)
     assert cache["b"] == bytearray(5)
+
+
+def test_a_coroutine_function_is_awaited():
+    """On one event loop for all calls."""
+    import asyncio
+
+    loops = []
+
+    async def coroutine():
+        await asyncio.sleep(0)
+        loops.append(asyncio.get_running_loop())
+
+    subject = StepSubject(coroutine)
+    subject.call()
+    subject.call()
+    assert len(loops) == 2
+    assert loops[0] is loops[1]
+    loops[0].close()
 
 
 @linux
