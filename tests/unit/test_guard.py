@@ -404,7 +404,13 @@ def test_a_fork_leaves_the_guard_to_its_parent():
 CELLS = (
     "%load_ext memlab",
     "import time\nanswer = 42\n%memguard on --limit {limit}MiB --report pm.html",
-    "data = []\nfor _ in range(400):\n    data.append(bytearray(1_000_000))\n    time.sleep(0.0005)\ntime.sleep(30)",
+    """
+data = []
+for _ in range(400):
+    data.append(bytearray(1_000_000))
+    time.sleep(0.0005)
+time.sleep(30)
+""",
     "print('still', answer, len(data))",
     "%memguard status",
     """
