@@ -245,6 +245,7 @@ def test_a_handler_that_raises_is_named_counted_and_benched_after_three_in_a_row
     assert alerts.status()["sick"] == [name]
     ticks(alerts, 38)
     wait_for(lambda: len(good) == 20 * 3 - 1)
+    wait_for(lambda: alerts.status()["handlers"][name]["missed"] == 20 * 3 - 1 - 3)  # a worker of its own
     record = alerts.status()["handlers"][name]
     assert (record["state"], record["failed"], record["last_error"]) == ("benched", 3, "KeyError")
     assert record["missed"] + record["failed"] == 20 * 3 - 1
