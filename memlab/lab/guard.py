@@ -337,9 +337,8 @@ def _check_interruptible() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.SIG_IGN:
         raise UnavailableError(
-            "guard: SIGINT is ignored in this process, as a shell has it for what it starts in the background, "
-            "so nothing could be interrupted; signal.signal(signal.SIGINT, signal.default_int_handler) changes "
-            "that"
+            "guard: SIGINT is ignored in this process, as a shell has it for what it starts in the background,"
+            " so nothing could be interrupted; signal.signal(signal.SIGINT, signal.default_int_handler) helps"
         )
     if handler is None or handler is signal.SIG_DFL:
         raise UnavailableError(

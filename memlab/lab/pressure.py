@@ -366,22 +366,30 @@ class MemoryPressureSimulator:
 
     def _machine_room(self) -> int | None:
         """Return what is available; None only when that cannot be found out and the caller said to go on."""
+        return self._looked()[0]
+
+    def _reserve(self) -> int:
+        return self._looked()[1]
+
+    def _looked(self) -> tuple[int | None, int]:
+        """Return what is available, and what of it stays in reserve.
+
+        Raises:
+            UnavailableError: when it cannot be found out, and the caller did not say to go on.
+        """
         reading = self.monitor.read(uss=False)
         if reading.available_bytes is None and not self.i_know:
             raise UnavailableError(
                 "the memory that this process may take cannot be found out "
                 f"({reading.absent.get('available_bytes', 'no ceiling')}); say i_know=True to go on"
             )
-        return reading.available_bytes
-
-    def _reserve(self) -> int:
-        limit = self.monitor.read(uss=False).limit_bytes
-        return max(_LEAST_RESERVE, int(limit * _RESERVE_SHARE)) if limit is not None else _LEAST_RESERVE
+        limit = reading.limit_bytes
+        reserve = max(_LEAST_RESERVE, int(limit * _RESERVE_SHARE)) if limit is not None else _LEAST_RESERVE
+        return reading.available_bytes, reserve
 
     def _ask(self, size: int) -> None:
         """Refuse what would leave the machine under its reserve."""
-        room = self._machine_room()
-        reserve = self._reserve()
+        room, reserve = self._looked()
         if room is not None and room - size < reserve:
             raise BudgetError(
                 f"allocating {format_bytes(size)} would leave {format_bytes(max(0, room - size))} available, "
