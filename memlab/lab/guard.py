@@ -337,7 +337,7 @@ def _check_interruptible() -> None:
     handler = signal.getsignal(signal.SIGINT)
     if handler is signal.SIG_IGN:
         raise UnavailableError(
-            "guard: SIGINT is ignored in this process, as a shell has it for what it starts in the background,"
+            "guard: SIGINT is ignored in this process, as a shell has it for what runs in the background,"
             " so nothing could be interrupted; signal.signal(signal.SIGINT, signal.default_int_handler) helps"
         )
     if handler is None or handler is signal.SIG_DFL:
