@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.pressure import MemoryPressureSimulator
+    from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
@@ -52,7 +54,8 @@ if TYPE_CHECKING:
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
-    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+    from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
 
@@ -89,6 +92,7 @@ __all__ = [
     "MemoryGuard",
     "MemoryMonitor",
     "MemoryPressureSimulator",
+    "MemoryProfiler",
     "MemoryReading",
     "MissingExtraError",
     "Outcome",
@@ -104,6 +108,8 @@ __all__ = [
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "SnapshotFilter",
+    "SnapshotTable",
     "Span",
     "StackSample",
     "StepError",
@@ -119,6 +125,7 @@ __all__ = [
     "heap",
     "heap_window",
     "holdings",
+    "import_tracemalloc",
     "load",
     "memit",
     "record",
@@ -157,6 +164,7 @@ _HOME = {
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
     "Peak": "records.capture",
     "PostMortem": "records.pressure",
@@ -170,6 +178,8 @@ _HOME = {
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "SnapshotFilter": "records.snapshot_filter",
+    "SnapshotTable": "records.snapshot",
     "Span": "records.capture",
     "StackSample": "records.capture",
     "Suspect": "records.leak_report",
@@ -181,6 +191,7 @@ _HOME = {
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",
+    "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
     "record": "lab.recorder",
