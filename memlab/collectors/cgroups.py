@@ -77,7 +77,6 @@ def surroundings(pid: int | None = None, root: str = "/") -> Surroundings:
     process = os.path.join(root, "proc", "self" if pid is None else str(pid))  # noqa: PTH118 - early and often
     limits: list[Limit] = []
     found: dict[str, tuple[str, str, str, str]] = {}
-    absent: dict[str, str] = {}
     for version, folder in _groups(process, root):
         names = _V2 if version == 2 else _V1  # noqa: PLR2004 - the two versions there are
         limit = _number(os.path.join(folder, names["limit"]))  # noqa: PTH118
@@ -97,9 +96,7 @@ def surroundings(pid: int | None = None, root: str = "/") -> Surroundings:
     if _answers(meminfo, "meminfo"):
         found["available_bytes"] = ("available_bytes", meminfo, "meminfo", "MemAvailable")
     limits += [limit for limit in (_address_space(process), _physical(meminfo)) if limit is not None]
-    for metric, reason in _REASONS.items():
-        if metric not in found:
-            absent[metric] = reason
+    absent = {metric: reason for metric, reason in _REASONS.items() if metric not in found}
     order = sorted(limits, key=lambda limit: limit.value_bytes)
     return Surroundings(tuple(order), tuple(found.values()), absent)
 

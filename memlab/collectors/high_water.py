@@ -147,7 +147,7 @@ class Following:
         return self._mark is not None
 
     def stop(self) -> tuple[int, int] | None:
-        """End, and return the greatest RSS and that at the start in bytes; None when there is no exact one."""
+        """End, and return the greatest RSS and that at the start, in bytes; None where it is not exact."""
         owner, mark = self._owner, self._mark
         if owner is None or mark is None:
             return None
@@ -190,8 +190,8 @@ def unseen(increment: int, before: tuple[int, int], after: tuple[int, int]) -> s
         )
     if increment < _LEAST_SEEN:
         return (
-            f"RSS rose by less than {format_bytes(_LEAST_SEEN)}: what was taken again from the allocator's own "
-            "cache does not show in it, nor do pages that were never touched"
+            f"RSS rose by less than {format_bytes(_LEAST_SEEN)}: what was taken again from the allocator's "
+            "own cache does not show in it, nor do pages that were never touched"
         )
     return ""
 
@@ -355,6 +355,7 @@ class Measured(Generic[Params, Returned]):
                 mark(self)
 
     def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Returned:
+        """Call the function once, and keep the peak of the call."""
         if inspect.iscoroutinefunction(self._func):
             return self._awaited(*args, **kwargs)  # type: ignore[return-value]
         stretch = Region(self._exact, self._interval_s)

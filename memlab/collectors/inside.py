@@ -66,6 +66,7 @@ class Inside:
         origin_ns: int,
         sampler: SamplerProcess | None,
         read_rss: Callable[[], int] | None = None,
+        *,
         interval_s: float = _TICK_S,
         stacks: bool = True,
     ) -> None:
@@ -180,11 +181,7 @@ class Inside:
                 data = os.read(pipe, 1 << 16)
                 if not data:
                     pipe = -1  # it ended: the recorder sees that for itself
-                for document, whole in notices.feed(data):
-                    if "rise" in document and self._stacks:
-                        self._look(document)
-                    elif "rise" not in document:
-                        self.given_back += whole
+                self._listen(notices, data)
             now = time.monotonic()
             if now >= next_tick:
                 self._count(now)
@@ -192,6 +189,18 @@ class Inside:
             if now >= next_flush:
                 self.flush()
                 next_flush = now + _FLUSH_S
+
+    def _listen(self, notices: Notices, data: bytes) -> None:
+        """Take what the sampler told: one look for all rises, since all of them lie before it."""
+        rises = []
+        for document, whole in notices.feed(data):
+            if "rise" in document:
+                rises.append(document)
+            else:
+                self.given_back += whole
+        if rises and self._stacks:
+            greatest = max(rises, key=lambda document: int(document["rss"]))
+            self._look({**greatest, "rise": sum(document["rise"] for document in rises)})
 
     def _sleep(self, seconds: float, pipe: int) -> bool:
         """Sleep until the time is over, the end is asked for, or the sampler tells something: then True."""
@@ -309,7 +318,7 @@ class Inside:
         return best
 
     def _number_of(self, stack: tuple[tuple[str, int, str], ...], thread: str) -> int:
-        """Return the number of a stack, which is written the first time it is met; -1 when there are too many."""
+        """Return a stack's number; it is written when it is met first. -1 when there are too many."""
         key = (thread, *stack)
         number = self._known.get(key)
         if number is not None:
@@ -332,7 +341,10 @@ def _stack_of(frame: FrameType | None) -> tuple[tuple[str, int, str], ...]:
     """Return file, line and function of each frame, innermost first, less those of memlab."""
     found: list[tuple[str, int, str]] = []
     while frame is not None and len(found) < _MOST_FRAMES:
-        if not is_own(frame):
+        if is_own(frame):
+            if frame.f_code.co_name == "run_program":
+                break  # what lies further out is the command line of memlab, not the program
+        else:
             code = frame.f_code
             found.append((code.co_filename, frame.f_lineno or 0, code.co_qualname))
         frame = frame.f_back

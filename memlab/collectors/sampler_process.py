@@ -1,8 +1,8 @@
 """Start and end the sampler process (``sampler_script.py``), which reads a process's memory from outside.
 
 It is an interpreter of its own, started without a fork of this one's memory, and nothing here waits until it
-samples: that takes some 20 ms, during which the kernel's high-water mark covers what happens. Marks and stacks
-of the target go into the same file, and both sides read the same clock, so all of it lies on one axis.
+samples: that takes some 20 ms, during which the kernel's high-water mark covers what happens. Marks and
+stacks of the target go into the same file, and both sides read the same clock: all lies on one axis.
 """
 
 from __future__ import annotations

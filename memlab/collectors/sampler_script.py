@@ -18,6 +18,7 @@ costs nothing but itself: frames are then kept in memory, within a bound, and gi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -183,7 +184,7 @@ def began_at(pid: int) -> int:
 
 
 def ending_of(pid: int, began: int) -> tuple[int | None, int]:
-    """Return exit code and signal of a process that ended and was not waited for yet; (None, 0) if unknown."""
+    """Return exit code and signal of a process that nobody waited for yet; (None, 0) where not known."""
     try:
         with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:  # noqa: PTH123 - no pathlib in here
             fields = file.read().rpartition(b")")[2].split()
@@ -227,7 +228,7 @@ def high_water(pid: int) -> int:
 def children_of(pid: int) -> list[int]:
     """Return the numbers of a process's children."""
     found: list[int] = []
-    for task in os.listdir(f"/proc/{pid}/task"):
+    for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - no pathlib in here
         with open(f"/proc/{pid}/task/{task}/children", "rb", buffering=0) as file:  # noqa: PTH123 - as above
             found += map(int, file.read().split())
     return found
@@ -259,7 +260,7 @@ class Sampler:
     def __init__(self, orders: dict[str, Any], tell: int) -> None:
         self.asked_s = orders["interval_us"] / 1e6
         self.idle = orders["idle"]
-        self.origin_ns = orders["origin_ns"]
+        self.origin_ns: int = orders["origin_ns"]
         self.sink = Sink(orders["descriptor"])
         self.tell = tell
         self.page = os.sysconf("SC_PAGE_SIZE")
@@ -278,8 +279,9 @@ class Sampler:
         self.seen = 0
         self.next_slow = self.next_family = 0.0
         self.gone = False
+        self.mark = 0
 
-    def run(self, ended: Any) -> None:
+    def run(self, ended: Any) -> None:  # noqa: C901 - one loop, in which each line counts
         """Sample until ``ended(seconds)``, which waits so long, returns True or the target is gone."""
         begin = time.monotonic()
         hot_until = begin + _BEGINNING_S
@@ -319,7 +321,7 @@ class Sampler:
 
     def stamp(self, now: float) -> int:
         """Return a moment as microseconds since the recording began."""
-        return int(now * 1e6) - self.origin_ns // 1000
+        return int(now * 1e6 - self.origin_ns / 1000)
 
     def declare(
         self, number: int, role: str, names: list[str], sources: dict[str, str], scale: int = 1, **more: Any
@@ -353,6 +355,8 @@ class Sampler:
             started = time.monotonic()
             if self.wants_slow:
                 self.read_slow()
+            with contextlib.suppress(OSError, ValueError):
+                self.mark = high_water(self.target.pid)
             taken = time.monotonic() - started
             self.read_system()
             self.next_slow = time.monotonic() + max(_SLOW_S, taken * _SLOW_SHARE)
@@ -471,10 +475,10 @@ class Sampler:
             ending["exit_code"], ending["signal"] = ending_of(self.target.pid, self.target.began)
             ending["us"] = self.stamp(time.monotonic())
         else:
-            try:
-                ending["vmhwm"] = high_water(self.target.pid)
-            except (OSError, ValueError):
-                pass
+            with contextlib.suppress(OSError, ValueError):
+                self.mark = high_water(self.target.pid)
+        if self.mark:
+            ending["vmhwm"] = self.mark
         self.sink.put(json_frame(ending))
 
 

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import stat
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 from memlab.collectors import sampler_script
@@ -46,6 +45,8 @@ def _nameless() -> int:
     if hasattr(os, "memfd_create"):
         with contextlib.suppress(OSError):  # a sandbox may refuse it
             return _appending(os.memfd_create("memlab", os.MFD_CLOEXEC))
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         return _appending(os.dup(file.fileno()))
 

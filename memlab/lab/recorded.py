@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from memlab.records.capture import Capture, StackSample
     from memlab.records.snapshot import Frame
 
-__all__ = ["completed", "inherited", "noted"]
+__all__ = ["completed", "inherited", "noted", "of_another"]
 
 _OF_A_FORK = "recorded by the parent process; this is a fork of it and holds what came before"
 
@@ -56,6 +56,31 @@ def inherited(capture: Capture) -> Capture:
     reason = "the recording was begun before a fork, by the parent process"
     timeline = dataclasses.replace(capture.timeline, absent={**capture.timeline.absent, "peak": reason})
     return dataclasses.replace(capture, timeline=timeline, peak=None, complete=False, notes=(_OF_A_FORK,))
+
+
+def of_another(capture: Capture, before: int | None, mark: int | None) -> Capture:
+    """Return the capture of a process watched from outside, with its peak.
+
+    Args:
+        capture: as it was read.
+        before: the kernel's mark when the watching began; None when it could not be read.
+        mark: the mark when it ended; None when it is not known.
+    """
+    from memlab.records.capture import Peak
+
+    rss = capture.timeline.metrics.get("rss_bytes")
+    if rss is None or not len(rss):
+        return capture
+    start, sampled = int(rss[0]), int(rss.max())
+    if mark is not None and before is not None and mark > before:
+        note: tuple[str, ...] = ()
+        peak = Peak(max(mark, sampled), start, "vmhwm")
+    else:
+        peak = Peak(sampled, start, "sampled")
+        note = ("the peak is sampled and may be too low: the process's own mark was higher before",)
+    absent = {name: why for name, why in capture.timeline.absent.items() if name != "peak"}
+    timeline = dataclasses.replace(capture.timeline, absent=absent)
+    return dataclasses.replace(capture, timeline=timeline, peak=peak, notes=(*note, *capture.notes))
 
 
 def noted(capture: Capture, sentence: str) -> Capture:

@@ -2,9 +2,9 @@
 
 A ``Recorder`` is live; what it gives back when it ends is a ``Capture``, a value. While it runs, everything
 goes into a stream (``store/stream.py`` reads it): a process of its own samples RSS from outside, a thread
-that mostly sleeps adds what only the inside knows, and the measured threads do no more than write a few bytes
-for each mark and span. With ``path`` the stream is that file, so that whatever ends the program leaves what had
-been recorded; otherwise it has no name. numpy is not imported before the end.
+that mostly sleeps adds what only the inside knows, and the measured threads do no more than write a few
+bytes for each mark and span. With ``path`` the stream is that file, so that whatever ends the program leaves
+what had been recorded; otherwise it has no name. numpy is not imported before the end.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ class Recorder:
             self._origin_ns,
             self._sampler,
             read_rss,
-            self._interval_s,
-            self._stacks,
+            interval_s=self._interval_s,
+            stacks=self._stacks,
         )
         self._inside.begin()
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-__all__ = ["MAGIC", "read_stream"]
+__all__ = ["ending_of", "read_stream"]
 
 _US = 1e-6
 _NS = 1e-9
@@ -58,6 +58,7 @@ _MOST_COLUMNS = 16
 _MOST_SERIES = 60_000
 _MOST_EVENTS = 200_000
 _HOT_LINES = 20
+_PAUSE_COLUMNS = 4
 _GROUP = 4
 _SIGNAL_NAMES = {
     1: "SIGHUP",
@@ -290,6 +291,17 @@ def read_stream(content: bytes, limits: Limits | None = None, max_samples: int =
     return codec.decode(Capture, codec.encode(capture))
 
 
+def ending_of(content: bytes) -> dict[str, Any]:
+    """Return what the sampler of a stream said at its end; empty when it never did."""
+    found = _Found(Limits())
+    for kind, payload in _frames(content, found):
+        if kind == JSON_FRAME and b'"sampler"' in payload:
+            with contextlib.suppress(ValueError):
+                document = json.loads(payload)
+                return document if isinstance(document, dict) else {}
+    return {}
+
+
 def _frames(content: bytes, found: _Found) -> Iterator[tuple[bytes, bytes]]:
     """Give kind and payload of each whole frame; search for the next mark where one is broken."""
     at = len(MAGIC)
@@ -344,7 +356,7 @@ def _capture(found: _Found, max_samples: int) -> Capture:
 
 
 def _timeline(found: _Found, role: str, max_samples: int, started_at: str) -> Timeline | None:
-    """Join the parts of all series of a role; those that do not have the metrics of the first are left out."""
+    """Join the parts of a role's series; those that have not the metrics of the longest are left out."""
     wanted = [series for series in found.series.values() if series.role == role]
     if not wanted:
         return None
@@ -395,8 +407,10 @@ def _relative(system: Timeline | None) -> Timeline | None:
 
 def _pauses(found: _Found, main: Timeline) -> GcPauses | None:
     series = [
-        series for series in found.series.values() if series.role == "pauses" and len(series.names) == 4
-    ]  # noqa: PLR2004
+        series
+        for series in found.series.values()
+        if series.role == "pauses" and len(series.names) == _PAUSE_COLUMNS
+    ]
     if not series:
         return None
     parts = [part for one in series for part in one.parts]
