@@ -19,9 +19,11 @@ from memlab.errors import (
 )
 
 if TYPE_CHECKING:
+    from memlab.collectors.high_water import region
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
+    from memlab.lab.attachment import attach
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
@@ -94,6 +96,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "attach",
     "dump_heap",
     "find_leaks",
     "heap",
@@ -102,6 +105,7 @@ __all__ = [
     "load",
     "memit",
     "record",
+    "region",
     "release",
     "snapshot",
     "tracing",
@@ -144,6 +148,7 @@ _HOME = {
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
+    "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
     "heap": "lab.heap",
@@ -152,6 +157,7 @@ _HOME = {
     "load": "store.capture_file",
     "memit": "lab.memit",
     "record": "lab.recorder",
+    "region": "collectors.high_water",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
     "tracing": "collectors.tracing",
