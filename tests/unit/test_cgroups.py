@@ -16,7 +16,7 @@ def machine(tmp_path):
     def make(files):
         base = {
             "proc/meminfo": "MemTotal:  8388608 kB\nMemFree: 1 kB\nMemAvailable:  4194304 kB\n",
-            "proc/7/limits": "Limit  Soft Limit  Hard Limit  Units\nMax address space  unlimited  unlimited  bytes\n",
+            "proc/7/limits": "Limit  Soft Limit  Hard\nMax address space  unlimited  unlimited  bytes\n",
             "proc/7/cgroup": "0::/\n",
             "proc/7/mountinfo": "",
         }
@@ -44,7 +44,7 @@ def test_the_least_limit_of_the_group_and_all_above_it_is_the_ceiling(machine):
             "sys/fs/cgroup/a/b/memory.max": "max\n",
             "sys/fs/cgroup/a/b/memory.current": f"{20 * MIB}\n",
             "sys/fs/cgroup/a/b/memory.peak": f"{90 * MIB}\n",
-            "sys/fs/cgroup/a/b/memory.pressure": "some avg10=0.00 avg60=0.00 avg300=0.00 total=4321\nfull avg10=0 total=1\n",
+            "sys/fs/cgroup/a/b/memory.pressure": "some avg10=0.00 total=4321\nfull avg10=0 total=1\n",
         }
     )
     assert found.ceiling == Limit(300 * MIB, "cgroup v2 memory.max")
@@ -97,7 +97,9 @@ def test_version_1_writes_no_limit_as_a_huge_number(machine):
 
 
 def test_the_resource_limit_counts_and_limits_are_sorted(machine):
-    limits = "Limit  Soft Limit  Hard Limit  Units\nMax address space         419430400            unlimited   bytes\n"
+    limits = (
+        "Limit  Soft Limit  Hard Limit\nMax address space         419430400            unlimited   bytes\n"
+    )
     found = machine({"proc/7/limits": limits})
     assert [limit.source for limit in found.limits] == ["RLIMIT_AS", "physical memory"]
 

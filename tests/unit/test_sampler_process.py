@@ -27,7 +27,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def test_it_brings_nothing_of_memlab_and_no_third_party_code():
-    code = f"import runpy, sys; runpy.run_path({SCRIPT!r}); print([m for m in sys.modules if 'memlab' in m or 'numpy' in m])"
+    brought = "[m for m in sys.modules if 'memlab' in m or 'numpy' in m]"
+    code = f"import runpy, sys; runpy.run_path({SCRIPT!r}); print({brought})"
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
 
