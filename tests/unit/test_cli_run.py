@@ -43,7 +43,8 @@ def test_run_writes_the_recording_and_one_line_and_gives_back_the_exit_code(tmp_
 def test_run_of_a_module_and_of_a_program_that_records_itself(tmp_path):
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "__main__.py").write_text(
-        "import memlab\nwith memlab.record() as r:\n    r.mark('in')\nprint(__name__, r.capture.marks[0].label)\n"
+        "import memlab\nwith memlab.record() as r:\n    r.mark('in')\n"
+        "print(__name__, r.capture.marks[0].label)\n"
     )
     code, out, errors = memlab("run", "--quiet", "-o", "m.memlab", "-m", "pack", cwd=tmp_path)
     assert (code, out, errors) == (0, "__main__ in\n", [])
