@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
-    from memlab.lab.attachment import attach
     from memlab.lab.alerts import MemoryAlertSystem
+    from memlab.lab.attachment import attach
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
