@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.attachment import attach
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.pressure import MemoryPressureSimulator
+    from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
@@ -54,7 +56,8 @@ if TYPE_CHECKING:
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
-    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+    from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
 
@@ -91,6 +94,7 @@ __all__ = [
     "MemoryGuard",
     "MemoryMonitor",
     "MemoryPressureSimulator",
+    "MemoryProfiler",
     "MemoryReading",
     "MissingExtraError",
     "Outcome",
@@ -106,6 +110,8 @@ __all__ = [
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "SnapshotFilter",
+    "SnapshotTable",
     "Span",
     "StackSample",
     "StepError",
@@ -122,6 +128,7 @@ __all__ = [
     "heap",
     "heap_window",
     "holdings",
+    "import_tracemalloc",
     "load",
     "memit",
     "record",
@@ -161,6 +168,7 @@ _HOME = {
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
     "Peak": "records.capture",
     "PostMortem": "records.pressure",
@@ -174,6 +182,8 @@ _HOME = {
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "SnapshotFilter": "records.snapshot_filter",
+    "SnapshotTable": "records.snapshot",
     "Span": "records.capture",
     "StackSample": "records.capture",
     "Suspect": "records.leak_report",
@@ -186,6 +196,7 @@ _HOME = {
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",
+    "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
     "record": "lab.recorder",

@@ -22,7 +22,7 @@ from memlab.records.heap_results import (
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -52,5 +52,6 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
+    "snapshot table": SnapshotTable,
     "timeline": Timeline,
 }
