@@ -20,10 +20,12 @@ from memlab.errors import (
 )
 
 if TYPE_CHECKING:
+    from memlab.collectors.high_water import region
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
+    from memlab.lab.attachment import attach
     from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
@@ -126,6 +128,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "attach",
     "dump_heap",
     "find_leaks",
     "guard",
@@ -138,6 +141,7 @@ __all__ = [
     "memory_usage",
     "profile",
     "record",
+    "region",
     "release",
     "snapshot",
     "tracing",
@@ -197,6 +201,7 @@ _HOME = {
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
+    "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
     "guard": "lab.guard",
@@ -209,6 +214,7 @@ _HOME = {
     "memory_usage": "lab.memory_usage",
     "profile": "lab.line_profile",
     "record": "lab.recorder",
+    "region": "collectors.high_water",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
     "tracing": "collectors.tracing",
