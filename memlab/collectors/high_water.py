@@ -80,6 +80,19 @@ class HighWaterMark:
                 self._open.discard(opened)
             return opened.greatest
 
+    def so_far(self, opened: _Mark) -> int:
+        """Return the greatest RSS since ``begin`` in bytes, and go on following it.
+
+        Raises:
+            UnavailableError: when the mark cannot be read any more.
+        """
+        with self._lock:
+            try:
+                self._fold()
+            except (OSError, ValueError, IndexError) as error:
+                raise UnavailableError(f"the kernel's high-water mark cannot be read: {error}") from None
+            return opened.greatest
+
     def process_peak(self) -> int:
         """Return the greatest RSS of the process in bytes, resets notwithstanding."""
         with self._lock:
@@ -178,6 +191,16 @@ class Region:
         finally:
             self.cancel()  # does nothing, unless an interrupt struck
         return self._peak
+
+    def so_far(self) -> Peak | None:
+        """Return the kernel's mark since the region began, while it goes on; None where there is none."""
+        owner, mark = self._owner, self._mark
+        if self._state != "open" or owner is None or mark is None:
+            return self._peak
+        try:
+            return Peak(owner.so_far(mark), mark.start, "vmhwm")
+        except UnavailableError:
+            return None
 
     def _start_exact(self) -> None:
         try:
