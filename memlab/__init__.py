@@ -21,6 +21,7 @@ from memlab.errors import (
 if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
+    from memlab.faces.ipython.live_widget import Live
     from memlab.faces.ipython.release import release
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
@@ -70,6 +71,7 @@ __all__ = [
     "LeakHunt",
     "LeakReport",
     "Link",
+    "Live",
     "Mark",
     "MemitResult",
     "MemlabError",
@@ -120,6 +122,7 @@ _HOME = {
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
     "Link": "records.chain",
+    "Live": "faces.ipython.live_widget",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
     "Peak": "records.capture",

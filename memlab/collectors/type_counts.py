@@ -3,8 +3,9 @@
 A thread that held the list of all objects, however briefly, could be the last to hold one of them, and that
 object's finalizer would then run in the wrong thread. So the list is made, asked for its types and dropped
 within one call into C, between whose steps no other thread runs. What is kept are the types, and no object.
-Costs grow with the number of objects (a million: 50 ms in that one step, 90 ms in all), so ``TypeWatch`` looks at most so often that it
-stays within its share of the time, and not at all where one look would take too long.
+Costs grow with the number of objects (a million: 50 ms in that one step, 90 ms in all), so ``TypeWatch``
+looks at most so often that it stays within its share of the time, and not at all where one look would take
+too long.
 """
 
 from __future__ import annotations

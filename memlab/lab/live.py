@@ -86,7 +86,7 @@ class Update:
 
 
 class LiveRecording:
-    """Records the own process and tells about it while it does. Use it in ``with``, or ``start`` and ``stop``.
+    """Records the own process and tells about it meanwhile. Use it in ``with``, or ``start`` and ``stop``.
 
     Args:
         interval_s: seconds between two samples.
@@ -106,7 +106,7 @@ class LiveRecording:
         types: the types that gained most, by the last look; ``types_reason`` says why there is none.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - options, given by name
         self,
         interval_s: float = 0.1,
         updates_per_s: float = 2.0,
@@ -441,9 +441,7 @@ class LiveRecording:
             self._pause_count += len(new)
             self._pause_total_s += new.total_s
             self._pause_longest_s = max(self._pause_longest_s, new.longest_s or 0.0)
-        return tuple(
-            zip(new.start_s.tolist(), new.pause_s.tolist(), new.generation.tolist(), strict=True)
-        )
+        return tuple(zip(new.start_s.tolist(), new.pause_s.tolist(), new.generation.tolist(), strict=True))
 
     def _let_go(self, reason: str) -> None:
         """End whatever was begun; does nothing the second time."""
@@ -536,9 +534,7 @@ class _Hub:
             thread.join(_JOIN_S)
 
 
-def _serve(
-    hub: weakref.ref[_Hub], members: weakref.WeakSet[LiveRecording], wake: threading.Event
-) -> None:
+def _serve(hub: weakref.ref[_Hub], members: weakref.WeakSet[LiveRecording], wake: threading.Event) -> None:
     """Serve all members until there is none."""
     while True:
         wake.clear()
@@ -588,7 +584,7 @@ def _end_hub() -> None:
 def _check_seconds(name: str, value: Any, least: float, most: float) -> None:
     fits = type(value) in (int, float) and math.isfinite(value) and least <= value <= most and value > 0
     if not fits:
-        raise UsageError(f"a live recording: {name} must be a number from {least:g} to {most:g}, not {value!r}")
+        raise UsageError(f"a live recording: {name} must be a number of {least:g} to {most:g}, not {value!r}")
 
 
 def _exact(peak: Peak | None) -> Peak | None:
@@ -599,4 +595,3 @@ def _utc_now() -> str:
     import datetime as dt
 
     return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
-

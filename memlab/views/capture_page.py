@@ -1,4 +1,4 @@
-"""A recording as a page: its living timeline, then spans, pauses, what ran at the peak, children and notes."""
+"""A recording as a page: its living timeline, then spans, pauses, what ran at the peak, children, notes."""
 
 from __future__ import annotations
 
@@ -114,8 +114,8 @@ def _legend(data: dict[str, Any]) -> str:
     if drawn == there:
         return "Every sample is on this page."
     return (
-        f"{drawn:,} of {there:,} samples are on this page: of each stretch its first, least, greatest and last"
-        " one, so that no peak is lost. The capture file has all of them."
+        f"{drawn:,} of {there:,} samples are on this page: of each stretch its first, least, greatest and"
+        " last one, so that no peak is lost. The capture file has all of them."
     )
 
 
@@ -146,5 +146,3 @@ def _peak_sentence(peak: Peak | None) -> str:
     )
     start = format_bytes(peak.start_bytes)
     return f"{format_bytes(peak.increment_bytes)} above the {start} at the start. {source}"
-
-

@@ -1,5 +1,7 @@
-"""A tested metric as a chart with its ratchet: change since the first tested reading, since a slow leak on a
-large process would be flat otherwise; the blocks' minima stand out as rising steps.
+"""A tested metric as a chart with its ratchet.
+
+It is drawn as change since the first tested reading, since a slow leak on a large process would be flat
+otherwise; the blocks' minima stand out as rising steps.
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ def y_labels(
 
 
 def x_labels(low: float, high: float, scale: Scale) -> tuple[tuple[float, str], ...]:
+    """Return the place and the text of round values of a lying axis."""
     if low == high:
         return ((scale(low), f"{low:g}"),)
     ticks = [t for t in round_ticks(low, high, sizes=False, about=_X_STEPS, whole=False) if low <= t <= high]

@@ -172,7 +172,7 @@ def heap_assets() -> tuple[str, str]:
 
 
 def render_timeline_picture(capture: Capture) -> str:
-    """Return a recording's RSS as one SVG picture: light, static, complete in itself; empty without samples."""
+    """Return a recording's RSS as one SVG picture: light, static, complete; empty without samples."""
     if not len(capture.timeline.metrics.get("rss_bytes", ())):
         return ""
     inks = (LIGHT["native"], LIGHT["good"], LIGHT["accent"])

@@ -62,7 +62,7 @@ def live_figures(recording: LiveRecording, answer: tuple[int, str] = (0, "")) ->
         "growth": format_signed_bytes(last - recording.first_bytes),
         "growth_note": f"from {format_bytes(recording.first_bytes)}",
         "pauses": format_seconds(total),
-        "pauses_note": f"{count:,} collections, the longest {format_seconds(longest)}" if count else "none yet",
+        "pauses_note": f"{count:,} collections, longest {format_seconds(longest)}" if count else "none yet",
         "state": _state(recording),
         "running": running,
         "types": [[words.printable(g.name, 160), g.gained, g.objects] for g in recording.types],

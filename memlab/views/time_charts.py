@@ -1,7 +1,7 @@
 """Timelines as still pictures: what a page shows of a recording where no script runs, and on paper.
 
 One chart a metric, drawn as it was read. RSS carries what belongs to the whole recording: spans as bands with
-their names in lanes above, the collector's pauses as ticks, marks, and the peak with the line that was running.
+their names in lanes above, the collector's pauses as ticks, marks, and the peak with the line that ran.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture
         top=above,
         bottom=bottom,
         line=tuple((x(float(time[i])), y(float(values[i]))) for i in kept),
-        say=(),
+        say=tuple(f"{time[i]:.3f} s: {words.amount(metric, int(values[i]))}" for i in kept),
         y_ticks=y_labels(ticks, y, sizes=metric.endswith("_bytes"), signed=False),
         x_ticks=x_labels(first, last, x),
         x_title="seconds",
@@ -94,7 +94,7 @@ def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture
 def overlaid_chart(
     title: str, lines: Sequence[tuple[str, Timeline, float]], metric: str, index: int, value: str
 ) -> Chart:
-    """Return one metric of several timelines in one picture, each moved to the left by its shift in seconds."""
+    """Return one metric of several timelines in one picture, each moved left by its shift in seconds."""
     shown = [(name, one, shift) for name, one, shift in lines if len(one.metrics.get(metric, ()))]
     moments = [float(one.time_s[i]) - shift for _, one, shift in shown for i in (0, -1)]
     columns = [one.metrics[metric] for _, one, _ in shown]

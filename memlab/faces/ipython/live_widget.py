@@ -18,7 +18,7 @@ import contextlib
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -153,7 +153,7 @@ class Live:
         """The widget itself, to be put among others."""
         return self._view.widget
 
-    def __enter__(self) -> Live:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -244,14 +244,13 @@ class _View:
         display(self.bundle(), raw=True, display_id=self._display_id)
         recording = self._recording()
         if recording is not None:
-            still = {"text/plain": "", "text/html": render_live_still(recording.capture(), self._figures(), _time_of_day())}
-            display(still, raw=True, display_id=f"{self._display_id}-still")
+            display(self._still(recording), raw=True, display_id=f"{self._display_id}-still")
         if first:
             self._stilled = time.monotonic()
 
     def bundle(self) -> dict[str, Any]:
         """Return what stands for the view where there are widgets, and where there are none."""
-        made = self.widget._repr_mimebundle_()  # noqa: SLF001 - the protocol of every widget
+        made = self.widget._repr_mimebundle_()
         data = dict(made[0] if isinstance(made, tuple) else made or {})
         recording = self._recording()
         data["text/plain"] = live_text(recording) if recording is not None else "ended"
@@ -269,15 +268,15 @@ class _View:
         self._away = self.views == 0
         return self._away
 
-    def _figures(self) -> dict[str, Any]:
-        recording = self._recording()
-        return live_figures(recording, self.answer) if recording is not None else {}
+    def _still(self, recording: LiveRecording) -> dict[str, str]:
+        at = time.strftime("%H:%M:%S", time.gmtime())
+        html = render_live_still(recording.capture(), live_figures(recording), at)
+        return {"text/plain": "", "text/html": html}
 
     def _renew_still(self, recording: LiveRecording) -> None:
         from IPython.display import update_display
 
-        html = render_live_still(recording.capture(), self._figures(), _time_of_day())
-        update_display({"text/plain": "", "text/html": html}, raw=True, display_id=f"{self._display_id}-still")
+        update_display(self._still(recording), raw=True, display_id=f"{self._display_id}-still")
 
     def _end(self, recording: LiveRecording) -> None:
         """Bring the state to its end, and put the report in the place of the view."""
@@ -286,7 +285,7 @@ class _View:
             from IPython.display import update_display
 
             capture = recording.capture()
-            report = capture._repr_mimebundle_() | {"image/svg+xml": render_timeline_picture(capture)}  # noqa: SLF001
+            report = capture._repr_mimebundle_() | {"image/svg+xml": render_timeline_picture(capture)}
             update_display(report, raw=True, display_id=self._display_id)
             update_display(
                 {"text/plain": "", "text/html": ""}, raw=True, display_id=f"{self._display_id}-still"
@@ -338,10 +337,6 @@ def _handle(this: weakref.ref[Live], content: Any) -> None:
         answer = str(error)
     view.answer = (number if isinstance(number, int) else 0, answer)
     view.sync()
-
-
-def _time_of_day() -> str:
-    return time.strftime("%H:%M:%S", time.gmtime())
 
 
 def _limit(limit_bytes: int) -> dict[str, Any]:

@@ -245,7 +245,7 @@ function drawSpans(into, model, view, place) {
     group.append(shape("title", {}, span.say));
     if (span.level === 0) group.append(shape("rect", { class: "shade", x: start, width, y: place.top, height: place.axis - place.top }));
     group.append(
-      shape("rect", { class: "bar", x: start, width, y: 16 + lane * LANE, height: LANE - 3, rx: 3 }),
+      shape("rect", { class: "lane", x: start, width, y: 16 + lane * LANE, height: LANE - 3, rx: 3 }),
       shape("text", { class: "name", x: start + 5, y: 16 + lane * LANE + 11 }, fits(span.name, width - 8)),
     );
     into.append(group);
@@ -288,7 +288,7 @@ function drawPauses(into, model, view, place) {
   );
 }
 
-function drawPeak(into, model, view, y) {
+function drawPeak(into, model, view, y, line) {
   const peak = model.peak;
   if (!peak) return;
   const known = peak.at !== null && peak.at !== undefined;
@@ -306,6 +306,8 @@ function drawPeak(into, model, view, y) {
   const long = Math.max(...words.map((word) => word.length)) * LETTER + 12;
   const leftward = over + long > view.right;
   const edge = leftward ? over - 9 : over + 9;
+  const under = line ? line.y(line.one.v[closest(line.one.t, peak.at)]) : at;
+  if (under - at > 6) into.append(shape("line", { class: "stem", x1: over, x2: over, y1: at, y2: under }));
   into.append(shape("circle", { class: "peak", cx: over, cy: at, r: 4.5 }));
   words.forEach((word, i) => into.append(shape("text", {
     class: i ? "peak-name mono" : "peak-name", x: edge, y: at + 4 + i * 14, "text-anchor": leftward ? "end" : "start",
@@ -337,7 +339,8 @@ function drawLines(into, model, drawn, view, place) {
       shape("text", { class: "limit-name", x: SIDE.left + 6, y: at - 5 }, model.limit.label),
     );
   }
-  if (bytes.some(({ one }) => one.metric === "rss_bytes")) drawPeak(into, model, view, y);
+  const rss = bytes.find(({ one }) => one.metric === "rss_bytes");
+  if (rss) drawPeak(into, model, view, y, rss.one.t.length ? { one: rss.one, y } : null);
   for (const { one, top, bottom } of place.panels) {
     const indices = drawn.find((part) => part.one === one).indices;
     const [least, most] = boundsOf([{ one, indices }], []);
