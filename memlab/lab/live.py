@@ -47,7 +47,8 @@ __all__ = ["Alert", "LiveRecording", "Update"]
 METRICS = ("rss_bytes", "allocated_blocks", "traced_bytes")
 MOST_UPDATES = 10.0
 _FEWEST_UPDATES = 1 / 60
-_SHARE = 0.005
+_SHARE = 0.006
+_LONGEST_GAP_S = 5.0
 _HYSTERESIS = 0.98
 _MOST_SAMPLES = 36_000
 _MOST_MARKS = 1_000
@@ -154,6 +155,8 @@ class LiveRecording:
         self._first_bytes = 0
         self._greatest = 0
         self._gap_s = self.least_gap_s
+        self._cost_s: float | None = None
+        self._updates = 0
         self._sample_due = self._update_due = 0.0
         self._hub: _Hub | None = None
 
@@ -207,7 +210,8 @@ class LiveRecording:
 
     def __del__(self) -> None:
         if getattr(self, "_start_s", None) is not None:
-            self._let_go("nothing referred to it any more")
+            with contextlib.suppress(Exception):  # the interpreter may be half gone
+                self._let_go("nothing referred to it any more")
 
     # -- what a person does
 
@@ -349,12 +353,21 @@ class LiveRecording:
             self.types = self.types if looked is None else looked
             began = time.thread_time()
             self._update(looked)
-            took = time.thread_time() - began
-            self._gap_s = max(self.least_gap_s, 0.5 * self._gap_s, min(60.0, took / _SHARE))
+            if self._updates:
+                self._pace(time.thread_time() - began)
+            self._updates += 1
             self._update_due = now + self._gap_s
         if now - (self._start_s or now) >= self._lasts_s:
             self._let_go(f"{format_seconds(self._lasts_s)} had passed; minutes=... makes it longer")
         return min(self._sample_due, self._update_due)
+
+    def _pace(self, took_s: float) -> None:
+        """Let the next update wait as long as keeps all of them within their share of a processor."""
+        # The first costs more than all that follow, for what it loads; one that was slow by chance counts
+        # for a tenth.
+        self._cost_s = took_s if self._cost_s is None else 0.9 * self._cost_s + 0.1 * took_s
+        wanted = min(_LONGEST_GAP_S, self._cost_s / _SHARE)
+        self._gap_s = max(self.least_gap_s, min(wanted, 2 * self._gap_s))
 
     def _begin(self) -> None:
         self._start_s = self._clock()

@@ -210,7 +210,7 @@ class _View:
             return
         if self._display_id and not self._away:
             times = np.array(update.time_s, dtype=np.float64)
-            columns = np.array(update.values, dtype=np.float64).reshape(len(times), -1)
+            columns = np.array(update.values, dtype=np.float64).reshape(len(times), len(recording.metric_names))
             content = live_update(recording, update) | {"figures": live_figures(recording, self.answer)}
             self.widget.send(content, [times.tobytes(), *(column.tobytes() for column in columns.T)])
         now = time.monotonic()
