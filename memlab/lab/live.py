@@ -49,6 +49,7 @@ MOST_UPDATES = 10.0
 _FEWEST_UPDATES = 1 / 60
 _SHARE = 0.006
 _LONGEST_GAP_S = 5.0
+NEAR = 0.9
 _HYSTERESIS = 0.98
 _MOST_SAMPLES = 36_000
 _MOST_MARKS = 1_000
@@ -154,6 +155,7 @@ class LiveRecording:
         self._peak: Peak | None = None
         self._first_bytes = 0
         self._greatest = 0
+        self._greatest_s = 0.0
         self._gap_s = self.least_gap_s
         self._cost_s: float | None = None
         self._updates = 0
@@ -301,6 +303,15 @@ class LiveRecording:
         return max(self._greatest, self._peak.value_bytes if self._peak is not None else 0)
 
     @property
+    def peak_s(self) -> float | None:
+        """When the peak was, where the greatest sample is the mark or nearly so; else None."""
+        peak = self._peak
+        if peak is None:
+            return self._greatest_s
+        near = self._greatest - peak.start_bytes >= NEAR * peak.increment_bytes
+        return self._greatest_s if near else None
+
+    @property
     def first_bytes(self) -> int:
         """RSS when it began."""
         return self._first_bytes
@@ -404,7 +415,8 @@ class LiveRecording:
             del self._fresh[:-_MOST_SAMPLES]
             self._taken += 1
             self._last_s, self._last_bytes = at, values[0]
-        self._greatest = max(self._greatest, values[0])
+        if values[0] > self._greatest:
+            self._greatest, self._greatest_s = values[0], at
         self._watch_limit(at, values[0])
 
     def _watch_limit(self, at: float, rss: int) -> None:

@@ -37,7 +37,7 @@ def live_update(recording: LiveRecording, update: Update) -> dict[str, Any]:
         "metrics": list(recording.metric_names),
         "pauses": [[round(t, 6), round(d, 6), g] for t, d, g in update.pauses],
         "marks": mark_columns(recording.marks),
-        "peak": peak_columns(update.peak, None, "") if update.peak is not None else None,
+        "peak": peak_columns(update.peak, recording.peak_s, "") if update.peak is not None else None,
         "caption": _caption(recording),
     }
 
