@@ -19,6 +19,7 @@ from memlab.errors import (
 )
 
 if TYPE_CHECKING:
+    from memlab.analyses.capture_compare import compare_captures
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.live_widget import Live
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from memlab.lab.memit import memit
     from memlab.lab.recorder import record
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
@@ -54,6 +56,7 @@ __version__ = VERSION
 
 __all__ = [
     "Capture",
+    "CaptureComparison",
     "CaptureError",
     "Ceiling",
     "Child",
@@ -96,6 +99,7 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "compare_captures",
     "dump_heap",
     "find_leaks",
     "heap",
@@ -112,6 +116,7 @@ __all__ = [
 
 _HOME = {
     "Capture": "records.capture",
+    "CaptureComparison": "records.capture_comparison",
     "Ceiling": "records.capture",
     "Child": "records.capture",
     "Explanation": "records.chain",
@@ -147,6 +152,7 @@ _HOME = {
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
+    "compare_captures": "analyses.capture_compare",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
     "heap": "lab.heap",

@@ -99,7 +99,8 @@ class TypeWatch:
             return None
         guessed = self._blocks() * _BLOCK_S
         if guessed > self._longest_s:
-            return self._end(guessed)
+            self._end(guessed)
+            return None
         began = self._clock()
         types, counts = self._count()
         now = {id(cls): count for cls, count in zip(types, counts, strict=True)}

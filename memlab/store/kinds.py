@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
@@ -33,6 +34,7 @@ __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
+    "capture comparison": CaptureComparison,
     "explanation": Explanation,
     "freed": Freed,
     "gc pauses": GcPauses,

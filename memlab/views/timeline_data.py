@@ -128,7 +128,7 @@ def capture_lines(capture: Capture, prefix: str = "") -> tuple[Line, ...]:
     for child in capture.children:
         values = child.timeline.metrics.get("rss_bytes")
         if values is not None and len(values):
-            name = f"Child {child.pid} (RSS)"
+            name = f"{prefix}Child {child.pid} (RSS)"
             lines.append(
                 Line(
                     f"{prefix}child.{child.pid}",

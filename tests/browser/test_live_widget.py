@@ -68,7 +68,7 @@ START = """async (number) => {
   window.jupyterapp.commands.execute('notebook:run-cell').then(() => { window.done = true; });
 }"""
 
-# Looks at the view every 50 ms until the cell has ended: what it said, by itself and while the kernel was busy.
+# Looks at the view every 50 ms until the cell has ended: what it said, and whether the kernel was busy.
 WATCH = """async (least) => {
   const seen = [];
   const began = Date.now();
@@ -83,7 +83,8 @@ WATCH = """async (least) => {
       at: Date.now() - began,
     };
     const last = seen[seen.length - 1];
-    if (!last || ['state', 'path', 'busy', 'alarm', 'rss'].some(key => last[key] !== now[key])) seen.push(now);
+    const keys = ['state', 'path', 'busy', 'alarm', 'rss'];
+    if (!last || keys.some(key => last[key] !== now[key])) seen.push(now);
     await new Promise(done => setTimeout(done, 50));
   }
   return seen;
@@ -111,7 +112,7 @@ def outputs(page, number):
 
 
 def test_the_live_view_runs_beside_cells_and_leaves_a_picture(visit, lab):
-    """Updates come in sleeping and busy cells and catch up after C; buttons, alarm, stop and reopening work."""
+    """Updates come in sleeping and busy cells and go on after C; buttons, alarm, stop, reopening work."""
     (lab.files / "notebooks" / "live.ipynb").write_text(json.dumps(_notebook(*CELLS)))
     seen = visit("live.ipynb")
     page = seen.page

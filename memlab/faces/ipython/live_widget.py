@@ -93,7 +93,7 @@ class Live:
         self.recording.on_update = view.tell
         this = weakref.ref(self)
         view.widget.on_msg(lambda _widget, content, _buffers: _handle(this, content))
-        view.when_over = lambda: _shown.discard(this())  # type: ignore[arg-type]
+        view.when_over = lambda: _shown.discard(this())
         self.recording.start()
         view.sync()
         _latest[:] = [this]
@@ -210,7 +210,9 @@ class _View:
             return
         if self._display_id and not self._away:
             times = np.array(update.time_s, dtype=np.float64)
-            columns = np.array(update.values, dtype=np.float64).reshape(len(times), len(recording.metric_names))
+            columns = np.array(update.values, dtype=np.float64).reshape(
+                len(times), len(recording.metric_names)
+            )
             content = live_update(recording, update) | {"figures": live_figures(recording, self.answer)}
             self.widget.send(content, [times.tobytes(), *(column.tobytes() for column in columns.T)])
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, and those of the heap.
+"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, those of the heap and of time.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -18,6 +18,7 @@ from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.heap_magics import HeapMagics
+from memlab.faces.ipython.live_magics import LiveMagics
 from memlab.faces.ipython.memit_line import parse_memit
 from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
@@ -50,12 +51,14 @@ SHORT_NAMES = {
     "why": "line",
     "heap": "line",
     "heapdiff": "line_cell",
+    "memtrace": "line_cell",
+    "memlive": "line",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, Magics):
+class MemlabMagics(HeapMagics, LiveMagics, Magics):
     """The magics of one shell."""
 
     @no_var_expand
