@@ -159,6 +159,7 @@ class LiveRecording:
         self._gap_s = self.least_gap_s
         self._cost_s: float | None = None
         self._updates = 0
+        self._released = False
         self._sample_due = self._update_due = 0.0
         self._hub: _Hub | None = None
 
@@ -188,10 +189,13 @@ class LiveRecording:
         """
         if self._start_s is None:
             raise UsageError("a live recording: not started")
-        if not self.ended:
-            with contextlib.suppress(UnavailableError):
-                self._sample(self._clock())
-        self._let_go(reason)
+        try:
+            if not self.ended:
+                with contextlib.suppress(UnavailableError):
+                    self._sample(self._clock())
+            self._let_go(reason)
+        finally:
+            self._let_go(reason)  # finishes what an interrupt cut short
         return self.capture()
 
     @property
@@ -469,10 +473,10 @@ class LiveRecording:
         return tuple(zip(new.start_s.tolist(), new.pause_s.tolist(), new.generation.tolist(), strict=True))
 
     def _let_go(self, reason: str) -> None:
-        """End whatever was begun; does nothing the second time."""
-        if self.ended:
+        """End whatever was begun; what an interrupt cut short, the next call finishes."""
+        if self._released:
             return
-        self.ended = reason
+        self.ended = self.ended or reason
         hub = self._hub
         if hub is not None:
             hub.leave(self)
@@ -482,7 +486,8 @@ class LiveRecording:
         if self._pauses is not None:
             self._pauses.close()
         self._probe.close()
-        tell = self.on_update
+        tell, self.on_update = self.on_update, None
+        self._released = True
         if tell is not None and self._failures < _MOST_FAILURES:
             with contextlib.suppress(Exception):
                 tell(self._news(None))
@@ -539,7 +544,8 @@ class _Hub:
             thread = self._thread
             last = not self._members
         self._wake.set()
-        if last and thread is not None and thread is not threading.current_thread():
+        begun = thread is not None and thread.ident is not None  # an interrupt may have come before
+        if last and begun and thread is not None and thread is not threading.current_thread():
             thread.join(_JOIN_S)
 
     def retire(self) -> bool:
@@ -555,7 +561,7 @@ class _Hub:
         thread = self._thread
         self._members.clear()
         self._wake.set()
-        if thread is not None and os.getpid() == self.pid:
+        if thread is not None and thread.ident is not None and os.getpid() == self.pid:
             thread.join(_JOIN_S)
 
 
