@@ -29,7 +29,7 @@ __all__ = ["TypeGain", "TypeWatch", "count_types"]
 
 _BLOCK_S = 90e-9
 _LEAST_GAP_S = 2.0
-_ROWS = 8
+_ROWS = 6
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
