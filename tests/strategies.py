@@ -60,7 +60,9 @@ def _timelines(draw):
     times = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=length, max_size=length)
     names = st.dictionaries(TEXT.filter(lambda name: name != "time_s"), _column(length), max_size=3)
     labels = st.dictionaries(TEXT, TEXT, max_size=2)
-    return Timeline(floats(sorted(draw(times))), draw(names), draw(labels), draw(labels), draw(TEXT))
+    return Timeline(
+        floats(sorted(draw(times))), draw(names), draw(labels), draw(labels), draw(TEXT), draw(INT64)
+    )
 
 
 @st.composite

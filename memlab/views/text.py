@@ -172,7 +172,8 @@ def _(capture: Capture) -> str:
     lines = wrap(words.printable(first), 0, 2)
     lasted = float(timeline.time_s[-1] - timeline.time_s[0]) if len(timeline) else 0.0
     ended = "" if capture.complete else "; the recording was cut short"
-    lines += wrap(f"{len(timeline):,} samples in {format_seconds(lasted)}{ended}", 2)
+    samples = max(timeline.taken, len(timeline))
+    lines += wrap(f"{samples:,} samples in {format_seconds(lasted)}{ended}", 2)
     lines += _metrics(timeline)
     if capture.marks:
         rows = [

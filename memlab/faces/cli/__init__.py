@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "show", "report", "export", "demo", "lab")
+COMMANDS = ("leaks", "heap", "run", "attach", "show", "report", "export", "demo", "lab")
 INTERRUPTED = 130
 OUR_BUG = 70
 
@@ -56,7 +56,8 @@ def _run(arguments: list[str], console: Console) -> int:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         console.error(_unknown(arguments[0]))
         return BAD_USE
-    parser, modules = _build()
+    # A program that is run shall not carry what the other commands need.
+    parser, modules = _build(arguments[:1] if arguments[:1] in ([name] for name in COMMANDS) else COMMANDS)
     if not arguments:
         console.out(parser.format_help().rstrip())
         console.error("name a command, for example: memlab leaks app.py:step")
@@ -79,7 +80,7 @@ def _run(arguments: list[str], console: Console) -> int:
     return code
 
 
-def _build() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
+def _build(names: Sequence[str] = COMMANDS) -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     parser = HuntParser(
         prog="memlab",
         description="A memory laboratory for Python: hunts leaks and shows line, object and holder.",
@@ -89,7 +90,7 @@ def _build() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     parser.add_argument("--version", action="version", version=f"memlab {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     modules = {}
-    for name in COMMANDS:
+    for name in names:
         module = importlib.import_module(f"memlab.faces.cli.{name}")
         modules[name] = module
         command = commands.add_parser(
