@@ -1,90 +1,57 @@
 """A recording that is looked at while it runs: what the live widget shows, without the widget.
 
-One daemon thread serves every live recording of the process. It reads the metrics at each one's interval,
-hands each a bounded number of updates a second, and ends with the last of them. It never prints, never waits
-for the program and never runs its code. What an update costs is measured in the thread's own processor time;
-where that would be more than the recording's share, updates come less often. The thread refers to recordings
-weakly: one that is forgotten ends.
+One daemon thread and one sampler process serve every live recording of this process. RSS is read by the
+process, from outside; the thread takes up what it wrote, reads what only the inside knows, and hands each
+recording a bounded number of updates a second. It never prints, never waits for the program and never runs
+its code. What an update costs is measured in the thread's own processor time; where that would be more than
+the recording's share, updates come less often. The thread refers to recordings weakly: one that is forgotten
+ends, and thread and process end with the last.
 
-While C code holds the GIL the thread stands still: no update, and a gap in the line. The peak has none: it
-is the kernel's own mark.
+While C code holds the GIL the thread stands still and no update comes; afterwards the line has no gap. Where
+there can be no such process the thread reads RSS itself, and the capture says so.
 """
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import dataclasses
+import datetime as dt
 import math
-import os
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from memlab._base.environment import describe_environment
 from memlab._base.safety import clean
 from memlab._base.units import format_seconds, parse_bytes
 from memlab.collectors import gc_pauses
-from memlab.collectors.high_water import Region
+from memlab.collectors.high_water import Following
 from memlab.collectors.probe import Probe
-from memlab.collectors.sampler import Columns
 from memlab.collectors.type_counts import TypeWatch
 from memlab.errors import UnavailableError, UsageError
+from memlab.lab.live_hub import process_wide
+from memlab.lab.live_tracks import Alert, Track, Update
 from memlab.records.capture import Capture, Mark, Peak
-from memlab.records.columns import floats, ints
-from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from memlab.collectors.probe import Metric
     from memlab.collectors.type_counts import TypeGain
+    from memlab.lab.live_hub import Hub
     from memlab.records._result import Result
 
-__all__ = ["Alert", "LiveRecording", "Update"]
+__all__ = ["LiveRecording"]
 
 METRICS = ("rss_bytes", "allocated_blocks", "traced_bytes")
 MOST_UPDATES = 10.0
 _FEWEST_UPDATES = 1 / 60
 _SHARE = 0.006
 _LONGEST_GAP_S = 5.0
-NEAR = 0.9
+_NEAR = 0.9
 _HYSTERESIS = 0.98
-_MOST_SAMPLES = 36_000
 _MOST_MARKS = 1_000
 _MOST_SNAPSHOTS = 20
 _MOST_FAILURES = 3
-_JOIN_S = 2.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Alert:
-    """A time above the limit; ``ended_s`` is None while it lasts."""
-
-    began_s: float
-    ended_s: float | None
-    greatest_bytes: int
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Update:
-    """What has come since the last update.
-
-    Attributes:
-        first: how many samples there were before.
-        time_s: moments of the new samples; ``values`` has a tuple of the metrics' values for each.
-        pauses: new collections: when, how long (both in seconds), generation.
-        peak: greatest RSS so far.
-        types: the types that gained most; None when they were not looked at this time.
-    """
-
-    first: int
-    time_s: tuple[float, ...]
-    values: tuple[tuple[int, ...], ...]
-    pauses: tuple[tuple[float, float, int], ...]
-    peak: Peak | None
-    types: tuple[TypeGain, ...] | None
 
 
 class LiveRecording:
@@ -99,7 +66,7 @@ class LiveRecording:
         types: count objects by type, when that costs little.
         on_update: called in the recording's thread with each ``Update``; an exception of it is counted, and
             after three in a row it is not called again.
-        clock: monotonic, in seconds.
+        outside: read RSS from a process of its own, where there can be one.
 
     Attributes:
         ended: why it ended, empty while it runs.
@@ -117,7 +84,7 @@ class LiveRecording:
         minutes: float = 60.0,
         types: bool = True,
         on_update: Callable[[Update], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        outside: bool = True,
     ) -> None:
         _check_seconds("interval_s", interval_s, 0.01, 60.0)
         _check_seconds("updates_per_s", updates_per_s, _FEWEST_UPDATES, MOST_UPDATES)
@@ -138,17 +105,18 @@ class LiveRecording:
         self.absent: dict[str, str] = {}
         self._names = tuple(dict.fromkeys(("rss_bytes", *metrics)))
         self._lasts_s = minutes * 60.0
-        self._clock = clock
+        self.outside = outside
         self._watch = TypeWatch() if types else None
         self._lock = threading.RLock()
-        self._region = Region(interval_s=max(interval_s, 0.05))
+        self._following = Following()
         self._pauses: gc_pauses.PauseSubscription | None = None
         self._probe = Probe()
-        self._metrics: list[Metric] = []
-        self._columns = Columns(0, _MOST_SAMPLES)
-        self._fresh: list[tuple[float, tuple[int, ...]]] = []
-        self._given = self._taken = self._last_bytes = self._pause_count = 0
-        self._last_s = self._pause_total_s = self._pause_longest_s = 0.0
+        self._read_rss: Metric | None = None
+        self._inside: list[Metric] = []
+        self._rss = Track(("rss_bytes",))
+        self._others = Track(())
+        self._last_bytes = self._pause_count = 0
+        self._pause_total_s = self._pause_longest_s = 0.0
         self._failures = 0
         self._start_s: float | None = None
         self._started_at = ""
@@ -159,9 +127,9 @@ class LiveRecording:
         self._gap_s = self.least_gap_s
         self._cost_s: float | None = None
         self._updates = 0
-        self._released = False
+        self._released = self._closed = self._was_outside = False
         self._sample_due = self._update_due = 0.0
-        self._hub: _Hub | None = None
+        self._hub: Hub | None = None
 
     # -- its life
 
@@ -190,9 +158,6 @@ class LiveRecording:
         if self._start_s is None:
             raise UsageError("a live recording: not started")
         try:
-            if not self.ended:
-                with contextlib.suppress(UnavailableError):
-                    self._sample(self._clock())
             self._let_go(reason)
         finally:
             self._let_go(reason)  # finishes what an interrupt cut short
@@ -206,7 +171,7 @@ class LiveRecording:
     @property
     def now_s(self) -> float:
         """Seconds since it began."""
-        return 0.0 if self._start_s is None else max(0.0, self._clock() - self._start_s)
+        return 0.0 if self._start_s is None else max(0.0, time.monotonic() - self._start_s)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -273,27 +238,19 @@ class LiveRecording:
         if self._start_s is None:
             raise UsageError("a live recording: not started")
         with self._lock:
-            times, columns = self._columns.finished()
-            # Copies: the columns grow on while this capture is kept.
-            values = {m.name: ints(c.copy()) for m, c in zip(self._metrics, columns, strict=True)}
-            axis = floats(times.copy())
+            timeline = self._rss.timeline(self.sources, dict(self.absent), self._started_at)
+            inside = self._others.timeline(self.sources, {}) if self._others.names else None
             marks = tuple(self.marks)
-        rss = {name: values.pop(name) for name in ("rss_bytes",) if name in values}
-        pauses = self._pauses.read(self._start_s) if self._pauses is not None else None
-        sampled = Peak(self._greatest, self._first_bytes, "sampled")
         exact = self.peak
-        notes = ["sampled by a thread: while C code holds the interpreter's lock the line has a gap"]
-        if exact is None:
-            notes.append(f"the peak is sampled and may be too low: {self._region.reason or 'no mark here'}")
         return Capture(
-            timeline=Timeline(axis, rss, self._told("rss_bytes"), dict(self.absent), self._started_at),
-            inside=Timeline(axis, values, self._told(*values)) if values else None,
+            timeline=timeline,
+            inside=inside,
             marks=marks,
-            peak=exact or sampled,
-            pauses=pauses,
+            peak=exact or Peak(self._greatest, self._first_bytes, "sampled"),
+            pauses=self._pauses.read(self._start_s) if self._pauses is not None else None,
             environment=describe_environment(),
             complete=bool(self.ended),
-            notes=tuple(notes),
+            notes=self._notes(exact),
         )
 
     @property
@@ -312,7 +269,7 @@ class LiveRecording:
         peak = self._peak
         if peak is None:
             return self._greatest_s
-        near = self._greatest - peak.start_bytes >= NEAR * peak.increment_bytes
+        near = self._greatest - peak.start_bytes >= _NEAR * peak.increment_bytes
         return self._greatest_s if near else None
 
     @property
@@ -328,12 +285,12 @@ class LiveRecording:
     @property
     def samples(self) -> int:
         """How many samples were taken."""
-        return self._taken
+        return self._rss.taken
 
     @property
     def lasted_s(self) -> float:
         """Seconds from its begin to its last sample."""
-        return self._last_s
+        return max(0.0, self._rss.last_s)
 
     @property
     def pauses_so_far(self) -> tuple[int, float, float]:
@@ -341,9 +298,9 @@ class LiveRecording:
         return self._pause_count, self._pause_total_s, self._pause_longest_s
 
     @property
-    def metric_names(self) -> tuple[str, ...]:
-        """What is sampled, in the order of ``Update.values``."""
-        return tuple(m.name for m in self._metrics)
+    def taken(self) -> tuple[int, ...]:
+        """How many samples there were of each track, RSS first."""
+        return (self._rss.taken, *([self._others.taken] if self._others.names else []))
 
     @property
     def types_reason(self) -> str:
@@ -359,7 +316,8 @@ class LiveRecording:
 
     def tick(self, now: float) -> float:
         """Do what is due, and return when to come again; called by the one thread."""
-        if now >= self._sample_due:
+        inside = not self._from_outside
+        if inside and now >= self._sample_due:
             self._sample_due = max(self._sample_due + self.interval_s, now)
             with contextlib.suppress(UnavailableError):
                 self._sample(now)
@@ -367,6 +325,8 @@ class LiveRecording:
             looked = self._watch.look(now) if self._watch is not None else None
             self.types = self.types if looked is None else looked
             began = time.thread_time()
+            if not inside:
+                self._sample_others(now)
             self._update(looked)
             if self._updates:
                 self._pace(time.thread_time() - began)
@@ -374,7 +334,15 @@ class LiveRecording:
             self._update_due = now + self._gap_s
         if now - (self._start_s or now) >= self._lasts_s:
             self._let_go(f"{format_seconds(self._lasts_s)} had passed; minutes=... makes it longer")
-        return min(self._sample_due, self._update_due)
+        return min(self._sample_due, self._update_due) if inside else self._update_due
+
+    def take_rss(self, rows: list[tuple[float, int]]) -> None:
+        """Take readings from outside: moments as ``time.monotonic`` has them, and bytes."""
+        start = self._start_s
+        if start is None or self._released:
+            return
+        for moment, value in rows:
+            self._add_rss(moment - start, value)
 
     def _pace(self, took_s: float) -> None:
         """Let the next update wait as long as keeps all of them within their share of a processor."""
@@ -385,43 +353,76 @@ class LiveRecording:
         self._gap_s = max(self.least_gap_s, min(wanted, 2 * self._gap_s))
 
     def _begin(self) -> None:
-        self._start_s = self._clock()
-        self._started_at = _utc_now()
+        self._start_s = time.monotonic()
+        self._started_at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")
         for name in self._names:
             try:
                 metric = self._probe.metric(name)
             except UnavailableError as error:
                 self.absent[name] = str(error)
+                continue
+            self.sources[name] = metric.source
+            if name == "rss_bytes":
+                self._read_rss = metric
             else:
-                self._metrics.append(metric)
-                self.sources[name] = metric.source
-        if "rss_bytes" not in self.sources:
+                self._inside.append(metric)
+        if self._read_rss is None:
             raise UnavailableError(
                 f"a live recording: the memory of this process cannot be read ({self.absent['rss_bytes']})"
             )
-        self._columns = Columns(len(self._metrics), _MOST_SAMPLES)
-        self._region.start()
+        self._others = Track([metric.name for metric in self._inside])
+        self._following.start()
         self._pauses = gc_pauses.subscribe()
+        self._first_bytes = self._read_rss.read()
         self._sample(self._start_s)
-        self._first_bytes = self._fresh[0][1][0]
         self._sample_due = self._start_s + self.interval_s
         self._update_due = self._start_s + self.least_gap_s
-        self._hub = _process_wide()
+        self._hub = process_wide()
         self._hub.join(self)
+
+    @property
+    def _from_outside(self) -> bool:
+        return self.outside and self._hub is not None and self._hub.reads_outside
 
     def _sample(self, now: float) -> None:
         assert self._start_s is not None
-        values = tuple(metric.read() for metric in self._metrics)
-        at = max(0.0, now - self._start_s)
+        assert self._read_rss is not None
+        self._add_rss(max(0.0, now - self._start_s), self._read_rss.read())
+        self._sample_others(now)
+
+    def _sample_others(self, now: float) -> None:
+        assert self._start_s is not None
+        if not self._inside:
+            return
+        try:
+            values = tuple(metric.read() for metric in self._inside)
+        except UnavailableError:  # a tracer that was stopped: what it read until then stays
+            return
         with self._lock:
-            self._columns.append(at, values)
-            self._fresh.append((at, values))
-            del self._fresh[:-_MOST_SAMPLES]
-            self._taken += 1
-            self._last_s, self._last_bytes = at, values[0]
-        if values[0] > self._greatest:
-            self._greatest, self._greatest_s = values[0], at
-        self._watch_limit(at, values[0])
+            self._others.add(max(0.0, now - self._start_s), values)
+
+    def _add_rss(self, at: float, value: int) -> None:
+        with self._lock:
+            if not self._rss.add(at, (value,)):
+                return
+            self._last_bytes = value
+            if value > self._greatest:
+                self._greatest, self._greatest_s = value, at
+            self._watch_limit(at, value)
+
+    def _notes(self, exact: Peak | None) -> tuple[str, ...]:
+        notes = []
+        if not (self._was_outside or self._from_outside):
+            why = self._hub.reason if self._hub is not None and self.outside else ""
+            notes.append(
+                "RSS was read by a thread: while C code holds the interpreter's lock the line has a gap"
+                + (f" ({clean(why)})" if why else "")
+            )
+        if exact is None:
+            notes.append(
+                f"the peak is sampled and may be too low: {self._following.reason or 'no mark here'}"
+            )
+        return tuple(notes)
 
     def _watch_limit(self, at: float, rss: int) -> None:
         limit = self.limit_bytes
@@ -435,7 +436,7 @@ class LiveRecording:
             self.alerts.append(Alert(at, None, rss))
 
     def _update(self, looked: tuple[TypeGain, ...] | None) -> None:
-        self._peak = self._region.so_far() or self._peak
+        self._see_peak(self._following.so_far())
         tell = self.on_update
         update = self._news(looked)
         if tell is None or self._failures >= _MOST_FAILURES:
@@ -449,18 +450,13 @@ class LiveRecording:
 
     def _news(self, looked: tuple[TypeGain, ...] | None) -> Update:
         with self._lock:
-            fresh, self._fresh = self._fresh, []
-            first = self._given
-            self._given += len(fresh)
+            tracks = [self._rss.news(), *([self._others.news()] if self._others.names else [])]
             rows = self._new_pauses()
-        return Update(
-            first=first,
-            time_s=tuple(at for at, _ in fresh),
-            values=tuple(values for _, values in fresh),
-            pauses=rows,
-            peak=self._peak,
-            types=looked,
-        )
+        return Update(tuple(tracks), rows, self._peak, looked)
+
+    def _see_peak(self, found: tuple[int, int] | None) -> None:
+        if found is not None:
+            self._peak = Peak(*found, "vmhwm")
 
     def _new_pauses(self) -> tuple[tuple[float, float, int], ...]:
         if self._pauses is None:
@@ -477,12 +473,16 @@ class LiveRecording:
         if self._released:
             return
         self.ended = self.ended or reason
+        self._was_outside = self._was_outside or self._from_outside
         hub = self._hub
         if hub is not None:
             hub.leave(self)
-        with contextlib.suppress(UsageError):
-            self._peak = _exact(self._region.stop()) or self._peak
-        self._region.cancel()
+        if hub is not None and not self._closed:
+            self._closed = True
+            with contextlib.suppress(UnavailableError):
+                self._sample(time.monotonic())
+        self._see_peak(self._following.stop())
+        self._following.cancel()
         if self._pauses is not None:
             self._pauses.close()
         self._probe.close()
@@ -496,133 +496,8 @@ class LiveRecording:
         if self._start_s is None or self.ended:
             raise UsageError(f"{what}: the live recording does not run ({self.ended or 'not started'})")
 
-    def _told(self, *names: str) -> dict[str, str]:
-        return {name: self.sources[name] for name in names if name in self.sources}
-
-
-class _Hub:
-    """The one thread. Runs while there is somebody to serve."""
-
-    def __init__(self) -> None:
-        self.pid = os.getpid()
-        # Re-entrant: a forgotten recording may be collected while its thread is in here.
-        self._lock = threading.RLock()
-        self._members: weakref.WeakSet[LiveRecording] = weakref.WeakSet()
-        self._wake = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    @property
-    def runs(self) -> bool:
-        """Tell whether the thread is there."""
-        return self._thread is not None and self._thread.is_alive() and self.pid == os.getpid()
-
-    @property
-    def members(self) -> int:
-        """How many are served."""
-        return len(self._members)
-
-    def join(self, recording: LiveRecording) -> None:
-        """Serve a recording from now on."""
-        with self._lock:
-            self._members.add(recording)
-            if not self.runs:
-                self._wake = threading.Event()
-                self._thread = threading.Thread(
-                    target=_serve, args=(weakref.ref(self), self._members, self._wake), name="memlab-live"
-                )
-                self._thread.daemon = True
-                _end_at_exit()
-                self._thread.start()
-        self._wake.set()
-
-    def leave(self, recording: LiveRecording) -> None:
-        """Serve a recording no more; the last one ends the thread."""
-        if os.getpid() != self.pid:
-            return
-        with self._lock:
-            self._members.discard(recording)
-            thread = self._thread
-            last = not self._members
-        self._wake.set()
-        begun = thread is not None and thread.ident is not None  # an interrupt may have come before
-        if last and begun and thread is not None and thread is not threading.current_thread():
-            thread.join(_JOIN_S)
-
-    def retire(self) -> bool:
-        """Let the thread go when there is nobody to serve; who joins after that starts another."""
-        with self._lock:
-            if len(self._members):
-                return False
-            self._thread = None
-            return True
-
-    def end(self) -> None:
-        """End the thread: the interpreter ends."""
-        thread = self._thread
-        self._members.clear()
-        self._wake.set()
-        if thread is not None and thread.ident is not None and os.getpid() == self.pid:
-            thread.join(_JOIN_S)
-
-
-def _serve(hub: weakref.ref[_Hub], members: weakref.WeakSet[LiveRecording], wake: threading.Event) -> None:
-    """Serve all members until there is none."""
-    while True:
-        wake.clear()
-        due = _serve_once(members)
-        if due is None:
-            owner = hub()
-            if owner is None or owner.retire():
-                return
-            continue
-        wake.wait(min(60.0, max(0.0, due - time.monotonic())))
-
-
-def _serve_once(members: weakref.WeakSet[LiveRecording]) -> float | None:
-    """Serve each member once, and return when the next is due; None where there is none."""
-    dues = []
-    for recording in tuple(members):
-        try:
-            dues.append(recording.tick(time.monotonic()))
-        except Exception as error:  # noqa: BLE001 - a fault ends one recording, not the thread
-            recording.ended = recording.ended or f"it failed: {type(error).__name__}"
-            members.discard(recording)
-    return min(dues, default=None)
-
-
-_hub: _Hub | None = None
-_hooks: list[object] = []
-
-
-def _process_wide() -> _Hub:
-    """The thread is the process's; a forked child, which has no such thread, gets one of its own."""
-    global _hub  # noqa: PLW0603 - one thread for the process
-    if _hub is None or _hub.pid != os.getpid():
-        _hub = _Hub()
-    return _hub
-
-
-def _end_at_exit() -> None:
-    if not _hooks:
-        _hooks.append(atexit.register(_end_hub))
-
-
-def _end_hub() -> None:
-    if _hub is not None:
-        _hub.end()
-
 
 def _check_seconds(name: str, value: Any, least: float, most: float) -> None:
     fits = type(value) in (int, float) and math.isfinite(value) and least <= value <= most and value > 0
     if not fits:
         raise UsageError(f"a live recording: {name} must be a number of {least:g} to {most:g}, not {value!r}")
-
-
-def _exact(peak: Peak | None) -> Peak | None:
-    return peak if peak is not None and peak.source == "vmhwm" else None
-
-
-def _utc_now() -> str:
-    import datetime as dt
-
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds")

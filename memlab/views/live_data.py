@@ -13,7 +13,8 @@ from memlab.views import words
 from memlab.views.timeline_data import mark_columns, peak_columns, timeline_columns
 
 if TYPE_CHECKING:
-    from memlab.lab.live import Alert, LiveRecording, Update
+    from memlab.lab.live import LiveRecording
+    from memlab.lab.live_tracks import Alert, Update
     from memlab.records._result import Result
     from memlab.records.capture import Capture
 
@@ -23,18 +24,20 @@ _POINTS = 3_000
 _MOST_SHOTS = 8
 
 
-def live_picture(capture: Capture, samples: int, *, running: bool) -> dict[str, Any]:
+def live_picture(capture: Capture, taken: tuple[int, ...], *, running: bool) -> dict[str, Any]:
     """Return the whole of a live recording, thinned, as the widget keeps it in its state."""
     made = timeline_columns(capture.timeline, capture, _POINTS)
-    return {**made, "samples": samples, "running": running}
+    return {**made, "taken": list(taken), "running": running}
 
 
 def live_update(recording: LiveRecording, update: Update) -> dict[str, Any]:
     """Return the message that goes with an update's samples."""
     return {
         "kind": "update",
-        "first": update.first,
-        "metrics": list(recording.metric_names),
+        "tracks": [
+            {"names": list(track.names), "first": track.first, "rows": len(track.time_s)}
+            for track in update.tracks
+        ],
         "pauses": [[round(t, 6), round(d, 6), g] for t, d, g in update.pauses],
         "marks": mark_columns(recording.marks),
         "peak": peak_columns(update.peak, recording.peak_s, "") if update.peak is not None else None,

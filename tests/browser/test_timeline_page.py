@@ -273,14 +273,17 @@ THIN = """(() => {
 GROW = """(() => {
   const line = { key: 'k', metric: 'rss_bytes', name: 'RSS', unit: 'bytes', hue: 0, on: true };
   const model = growing({
-    per_second: 1000, start: 0, end: 0, samples: 1, caption: '', spans: [], marks: [],
+    per_second: 1000, start: 0, end: 0, taken: [1], caption: '', spans: [], marks: [],
     peak: null, limit: null,
     pauses: { t: [], d: [], g: [] }, series: [{ ...line, base: 5, step: 1, t: [0], v: [0] }],
   });
   const column = (values) => new DataView(Float64Array.from(values).buffer);
   const send = (first, values) => grow(
     model,
-    { first, metrics: ['rss_bytes'], pauses: [[first, 0.01, 0]], marks: [], peak: null, caption: '' },
+    {
+      tracks: [{ names: ['rss_bytes'], first, rows: values.length }],
+      pauses: [[first, 0.01, 0]], marks: [], peak: null, caption: '',
+    },
     [column(values.map((_, i) => first + i)), column(values)],
   );
   const whole = [send(1, [6, 7]), send(1, [6, 7]), send(5, [9])];

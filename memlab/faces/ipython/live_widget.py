@@ -31,7 +31,7 @@ from memlab.views.palette import DARK, LIGHT
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from memlab.lab.live import Alert, Update
+    from memlab.lab.live_tracks import Alert, TrackNews, Update
     from memlab.records._result import Result
     from memlab.records.capture import Capture, Mark
 
@@ -50,13 +50,15 @@ class Live:
 
     Shown are RSS and what else is asked for, the collector's pauses, the types that gained most objects,
     marks and a limit. It ends with ``stop()``, ``close()``, its button, after ``minutes``, with the kernel,
-    and when nothing refers to it and no page shows it. Live views of one kernel share one thread.
+    and when nothing refers to it and no page shows it. Live views of one kernel share one thread
+    and one sampler process.
 
-    The thread stands still while C code holds the interpreter's lock: the view then shows nothing new, and
-    the line has a gap. The peak is the kernel's own mark where there is one and misses nothing.
+    RSS is read by a process of its own. While C code holds the interpreter's lock nothing can be sent and the
+    view stands still; afterwards it shows what happened meanwhile. The peak is the kernel's own mark where
+    there is one and misses nothing.
 
     Args:
-        interval_s: seconds between two samples.
+        interval_s: seconds between two samples of RSS; what only the inside knows is read with each update.
         updates_per_s: how often the view is renewed, at most 10 a second; less often where that costs much.
         metrics: of ``rss_bytes``, ``allocated_blocks``, ``traced_bytes``.
         limit: a size such as ``"2 GiB"``: a line in the picture, and a notice when memory is above it.
@@ -209,12 +211,8 @@ class _View:
             self._end(recording)
             return
         if self._display_id and not self._away:
-            times = np.array(update.time_s, dtype=np.float64)
-            columns = np.array(update.values, dtype=np.float64).reshape(
-                len(times), len(recording.metric_names)
-            )
             content = live_update(recording, update) | {"figures": live_figures(recording, self.answer)}
-            self.widget.send(content, [times.tobytes(), *(column.tobytes() for column in columns.T)])
+            self.widget.send(content, [data for track in update.tracks for data in _columns(track)])
         now = time.monotonic()
         if now - self._synced >= SYNC_S:
             self.sync()
@@ -229,8 +227,8 @@ class _View:
             return
         with self._lock:
             self._synced = time.monotonic()
-            samples = recording.samples
-            picture = live_picture(recording.capture(), samples, running=not recording.ended)
+            taken = recording.taken
+            picture = live_picture(recording.capture(), taken, running=not recording.ended)
             if recording.limit_bytes is not None:
                 picture["limit"] = _limit(recording.limit_bytes)
             self.widget.picture = picture
@@ -294,6 +292,13 @@ class _View:
             )
         if self.when_over is not None:
             self.when_over()
+
+
+def _columns(track: TrackNews) -> list[bytes]:
+    """Return the moments of new samples and each metric's values, as the script takes them."""
+    times = np.array(track.time_s, dtype=np.float64)
+    values = np.array(track.values, dtype=np.float64).reshape(len(times), len(track.names))
+    return [times.tobytes(), *(column.tobytes() for column in values.T)]
 
 
 def latest() -> Live:

@@ -41,26 +41,33 @@ export function growing(picture) {
   }
   model.pauses = { t: Array.from(model.pauses.t), d: [...model.pauses.d], g: [...model.pauses.g] };
   model.spans = [];
+  model.taken = [...picture.taken];
   return model;
 }
 
 /** Put an update behind what is there. Returns false when samples between the two are missing. */
 export function grow(model, update, buffers) {
-  const whole = update.first <= model.samples;
-  const times = buffers.length ? numbersOf(buffers[0]) : [];
-  const skip = Math.max(0, model.samples - update.first);
-  update.metrics.forEach((metric, column) => {
-    const one = model.series.find((series) => series.metric === metric);
-    if (!one || !buffers[column + 1]) return;
-    const values = numbersOf(buffers[column + 1]);
-    for (let i = skip; i < times.length; i += 1) {
-      one.t.push(times[i]);
-      one.v.push(values[i]);
-    }
-    if (one.t.length > MOST_KEPT) halve(one);
+  let whole = true;
+  let at = 0;
+  update.tracks.forEach((track, number) => {
+    const known = model.taken[number] || 0;
+    const times = numbersOf(buffers[at]);
+    const skip = Math.max(0, known - track.first);
+    if (track.first > known) whole = false;
+    track.names.forEach((metric, column) => {
+      const one = model.series.find((series) => series.metric === metric);
+      if (!one) return;
+      const values = numbersOf(buffers[at + 1 + column]);
+      for (let i = skip; i < times.length; i += 1) {
+        one.t.push(times[i]);
+        one.v.push(values[i]);
+      }
+      if (one.t.length > MOST_KEPT) halve(one);
+    });
+    at += 1 + track.names.length;
+    model.taken[number] = Math.max(known, track.first + times.length);
+    if (times.length) model.end = Math.max(model.end, times[times.length - 1]);
   });
-  model.samples = Math.max(model.samples, update.first + times.length);
-  if (times.length) model.end = Math.max(model.end, times[times.length - 1]);
   for (const [t, d, g] of update.pauses) {
     const last = model.pauses.t.length ? model.pauses.t[model.pauses.t.length - 1] : -1;
     if (t <= last) continue;
@@ -199,7 +206,7 @@ export default {
     const onPicture = () => {
       const picture = model.get("picture");
       // While it runs, the view has more than the thinned picture, unless it missed something.
-      if (picture.running && picture.samples <= living.samples) return;
+      if (picture.running && picture.taken[0] <= living.taken[0]) return;
       living = growing(picture);
       soon();
     };
