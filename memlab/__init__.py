@@ -20,10 +20,12 @@ from memlab.errors import (
 
 if TYPE_CHECKING:
     from memlab.analyses.capture_compare import compare_captures
+    from memlab.collectors.high_water import region
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.live_widget import Live
     from memlab.faces.ipython.release import release
+    from memlab.lab.attachment import attach
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
@@ -100,6 +102,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "compare_captures",
+    "attach",
     "dump_heap",
     "find_leaks",
     "heap",
@@ -108,6 +111,7 @@ __all__ = [
     "load",
     "memit",
     "record",
+    "region",
     "release",
     "snapshot",
     "tracing",
@@ -153,6 +157,7 @@ _HOME = {
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
     "compare_captures": "analyses.capture_compare",
+    "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
     "heap": "lab.heap",
@@ -161,6 +166,7 @@ _HOME = {
     "load": "store.capture_file",
     "memit": "lab.memit",
     "record": "lab.recorder",
+    "region": "collectors.high_water",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
     "tracing": "collectors.tracing",

@@ -60,6 +60,9 @@ class Inside:
         stacks: look at stacks when memory rises.
     """
 
+    _wake: tuple[int, int] | None = None  # on the class: an interrupt may strike before __init__ has run
+    _subscription: gc_pauses.PauseSubscription | None = None
+
     def __init__(
         self,
         sink: Sink,
@@ -82,12 +85,11 @@ class Inside:
         self._stacks = stacks
         self._pid = os.getpid()
         # A pipe can be waited for together with the sampler's; without one of those, any system has events.
-        self._wake: tuple[int, int] | None = os.pipe() if sampler is not None else None
+        self._wake = os.pipe() if sampler is not None else None
         self._ended_event = threading.Event()
         self._ending = False
         self._ended = False
         self._thread: threading.Thread | None = None
-        self._subscription: gc_pauses.PauseSubscription | None = None
         self._series = Series(_INSIDE, 3)
         self._own = Series(_OWN_RSS, 1)
         self._names: tuple[str, ...] = ()
@@ -141,6 +143,9 @@ class Inside:
         if self._wake is not None:
             with contextlib.suppress(OSError):
                 os.write(self._wake[1], b"x")
+
+    def __del__(self) -> None:
+        self._let_go()
 
     def us(self, moment_ns: int | None = None) -> int:
         """Return a moment, or now, in microseconds since the recording began."""

@@ -32,7 +32,7 @@ class SamplerProcess:
 
     Args:
         pid: whom to read. Default: this process.
-        stream: descriptor of the file that takes the frames, see ``streams.open_stream``; stays the caller's.
+        stream: descriptor of the file that takes the frames, see ``streams.Stream``; stays the caller's.
         origin_ns: the zero of all times, as ``time.monotonic_ns()`` has it.
         interval_s: seconds between two readings of RSS; while memory moves it reads faster.
         idle: may it slow down, to a tenth of a second, while nothing moves.

@@ -319,6 +319,13 @@ class Sampler:
             if ended(max(0.0, due - time.monotonic())):
                 return
 
+    def await_end(self) -> None:
+        """Wait a moment for the target to be gone: its end of a pipe closes before it is."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while not self.gone and time.monotonic() < deadline:
+            self.gone = self.target.rss_pages() == 0
+            time.sleep(_FASTEST_S)
+
     def stamp(self, now: float) -> int:
         """Return a moment as microseconds since the recording began."""
         return int(now * 1e6 - self.origin_ns / 1000)
@@ -496,10 +503,11 @@ def main() -> int:
         os.set_blocking(tell, False)
 
     def ended(seconds: float) -> bool:
-        try:
-            return bool(select.select([0], [], [], seconds)[0])
-        except InterruptedError:
+        if not select.select([0], [], [], seconds)[0]:
             return False
+        if not os.read(0, 64):  # nobody said so: whoever held the other end is no more
+            sampler.await_end()
+        return True
 
     try:
         sampler = Sampler(orders, tell)

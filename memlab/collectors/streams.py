@@ -14,58 +14,77 @@ from memlab.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Notices", "content_of", "open_stream"]
+__all__ = ["Notices", "Stream"]
 
 _CHUNK = 1 << 20
 
 
-def open_stream(path: str | None) -> int:
-    """Return a descriptor of an empty stream: the file ``path``, made anew, or one that has no name.
+class Stream:
+    """A file that is empty at first: ``path``, made anew, or one that has no name.
 
-    Each write goes to the end, whoever writes.
+    Each write goes to the end, whoever writes. It is closed when it is forgotten.
 
     Raises:
         UsageError: when it cannot be made, or ``path`` is no regular file.
     """
-    flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        if path is None:
-            return _nameless()
+
+    descriptor = -1  # on the class: an interrupt may strike before __init__ has run
+
+    def __init__(self, path: str | None) -> None:
+        try:
+            if path is None:
+                self._open_nameless()
+            else:
+                self._open(path)
+        except (OSError, ValueError) as error:
+            if isinstance(error, UsageError):
+                raise
+            reason = getattr(error, "strerror", None) or str(error)
+            raise UsageError(f"cannot record to {path or 'a temporary file'}: {reason}") from None
+
+    def content(self) -> bytes:
+        """Return all that has been written."""
+        size = os.fstat(self.descriptor).st_size
+        if hasattr(os, "pread"):  # by position: a forked child and its parent share one offset
+            parts = []
+            at = 0
+            while at < size and (part := os.pread(self.descriptor, min(_CHUNK, size - at), at)):
+                parts.append(part)
+                at += len(part)
+            return b"".join(parts)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        return os.read(self.descriptor, size)
+
+    def close(self) -> None:
+        """Close it. Does nothing the second time."""
+        descriptor, self.descriptor = self.descriptor, -1
+        if descriptor >= 0:
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _open(self, path: str) -> None:
+        flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH110, PTH116
             raise UsageError(f"cannot record to {path}: it is no regular file")
-        return os.open(path, flags | os.O_CREAT | os.O_TRUNC, 0o666)
-    except (OSError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"cannot record to {path or 'a temporary file'}: {reason}") from None
+        self.descriptor = os.open(path, flags | os.O_CREAT | os.O_TRUNC, 0o666)
 
+    def _open_nameless(self) -> None:
+        if hasattr(os, "memfd_create"):
+            with contextlib.suppress(OSError):  # a sandbox may refuse it
+                self.descriptor = os.memfd_create("memlab", os.MFD_CLOEXEC)
+        if self.descriptor < 0:
+            import tempfile
 
-def _nameless() -> int:
-    if hasattr(os, "memfd_create"):
-        with contextlib.suppress(OSError):  # a sandbox may refuse it
-            return _appending(os.memfd_create("memlab", os.MFD_CLOEXEC))
-    import tempfile
+            with tempfile.TemporaryFile() as file:
+                self.descriptor = os.dup(file.fileno())
+        with contextlib.suppress(ImportError):  # Windows; there is but one writer then
+            import fcntl
 
-    with tempfile.TemporaryFile() as file:
-        return _appending(os.dup(file.fileno()))
-
-
-def _appending(descriptor: int) -> int:
-    with contextlib.suppress(ImportError):  # Windows; there is but one writer then
-        import fcntl
-
-        fcntl.fcntl(descriptor, fcntl.F_SETFL, fcntl.fcntl(descriptor, fcntl.F_GETFL) | os.O_APPEND)
-    return descriptor
-
-
-def content_of(descriptor: int) -> bytes:
-    """Return all that has been written to a stream."""
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    parts = []
-    while part := os.read(descriptor, _CHUNK):
-        parts.append(part)
-    return b"".join(parts)
+            flags = fcntl.fcntl(self.descriptor, fcntl.F_GETFL)
+            fcntl.fcntl(self.descriptor, fcntl.F_SETFL, flags | os.O_APPEND)
 
 
 class Notices:

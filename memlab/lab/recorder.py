@@ -26,7 +26,7 @@ from memlab.collectors.high_water import Following
 from memlab.collectors.inside import FIRST_NUMBER, Inside
 from memlab.collectors.probe import Probe
 from memlab.collectors.sampler_script import MAGIC, Series, Sink, json_frame
-from memlab.collectors.streams import content_of, open_stream
+from memlab.collectors.streams import Stream
 from memlab.errors import MemlabError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Recorder:
         self._form = sampler
         self._pid = os.getpid()
         self._notes: list[str] = []
-        self._stream: int | None = None
+        self._stream: Stream | None = None
         self._sink: Sink | None = None
         self._sampler: SamplerProcess | None = None
         self._inside: Inside | None = None
@@ -86,6 +86,7 @@ class Recorder:
         self._started = self._ended = False
         self._numbers = itertools.count()
         self._absent: dict[str, str] = {}
+        self._whole = True
 
     def start(self) -> Self:
         """Begin.
@@ -175,7 +176,7 @@ class Recorder:
             raise UsageError("looking at a recording: it does not run")
         from memlab.store.stream import read_stream
 
-        return read_stream(content_of(self._stream), max_samples=self._max_samples)
+        return read_stream(self._stream.content(), max_samples=self._max_samples)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -190,14 +191,11 @@ class Recorder:
     # -- parts
 
     def _begin(self) -> None:
-        self._stream = open_stream(self._path)
-        self._sink = Sink(self._stream)
+        self._stream = Stream(self._path)
+        self._sink = Sink(self._stream.descriptor)
         self._origin_ns = time.monotonic_ns()
         self._sink.put(MAGIC)
         self._put(self._header())
-        self._following = Following(self._exact)
-        self._following.start()
-        self._row()
         if self._form != "thread":
             self._start_process()
         if self._sampler is None:
@@ -212,6 +210,10 @@ class Recorder:
             stacks=self._stacks,
         )
         self._inside.begin()
+        # Last: what starting all this takes is not the program's.
+        self._following = Following(self._exact)
+        self._following.start()
+        self._row()
 
     def _start_process(self) -> None:
         assert self._stream is not None
@@ -219,7 +221,7 @@ class Recorder:
             from memlab.collectors.sampler_process import SamplerProcess
 
             self._sampler = SamplerProcess(
-                self._stream,
+                self._stream.descriptor,
                 self._origin_ns,
                 interval_s=self._interval_s,
                 idle=self._idle,
@@ -293,17 +295,21 @@ class Recorder:
             given = inside.given_back
             if inside.failure is not None:
                 self._notes.append(f"the thread inside ended early: {type(inside.failure).__name__}")
+                self._whole = False
         if self._sampler is not None:
+            if not self._sampler.is_alive:
+                self._notes.append("the sampler process ended early: samples after that are missing")
+                self._whole = False
             given += self._sampler.stop()
         if peak is not None and self._following.note:
             self._notes.append(self._following.note)
         self._put(self._end(peak))
-        return self._read(content_of(self._stream) + b"".join(self._sink.kept) + given, peak is None)
+        return self._read(self._stream.content() + b"".join(self._sink.kept) + given, peak is None)
 
     def _end(self, peak: tuple[int, int] | None) -> dict[str, Any]:
         assert self._following is not None
         end: dict[str, Any] = {
-            "complete": True,
+            "complete": self._whole,
             "pauses_dropped": self._inside.pauses_dropped if self._inside is not None else 0,
             "absent": dict(self._absent),
         }
@@ -349,10 +355,7 @@ class Recorder:
         from memlab.store.stream import read_stream
 
         assert self._stream is not None
-        size = os.fstat(self._stream).st_size
-        # By position: the parent's offset is ours too.
-        content = os.pread(self._stream, size, 0)
-        return inherited(read_stream(content, max_samples=self._max_samples))
+        return inherited(read_stream(self._stream.content(), max_samples=self._max_samples))
 
     def _cancel(self) -> None:
         if os.getpid() != self._pid:
@@ -367,8 +370,7 @@ class Recorder:
         stream, self._stream = self._stream, None
         if stream is not None:
             self._sink = None
-            with contextlib.suppress(OSError):
-                os.close(stream)
+            stream.close()
         self._probe.close()
 
 
