@@ -121,7 +121,6 @@ class Hub:
             if len(self._members):
                 return False
             self._thread = None
-        self._stop_outside()
         return True
 
     def end(self) -> None:

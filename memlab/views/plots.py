@@ -11,6 +11,7 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_seconds, format_signed_bytes
+from memlab.analyses.decimation import extremes
 from memlab.errors import MissingExtraError, UnavailableError
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
@@ -24,7 +25,7 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.comparison import comparison_headline
-from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
+from memlab.views.geometry import ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.palette import HUES, LIGHT, tints
@@ -135,7 +136,7 @@ def _timeline(timeline: Timeline, ax: Axes | None, metric: str | None) -> Axes:
         raise UnavailableError(f"nothing to plot: no samples of {wanted or 'any metric'}")
     axes = _axes(ax)
     values = timeline.metrics[wanted]
-    kept = pick(values, _BUCKETS)
+    kept = extremes(timeline.time_s, values, _BUCKETS)
     top = int(values.argmax())
     axes.plot(timeline.time_s[kept], values[kept], color=LIGHT["accent"], lw=1.5)
     axes.plot([timeline.time_s[top]], [values[top]], color=LIGHT["accent"], marker="o", mfc="white", ms=6)
@@ -176,7 +177,6 @@ def _comparison(comparison: CaptureComparison, ax: Axes | None, metric: str | No
     axes.set_xlabel(
         f"seconds since {words.printable(comparison.aligned_at, 40) or 'the start'}", parse_math=False
     )
-    axes.legend(frameon=False)
     return _tidy(axes)
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memlab.analyses.decimation import extremes
 from memlab.views import words
 from memlab.views.charts import x_labels, y_labels
-from memlab.views.geometry import Scale, pick, round_ticks
+from memlab.views.geometry import Scale, round_ticks
 from memlab.views.page import Chart
 from memlab.views.timeline_data import caption, peak_columns, peak_moment, peak_place
 
@@ -43,7 +44,7 @@ _PAUSE_HEIGHT = 22.0
 def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture | None = None) -> Chart:
     """Return one metric of a timeline over time; a capture adds its spans, pauses, marks and peak."""
     values, time = timeline.metrics[metric], timeline.time_s
-    kept = pick(values, _BUCKETS)
+    kept = extremes(time, values, _BUCKETS)
     top = int(values.argmax())
     whole = capture if metric == "rss_bytes" else None
     peak = whole.peak if whole is not None else None
@@ -105,7 +106,10 @@ def overlaid_chart(
     x = Scale(first, last, _LEFT, _WIDTH - _RIGHT)
     y = Scale(ticks[0], ticks[-1], _TOP + _PLOT, _TOP)
     drawn = [
-        tuple((x(float(one.time_s[i]) - shift), y(float(values[i]))) for i in pick(values, _BUCKETS))
+        tuple(
+            (x(float(one.time_s[i]) - shift), y(float(values[i])))
+            for i in extremes(one.time_s, values, _BUCKETS)
+        )
         for (_, one, shift), values in zip(shown, columns, strict=True)
     ]
     said = " ".join(f"{name}: {caption(one, metric)}" for name, one, _ in shown)

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.units import format_bytes
+from memlab.analyses.decimation import extremes
 from memlab.views import words
-from memlab.views.geometry import pick
 from memlab.views.palette import LIGHT
 from memlab.views.timeline_data import peak_columns, peak_moment, peak_place
 
@@ -53,20 +53,25 @@ def overlay(axes: Axes, comparison: CaptureComparison, metric: str) -> tuple[int
         (comparison.second, comparison.second_label, comparison.second_s, LIGHT["accent"]),
     )
     seen: list[int] = []
+    drawn = []
     for capture, label, shift, color in sides:
         found = (line for line in capture.timelines().values() if len(line.metrics.get(metric, ())))
         timeline = next(found, None)
         if timeline is None:
             continue
         values = timeline.metrics[metric]
-        kept = pick(values, _BUCKETS)
-        name = words.printable(label, _NAME).replace("$", r"\$")
-        axes.plot(timeline.time_s[kept] - shift, values[kept], color=color, lw=1.6, label=name)
+        kept = extremes(timeline.time_s, values, _BUCKETS)
+        (line,) = axes.plot(timeline.time_s[kept] - shift, values[kept], color=color, lw=1.6)
+        drawn.append((line, words.printable(label, _NAME)))
         top = int(values.argmax())
         axes.plot([timeline.time_s[top] - shift], [values[top]], color=color, marker="o", mfc="white", ms=6)
         seen += [int(values.min()), int(values.max())]
     if comparison.aligned_at:
         axes.axvline(0, color=LIGHT["muted"], lw=1, ls=":")
+    if drawn:
+        legend = axes.legend(*zip(*drawn, strict=True), frameon=False)
+        for said in legend.get_texts():
+            said.set_parse_math(False)
     return (min(seen), max(seen)) if seen else None
 
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from memlab._base.units import format_bytes, format_seconds
+from memlab.analyses.decimation import extremes
 from memlab.views import words
-from memlab.views.geometry import pick
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -193,7 +193,7 @@ def pack_lines(lines: Sequence[Line], per: int, points: int = POINTS) -> list[di
 
 
 def _packed(line: Line, per: int, buckets: int, number: int) -> dict[str, Any]:
-    kept = pick(line.values, buckets)
+    kept = extremes(line.time_s, line.values, buckets)
     times = np.rint(line.time_s[kept] * per).astype(np.int64)
     values = line.values[kept]
     base = int(values[0]) if len(values) else 0

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import mmap
+import sys
 import threading
 import time
 import weakref
@@ -13,7 +15,7 @@ import pytest
 
 from memlab.collectors.type_counts import TypeWatch, count_types
 from memlab.errors import UsageError
-from memlab.lab import live as live_module
+from memlab.lab import live_hub
 from memlab.lab.live import LiveRecording
 from memlab.testing import nosy_class
 from tests.kit.everyline import interrupt_everywhere
@@ -30,27 +32,47 @@ def wait_for(condition, seconds=20.0):
         time.sleep(0.005)
 
 
-def test_updates_bring_every_sample_once_and_in_order():
-    """Each update goes on where the last one ended, and all of them are the capture's timeline."""
+@pytest.mark.parametrize("outside", [True, False])
+def test_updates_bring_every_sample_once_and_in_order(outside):
+    """Each update goes on where the last one ended, and all of them are the capture's timelines."""
     updates = []
-    recording = LiveRecording(0.01, 10, types=False, on_update=updates.append).start()
-    wait_for(lambda: len(updates) >= 3)
+    recording = LiveRecording(0.01, 10, types=False, on_update=updates.append, outside=outside).start()
+    wait_for(lambda: len(updates) >= 3 and recording.samples > 5)
     capture = recording.stop()
-    seen = []
-    for update in updates:
-        assert update.first == len(seen)
-        seen += update.time_s
-        assert all(len(values) == 2 for values in update.values)
-    assert seen == capture.timeline.time_s.tolist()
-    rss = [values[0] for update in updates for values in update.values]
-    assert rss == capture.timeline.metrics["rss_bytes"].tolist()
+    for number, timeline in enumerate((capture.timeline, capture.inside)):
+        seen, values = [], []
+        for update in updates:
+            track = update.tracks[number]
+            assert track.first == len(seen)
+            seen += track.time_s
+            values += [value for (value,) in track.values]
+        assert seen == timeline.time_s.tolist()
+        assert values == next(iter(timeline.metrics.values())).tolist()
     assert set(capture.inside.metrics) == {"allocated_blocks"}
     assert capture.complete
+    assert any("read by a thread" in note for note in capture.notes) is not outside
+
+
+@pytest.mark.skipif(not hasattr(ctypes, "PyDLL") or sys.platform == "win32", reason="needs a C library")
+def test_the_line_has_no_gap_while_c_code_holds_the_lock():
+    """A call that keeps the interpreter for 0.4 s: nothing of ours runs, and samples are there afterwards."""
+    with LiveRecording(0.01, 10, types=False) as recording:
+        if not recording._hub.reads_outside:
+            pytest.skip(recording._hub.reason)
+        wait_for(lambda: recording.samples > 3)  # the process is up
+        began = recording.now_s
+        ctypes.PyDLL(None).usleep(400_000)
+        ended = recording.now_s
+        block = bytearray(30_000_000)
+    del block
+    time_s = recording.capture().timeline.time_s
+    # A level line is two samples, however long: its ends move on.
+    assert ((time_s > began + 0.1) & (time_s < ended + 0.2)).any()
 
 
 def test_marks_pauses_and_the_exact_peak_are_in_the_capture():
     """A spike between two samples shows in the peak; a forced collection and a mark stand at their time."""
-    with LiveRecording(5.0, 1, types=False) as recording:
+    with LiveRecording(5.0, 1, types=False, outside=False) as recording:
         spike = mmap.mmap(-1, 80_000_000)
         spike.write(b"x" * 80_000_000)
         spike.close()
@@ -103,7 +125,7 @@ def test_a_forgotten_recording_ends():
 
 def test_it_ends_by_itself_and_says_why():
     """After its minutes it stops, keeps what it has, and takes no more marks."""
-    recording = LiveRecording(0.01, 10, minutes=0.15 / 60, types=False).start()
+    recording = LiveRecording(0.01, 10, minutes=0.15 / 60, types=False, outside=False).start()
     wait_for(lambda: recording.ended)
     assert "had passed" in recording.ended
     with pytest.raises(UsageError, match="does not run"):
@@ -133,7 +155,7 @@ def test_a_crossing_of_the_limit_is_one_alert():
     recording = LiveRecording(limit="100 MiB", types=False)
     mib = 2**20
     for at, rss in enumerate((90, 100, 140, 99, 97, 60, 120)):
-        recording._watch_limit(float(at), rss * mib)
+        recording._add_rss(float(at), rss * mib)
     first, second = recording.alerts
     assert (first.began_s, first.ended_s, first.greatest_bytes) == (1.0, 4.0, 140 * mib)
     assert (second.began_s, second.ended_s) == (6.0, None)
@@ -174,6 +196,21 @@ def test_wrong_arguments_are_one_sentence(options, said):
     assert not threads()
 
 
+def test_two_share_one_process_and_the_finer_interval():
+    """One sampler process however many look; a finer one takes its place when one asks for it."""
+    children = lambda: [c.pid for c in psutil.Process().children()]
+    with LiveRecording(0.5, types=False):
+        first = children()
+        with LiveRecording(1.0, types=False):
+            assert children() == first
+        with LiveRecording(0.02, types=False) as fine:
+            wait_for(lambda: fine.samples > 2)
+            second = children()
+            assert len(second) == len(first) == 1
+            assert second != first
+    wait_for(lambda: not children())
+
+
 def test_wrong_use_is_one_sentence():
     """Stopping or marking what has not begun, beginning twice, a mark without a name."""
     recording = LiveRecording(types=False)
@@ -197,11 +234,12 @@ def test_what_is_not_read_says_why():
     assert capture.inside is None
 
 
-def test_an_interrupt_at_any_line_leaves_nothing():
+@pytest.mark.parametrize("outside", [False, pytest.param(True, marks=[pytest.mark.long])])
+def test_an_interrupt_at_any_line_leaves_nothing(outside):
     """Started, marked, looked at and stopped, with an interrupt at each of its lines in turn."""
 
     def act():
-        recording = LiveRecording(0.5, 1, types=False)
+        recording = LiveRecording(0.5, 1, types=False, outside=outside)
         try:
             recording.start()
             recording.mark("x")
@@ -214,6 +252,7 @@ def test_an_interrupt_at_any_line_leaves_nothing():
             "callbacks": len(gc.callbacks),
             "threads": threads(),
             "files": psutil.Process().num_fds(),
+            "children": len(psutil.Process().children()) if outside else 0,
         }
 
     lines, residue = interrupt_everywhere(act, state)
@@ -223,19 +262,18 @@ def test_an_interrupt_at_any_line_leaves_nothing():
 
 def test_a_fault_in_one_recording_ends_that_one_alone():
     """The thread goes on with the others."""
-    sick, well = LiveRecording(0.01, types=False), LiveRecording(0.01, types=False)
+    sick, well = (LiveRecording(0.01, types=False, outside=False) for _ in range(2))
     sick.start()
     well.start()
     sick._sample = None
     wait_for(lambda: sick.ended)
     assert sick.ended == "it failed: TypeError"
+    del sick._sample
     before = well.samples
     wait_for(lambda: well.samples > before + 3)
-    assert live_module._hub.members == 1
+    assert live_hub._hub.members == 1
     well.stop()
-    sick._region.cancel()
-    sick._pauses.close()
-    sick._probe.close()
+    sick.stop()
 
 
 # -- types

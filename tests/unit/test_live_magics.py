@@ -131,15 +131,17 @@ def test_updates_are_messages_of_samples_and_words(published):
     live.mark("here")
     wait_for(lambda: any(content["marks"] for content, _ in published["sent"]))
     capture = live.stop()
-    at = 0
+    at = [0, 0]
     for content, buffers in published["sent"]:
         json.dumps(content)
-        assert content["first"] == at
-        assert [len(b) for b in buffers] == [len(buffers[0])] * (1 + len(content["metrics"]))
-        at += len(buffers[0]) // 8
+        assert [track["names"] for track in content["tracks"]] == [["rss_bytes"], ["allocated_blocks"]]
+        assert [track["first"] for track in content["tracks"]] == at
+        rows = [track["rows"] for track in content["tracks"]]
+        assert [len(b) // 8 for b in buffers] == [rows[0]] * 2 + [rows[1]] * 2
+        at = [one + more for one, more in zip(at, rows, strict=True)]
         assert content["figures"]["running"]
         assert content["figures"]["rss"].endswith("iB")
-    assert at <= len(capture.timeline)
+    assert at[0] <= len(capture.timeline)
     assert published["sent"][-1][0]["marks"][0]["label"] == "here"
 
 
@@ -172,7 +174,7 @@ def test_the_state_alone_draws_the_picture(published):
     live._view.sync()
     state = live._view.widget.get_state()
     picture = json.loads(json.dumps(state["picture"]))
-    assert {"series", "spans", "pauses", "marks", "peak", "samples", "running"} <= set(picture)
+    assert {"series", "spans", "pauses", "marks", "peak", "taken", "running"} <= set(picture)
     assert picture["marks"][0]["label"] == "</script>\\x00"
     assert json.dumps(state["figures"])
     live.close()
@@ -242,11 +244,11 @@ def test_a_page_that_is_gone_gets_no_messages(published):
     wait_for(lambda: published["sent"])
     live_widget._handle(this, {"do": "gone"})
     time.sleep(0.15)
-    count, samples = len(published["sent"]), live.recording.samples
-    wait_for(lambda: live.recording.samples > samples + 5)
+    count, samples = len(published["sent"]), live.recording.taken[1]
+    wait_for(lambda: live.recording.taken[1] > samples + 5)
     assert len(published["sent"]) <= count + 1
     live_widget._handle(this, {"do": "shown"})
-    assert live._view.widget.picture["samples"] >= samples
+    assert live._view.widget.picture["taken"][1] >= samples
     wait_for(lambda: len(published["sent"]) > count + 1)
     live.close()
 
