@@ -167,7 +167,8 @@ def _capture(capture: Capture, ax: Axes | None, metric: str | None) -> Axes:
 
 @_draw.register(CaptureComparison)
 def _comparison(comparison: CaptureComparison, ax: Axes | None, metric: str | None) -> Axes:
-    wanted = metric or "rss_bytes"
+    read = [name for side in (comparison.first, comparison.second) for name in side.timeline.metrics]
+    wanted = metric or ("rss_bytes" if "rss_bytes" in read else next(iter(read), "rss_bytes"))
     axes = _axes(ax)
     bounds = overlay(axes, comparison, wanted)
     if bounds is None:

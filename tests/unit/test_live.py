@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import mmap
+import os
 import sys
 import threading
 import time
@@ -234,7 +235,14 @@ def test_what_is_not_read_says_why():
     assert capture.inside is None
 
 
-@pytest.mark.parametrize("outside", [False, pytest.param(True, marks=[pytest.mark.long])])
+LONG = [
+    pytest.mark.long,
+    pytest.mark.skipif(not os.environ.get("MEMLAB_LONG"), reason="MEMLAB_LONG is not set"),
+]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("outside", [False, pytest.param(True, marks=LONG)])
 def test_an_interrupt_at_any_line_leaves_nothing(outside):
     """Started, marked, looked at and stopped, with an interrupt at each of its lines in turn."""
 
