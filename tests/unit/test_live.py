@@ -242,7 +242,7 @@ LONG = [
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("outside", [False, pytest.param(True, marks=LONG)])
+@pytest.mark.parametrize("outside", [False, pytest.param(True, marks=[pytest.mark.long, ONLY_LONG])])
 def test_an_interrupt_at_any_line_leaves_nothing(outside):
     """Started, marked, looked at and stopped, with an interrupt at each of its lines in turn."""
 
