@@ -51,54 +51,91 @@ print("RESULT", json.dumps(found))
 os._exit(0)
 """
 
+MEMORY_PROFILER = """
+    base = memory_usage(-1, max_usage=True)
+    seen = (memory_usage((spike,), interval={}, max_usage=True, max_iterations=1) - base) * 2**20
+"""
+POLLING = """
+import psutil, threading
+me = psutil.Process()
+def poll(top, stop):
+    while not stop.wait(0.001):
+        top[0] = max(top[0], me.memory_info().rss)
+"""
 WAYS = {
     "memlab.region": (
         "memlab",
         "from memlab import region",
-        "    with region() as r: spike()\n    seen = r.peak.increment_bytes",
+        """
+    with region() as r:
+        spike()
+    seen = r.peak.increment_bytes
+""",
     ),
     "memlab.record, its spans": (
         "memlab",
         "from memlab import record",
-        "    with record() as r:\n        with r.span('spike'): spike()\n    seen = r.capture.spans[0].peak.increment_bytes",
+        """
+    with record() as r, r.span('spike'):
+        spike()
+    seen = r.capture.spans[0].peak.increment_bytes
+""",
     ),
     "memlab.record, samples alone": (
         "memlab",
         "from memlab import record",
-        "    with record(exact=False) as r:\n        while len(r.snapshot().timeline) < 3: time.sleep(0.01)\n"
-        "        spike()\n    c = r.capture\n    seen = c.timeline.high_water_mark() - c.timeline.metrics['rss_bytes'][2]",
+        """
+    with record(exact=False) as r:
+        while len(r.snapshot().timeline) < 3:
+            time.sleep(0.01)
+        spike()
+    rss = r.capture.timeline.metrics['rss_bytes']
+    seen = rss.max() - rss[2]
+""",
     ),
     "memory_profiler, every 0.1 s": (
         "memory_profiler",
-        "import warnings; warnings.simplefilter('ignore'); from memory_profiler import memory_usage",
-        "    base = memory_usage(-1, max_usage=True)\n"
-        "    seen = (memory_usage((spike,), interval=0.1, max_usage=True, max_iterations=1) - base) * 2**20",
+        "from memory_profiler import memory_usage",
+        MEMORY_PROFILER.format(0.1),
     ),
     "memory_profiler, every 0.01 s": (
         "memory_profiler",
-        "import warnings; warnings.simplefilter('ignore'); from memory_profiler import memory_usage",
-        "    base = memory_usage(-1, max_usage=True)\n"
-        "    seen = (memory_usage((spike,), interval=0.01, max_usage=True, max_iterations=1) - base) * 2**20",
+        "from memory_profiler import memory_usage",
+        MEMORY_PROFILER.format(0.01),
     ),
     "psutil in a thread, every 1 ms": (
         "psutil",
-        "import psutil, threading\nme = psutil.Process()\n"
-        "def poll(top, stop):\n    while not stop.wait(0.001): top[0] = max(top[0], me.memory_info().rss)",
-        "    base = me.memory_info().rss; top = [base]; stop = threading.Event()\n"
-        "    t = threading.Thread(target=poll, args=(top, stop)); t.start(); spike(); stop.set(); t.join()\n"
-        "    seen = top[0] - base",
+        POLLING,
+        """
+    base = me.memory_info().rss
+    top, stop = [base], threading.Event()
+    t = threading.Thread(target=poll, args=(top, stop))
+    t.start()
+    spike()
+    stop.set()
+    t.join()
+    seen = top[0] - base
+""",
     ),
     "tracemalloc, its peak": (
         "tracemalloc",
         "import tracemalloc; tracemalloc.start()",
-        "    tracemalloc.reset_peak(); base = tracemalloc.get_traced_memory()[0]; spike()\n"
-        "    seen = tracemalloc.get_traced_memory()[1] - base",
+        """
+    tracemalloc.reset_peak()
+    base = tracemalloc.get_traced_memory()[0]
+    spike()
+    seen = tracemalloc.get_traced_memory()[1] - base
+""",
     ),
     "memray, its peak": (
         "memray",
         "import memray, tempfile",
-        "    with tempfile.TemporaryDirectory() as d:\n        with memray.Tracker(d + '/x'): spike()\n"
-        "        reader = memray.FileReader(d + '/x')\n        seen = reader.metadata.peak_memory",
+        """
+    with tempfile.TemporaryDirectory() as d:
+        with memray.Tracker(d + '/x'):
+            spike()
+        seen = memray.FileReader(d + '/x').metadata.peak_memory
+""",
     ),
 }
 
@@ -163,9 +200,7 @@ def main() -> int:
     parser.add_argument("--peers", type=Path)
     args = parser.parse_args()
     peers = environment_of_peers(args.peers)
-    print(
-        f"50 MB, {args.rounds} spikes each: hits within 5 % (median share reported); load {os.getloadavg()[0]:.1f}"
-    )
+    print(f"{args.rounds} spikes of 50 MB: hits within 5 % (median share); load {os.getloadavg()[0]:.1f}")
     print(f"{'':34s}" + "".join(f"{kind:>16s}" for kind in KINDS))
     for name in [*WAYS, "Scalene, peak of a line (5 runs)"]:
         cells = []

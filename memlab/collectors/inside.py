@@ -101,6 +101,8 @@ class Inside:
 
     def begin(self) -> None:
         """Subscribe to the collector's pauses and start the thread."""
+        for running in threading.enumerate():
+            self._ran(running)  # what it ran before does not count
         self._subscription = gc_pauses.subscribe()
         names = ("start", "pause", "generation", "collected", "uncollectable")[1:]
         self._declare(_PAUSES, "pauses", names, {})
@@ -309,18 +311,22 @@ class Inside:
             return threads[0].ident or 0 if threads else 0
         best, most = main, 0
         for thread in threads:
-            if thread.native_id is None or thread.ident is None:
-                continue
-            try:
-                with open(f"/proc/self/task/{thread.native_id}/schedstat", "rb", buffering=0) as file:  # noqa: PTH123
-                    ran = int(file.read().split()[0])
-            except (OSError, ValueError, IndexError):
-                continue
-            grown = ran - self._runtimes.get(thread.native_id, 0)
-            self._runtimes[thread.native_id] = ran
-            if grown > most:
+            grown = self._ran(thread)
+            if grown > most and thread.ident is not None:
                 best, most = thread.ident, grown
         return best
+
+    def _ran(self, thread: threading.Thread) -> int:
+        """Return for how many nanoseconds a thread ran since it was last asked about; 0 if not known."""
+        native = thread.native_id
+        try:
+            with open(f"/proc/self/task/{native}/schedstat", "rb", buffering=0) as file:  # noqa: PTH123
+                ran = int(file.read().split()[0])
+        except (OSError, ValueError, IndexError):
+            return 0
+        grown = ran - self._runtimes.get(native or 0, 0)
+        self._runtimes[native or 0] = ran
+        return grown
 
     def _number_of(self, stack: tuple[tuple[str, int, str], ...], thread: str) -> int:
         """Return a stack's number; it is written when it is met first. -1 when there are too many."""
