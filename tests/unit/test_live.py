@@ -235,10 +235,7 @@ def test_what_is_not_read_says_why():
     assert capture.inside is None
 
 
-LONG = [
-    pytest.mark.long,
-    pytest.mark.skipif(not os.environ.get("MEMLAB_LONG"), reason="MEMLAB_LONG is not set"),
-]
+ONLY_LONG = pytest.mark.skipif(not os.environ.get("MEMLAB_LONG"), reason="MEMLAB_LONG is not set")
 
 
 @pytest.mark.timeout(600)

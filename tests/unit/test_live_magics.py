@@ -94,6 +94,23 @@ def test_what_the_cell_raises_passes_after_the_trace(run, shell, tmp_path):
     assert not any(name.startswith("memlab.lab") for name in names)
 
 
+def test_the_line_at_the_peak_is_the_cells_own(run, shell):
+    """Where a stack was seen, it names the cell and its line as the notebook does, with its source."""
+    run(
+        """
+        def grow():
+            import time
+            table = [bytearray(2_000_000) for _ in range(60)]
+            time.sleep(0.4)
+            return table
+        """
+    )
+    run("capture = %memtrace -oq grow()")
+    seen = [s for s in (shell.user_ns["capture"].peak_stack, *shell.user_ns["capture"].hot) if s is not None]
+    for stack in seen:
+        assert stack.frame.file.startswith(("Cell In[", "%memtrace in In["))
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [

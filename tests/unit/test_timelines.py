@@ -19,6 +19,7 @@ from memlab.records.columns import floats, ints
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.timeline import Timeline
 from memlab.views.html import build_page, render_page, render_timeline_picture
+from memlab.views.pause_parts import pause_tables
 from memlab.views.timeline_data import (
     Line,
     pack_lines,
@@ -133,6 +134,16 @@ def test_the_page_of_a_capture_draws_all_that_was_recorded():
     assert data["limit"] is None  # far above: it would flatten the line
     near = dataclasses.replace(capture, ceiling=Ceiling(200_000_000, "cgroup v2 memory.max"))
     assert timeline_columns(near.timeline, near)["limit"]["label"] == "limit 191 MiB"
+
+
+def test_pauses_are_counted_by_their_length():
+    """Each pause in one row of the histogram, with its share of the time; the longest first."""
+    lengths, longest = pause_tables(samples.gc_pauses())
+    assert [row[1].text for row in lengths.rows] == ["0", "2", "1", "1", "0"]
+    assert [row[3].text for row in lengths.rows] == ["0 %", "0.8 %", "6 %", "93.2 %", "0 %"]
+    assert longest.rows[0][1].text == "31 ms"
+    none = ints([])
+    assert pause_tables(GcPauses(floats([]), floats([]), none, none, none)) == ()
 
 
 def test_a_still_picture_is_svg_that_asks_for_nothing():

@@ -12,7 +12,7 @@ from IPython.core.magic import no_var_expand
 
 from memlab.errors import UsageError
 from memlab.faces.hunt_options import Option
-from memlab.faces.ipython.cells import Code
+from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
 from memlab.faces.outputs import Outputs
@@ -28,7 +28,7 @@ __all__ = ["LiveMagics"]
 _RETURN = Option("return", "o", None, "", "", "return the result as well")
 _QUIET = Option("quiet", "q", None, "", "", "show nothing")
 TRACE_OPTIONS = (
-    Option("interval", "i", float, "S", "", "seconds between two samples (default 0.01)"),
+    Option("interval", "i", float, "S", "", "seconds between two samples"),
     Option("save", "", str, "FILE", "", "write the recording as a capture"),
     Option("report", "", str, "OUT.html", "", "write the recording as one HTML page"),
     _RETURN,
@@ -66,7 +66,7 @@ class LiveMagics:
         Options:
 
         -i S, --interval S
-          Seconds between two samples. Default: 0.01.
+          Seconds between two samples. Default: 0.01, and 0.1 while nothing moves.
         --save FILE, --report OUT.html
           Write the recording as a capture, or as one HTML page that opens offline.
         -o
@@ -90,14 +90,15 @@ class LiveMagics:
             options, rest = parse("memtrace", line, TRACE_OPTIONS)
             if cell is not None and rest:
                 raise UsageError(f"%%memtrace: {rest!r} is no option; code goes below")
-            interval = options.get("interval", 0.01)
-            if not _FINEST_S <= interval <= 60:  # noqa: PLR2004 - a minute
+            interval = options.get("interval")
+            if interval is not None and not _FINEST_S <= interval <= 60:  # noqa: PLR2004 - a minute
                 raise UsageError(f"{magic}: -i must be from {_FINEST_S:g} to 60 seconds, not {interval:g}")
             outputs = Outputs(options.get("save"), options.get("report"))
             code = Code(self.shell, magic, rest if cell is None else cell)
             from memlab.lab.recorder import record
 
             recording = record(interval_s=interval)
+            recording.aliases = cell_names(self.shell) | {code.filename: code.label}
         step = Watched(code.function())
         quiet = options.get("quiet", False)
         try:
