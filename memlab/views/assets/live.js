@@ -199,6 +199,7 @@ export default {
     const onMessage = (content, buffers) => {
       if (content.kind !== "update") return;
       const whole = grow(living, content, buffers || []);
+      el.dataset.updates = Number(el.dataset.updates || 0) + 1; // for tests, and for whoever wonders
       showFigures(content.figures);
       soon();
       if (!whole) model.send({ do: "sync", number: asked });
