@@ -1,8 +1,8 @@
 """What the live view costs: processor time of a kernel with it and without, and of the messages it sends.
 
 Run alone: ``python benchmarks/live_cost.py [--seconds 30] [--rounds 2]``. Each round starts a kernel that
-sleeps, once without a view, once with the default one (2 updates a second) and once with 10 a second; the
-kernel's processor time is read from outside, after the view has begun. Nobody answers the messages here, so
+sleeps, once without a view and once with each kind of it; the processor time of the kernel and of the sampler
+process is read from outside, after the view has begun. Nobody answers the messages here, so
 the browser's part is not in it. The kernel holds 100,000 lists, so that the count of types has work to do.
 """
 
@@ -25,15 +25,22 @@ KINDS = {
 }
 
 
-def measure(code: str, seconds: float) -> tuple[float, int, int]:
-    """Return the kernel's share of a processor in per cent, and how many messages and bytes it sent."""
+def spent(process: psutil.Process) -> float:
+    """Return the processor time of a process in seconds."""
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+def measure(code: str, seconds: float) -> tuple[float, float, int, int]:
+    """Return the kernel's and its sampler's share of a processor in per cent, and messages and bytes sent."""
     manager, client = start_new_kernel()
     try:
         code = f"{PREPARE}\n{code}\ntime.sleep(2)"
         client.execute_interactive(code, timeout=120, output_hook=lambda _: None)
         process = psutil.Process(manager.provisioner.pid)
         client.execute(f"time.sleep({seconds})")
-        before, began = process.cpu_times(), time.monotonic()
+        sampler = next(iter(process.children()), None)
+        before, outside, began = spent(process), spent(sampler) if sampler else 0.0, time.monotonic()
         messages = sent = 0
         while time.monotonic() - began < seconds:
             try:
@@ -43,9 +50,10 @@ def measure(code: str, seconds: float) -> tuple[float, int, int]:
             if message["msg_type"].startswith("comm"):
                 messages += 1
                 sent += len(str(message["content"])) + sum(len(b) for b in message["buffers"])
-        after, lasted = process.cpu_times(), time.monotonic() - began
-        used = after.user + after.system - before.user - before.system
-        return 100 * used / lasted, messages, sent
+        lasted = time.monotonic() - began
+        used = spent(process) - before
+        apart = spent(sampler) - outside if sampler else 0.0
+        return 100 * used / lasted, 100 * apart / lasted, messages, sent
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
@@ -56,15 +64,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
-    found: dict[str, list[tuple[float, int, int]]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[tuple[float, float, int, int]]] = {kind: [] for kind in KINDS}
     for _ in range(options.rounds):
         for kind, code in KINDS.items():
             found[kind].append(measure(code, options.seconds))
-    print(f"{'':34}{'% of a core':>12}{'messages/s':>12}{'KiB/s':>8}")
+    print(f"{'% of a core':34}{'kernel':>8}{'sampler':>9}{'messages/s':>12}{'KiB/s':>8}")
     for kind, rows in found.items():
-        share, messages, sent = (statistics.median(column) for column in zip(*rows, strict=True))
+        share, apart, messages, sent = (statistics.median(column) for column in zip(*rows, strict=True))
         rate = messages / options.seconds
-        print(f"{kind:34}{share:12.2f}{rate:12.1f}{sent / options.seconds / 1024:8.1f}")
+        print(f"{kind:34}{share:8.2f}{apart:9.2f}{rate:12.1f}{sent / options.seconds / 1024:8.1f}")
     print(f"load average {psutil.getloadavg()[0]:.1f}")
 
 

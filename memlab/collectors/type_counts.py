@@ -107,9 +107,10 @@ class TypeWatch:
         if self._base is None:
             self._base = now
         gains = [now[key] - self._base.get(key, 0) for key in now]
-        order = sorted(range(len(gains)), key=lambda at: -gains[at])[:_ROWS]
+        order = sorted(range(len(gains)), key=lambda at: -gains[at])[: 2 * _ROWS]
         # Names are asked only for what is shown, while the types are held: an address alone may be reused.
-        found = tuple(TypeGain(type_name(types[at]), counts[at], gains[at]) for at in order if gains[at] > 0)
+        rows = (TypeGain(type_name(types[at]), counts[at], gains[at]) for at in order if gains[at] > 0)
+        found = tuple(row for row in rows if not row.name.startswith("memlab."))[:_ROWS]
         took = self._clock() - began
         if took > self._longest_s:
             self._end(took)
