@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.version import VERSION
 from memlab.errors import (
+    BudgetError,
     CaptureError,
     MemlabError,
     MissingExtraError,
@@ -25,13 +26,18 @@ if TYPE_CHECKING:
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.live_widget import Live
     from memlab.faces.ipython.release import release
+    from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.attachment import attach
+    from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
+    from memlab.lab.memory_monitor import MemoryMonitor
+    from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.recorder import record
+    from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
@@ -50,6 +56,7 @@ if TYPE_CHECKING:
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
+    from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
@@ -57,6 +64,7 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "BudgetError",
     "Capture",
     "CaptureComparison",
     "CaptureError",
@@ -84,9 +92,20 @@ __all__ = [
     "Mark",
     "MemitResult",
     "MemlabError",
+    "MemoryAlertSystem",
+    "MemoryGuard",
+    "MemoryMonitor",
+    "MemoryPressureSimulator",
+    "MemoryReading",
     "MissingExtraError",
     "Outcome",
     "Peak",
+    "PostMortem",
+    "PressureOutcome",
+    "PressurePhase",
+    "PressureRun",
+    "PressureScenario",
+    "PressureStage",
     "ReferenceChain",
     "RootKind",
     "Site",
@@ -105,6 +124,7 @@ __all__ = [
     "compare_captures",
     "dump_heap",
     "find_leaks",
+    "guard",
     "heap",
     "heap_window",
     "holdings",
@@ -144,8 +164,19 @@ _HOME = {
     "Live": "faces.ipython.live_widget",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "MemoryAlertSystem": "lab.alerts",
+    "MemoryGuard": "lab.guard",
+    "MemoryMonitor": "lab.memory_monitor",
+    "MemoryPressureSimulator": "lab.pressure",
+    "MemoryReading": "records.pressure",
     "Outcome": "records.capture",
     "Peak": "records.capture",
+    "PostMortem": "records.pressure",
+    "PressureOutcome": "records.pressure",
+    "PressurePhase": "records.pressure",
+    "PressureRun": "records.pressure",
+    "PressureScenario": "lab.scenarios",
+    "PressureStage": "lab.scenarios",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
@@ -160,6 +191,7 @@ _HOME = {
     "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
+    "guard": "lab.guard",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",

@@ -22,6 +22,7 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
@@ -49,6 +50,8 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "holdings": HeapHoldings,
     "leak report": LeakReport,
     "memit": MemitResult,
+    "post-mortem": PostMortem,
+    "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "timeline": Timeline,

@@ -39,9 +39,18 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import capture_page, comparison, heap_page, heap_result_pages, other_pages, recording_parts
+from memlab.views import (
+    capture_page,
+    comparison,
+    heap_page,
+    heap_result_pages,
+    other_pages,
+    pressure_page,
+    recording_parts,
+)
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints
@@ -60,6 +69,7 @@ __all__ = [
     "embed_json",
     "heap_assets",
     "live_assets",
+    "pressure_assets",
     "render_live_still",
     "render_page",
     "render_summary",
@@ -98,6 +108,8 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
+build_page.register(PressureRun, pressure_page.pressure_page)
+build_page.register(PostMortem, pressure_page.post_mortem_page)
 
 
 def render_page(result: Result) -> str:
@@ -200,6 +212,11 @@ def live_assets() -> tuple[str, str]:
     """Return the script and the style sheet of the live widget: the report's timeline, and what feeds it."""
     script = _asset("units.js") + _asset("timeline.js") + _asset("live.js")
     return script, _asset("timeline.css") + _asset("live.css")
+
+
+def pressure_assets() -> tuple[str, str]:
+    """Return the script and the style sheet of the pressure widget."""
+    return _asset("pressure.js"), _asset("pressure.css")
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> None:

@@ -17,7 +17,7 @@ from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import heap_text, words
+from memlab.views import heap_text, pressure_text, words
 from memlab.views.comparison import comparison_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.recording_text import pauses_text, recording_text
@@ -57,7 +57,7 @@ def render_text(result: Result) -> str:
     raise TypeError(f"cannot show a {type(result).__name__}: it is no result of memlab's")
 
 
-for _kind, _render in heap_text.RENDERERS.items():
+for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
     render_text.register(_kind, _render)
 
 

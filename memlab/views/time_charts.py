@@ -41,8 +41,17 @@ _LETTER = 6.3
 _PAUSE_HEIGHT = 22.0
 
 
-def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture | None = None) -> Chart:
-    """Return one metric of a timeline over time; a capture adds its spans, pauses, marks and peak."""
+def timeline_chart(
+    timeline: Timeline,
+    metric: str,
+    index: int,
+    capture: Capture | None = None,
+    level: tuple[int, str] | None = None,
+) -> Chart:
+    """Return one metric of a timeline over time; a capture adds its spans, pauses, marks and peak.
+
+    ``level`` is a value with its words, drawn as a line across in the place of the peak.
+    """
     values, time = timeline.metrics[metric], timeline.time_s
     kept = extremes(time, values, _BUCKETS)
     top = int(values.argmax())
@@ -52,12 +61,15 @@ def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture
     lanes = min(_LANES, max((span.depth + 1 for span in spans), default=0))
     above = _TOP + lanes * _LANE
     bottom = above + _PLOT
-    low, high = float(values.min()), max(float(values.max()), float(peak.value_bytes if peak else 0))
+    seen = [float(values.max()), float(peak.value_bytes if peak else 0), float(level[0] if level else 0)]
+    low, high = float(values.min()), max(seen)
     ticks = _ticks(low, high, metric)
     first, last = float(time[0]), max([float(time[-1]), *(span.end_s for span in spans)])
     x = Scale(first, last, _LEFT, _WIDTH - _RIGHT)
     y = Scale(ticks[0], ticks[-1], bottom, above)
-    flag, level = _peak_place(whole, x, y)
+    flag, across = _peak_place(whole if level is None else None, x, y)
+    if level is not None:
+        across = y(float(level[0])), level[1]
     said = caption(timeline, metric)
     return Chart(
         id=f"chart-{index}",
@@ -83,7 +95,7 @@ def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture
             (x(min(max(m.time_s, first), last)), m.label)
             for m in (capture.marks[:_MOST_MARKS] if capture is not None else ())
         ),
-        level=level,
+        level=across,
         spans=_bands(spans, x, lanes),
         lanes=lanes,
         pauses=_pauses(whole.pauses if whole is not None else None, x),
