@@ -13,18 +13,22 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.environment import describe_environment
 from memlab.collectors.cgroups import surroundings
-from memlab.collectors.sampler_script import MAGIC, Sink, high_water, json_frame
+from memlab.collectors.sampler_script import MAGIC, Series, Sink, high_water, json_frame
 from memlab.collectors.streams import Stream
 from memlab.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from memlab.collectors.sampler_process import SamplerProcess
     from memlab.records.capture import Capture
 
 __all__ = ["attach"]
 
 _LOOK_S = 0.2
+_BRIEF_S = 0.01
+_BEGINNING_S = 10.0
+_OWN_ROWS = 60_004
 _FROM_OUTSIDE = "watched from outside: no lines, no spans and no pauses of the collector are known"
 
 
@@ -54,7 +58,7 @@ def attach(
         UsageError: when there is no such process, it is another user's, or the file cannot be made.
         UnavailableError: where there is no ``/proc``.
     """
-    _check(pid)
+    pages = _check(pid)
     from memlab.collectors.sampler_process import SamplerProcess
 
     place = None if path is None else os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - any text
@@ -65,11 +69,13 @@ def attach(
         origin_ns = time.monotonic_ns()
         sink.put(MAGIC)
         sink.put(json_frame(_header(pid)))
+        _put_row(sink, pages)
         sampler = SamplerProcess(
             stream.descriptor, origin_ns, pid, interval_s, children=children, listen=place is not None
         )
         given = b""
         try:
+            _await_beginning(sampler, stream, wait)
             deadline = None if seconds is None else time.monotonic() + seconds
             while sampler.is_alive and (deadline is None or time.monotonic() < deadline):
                 wait(_LOOK_S if deadline is None else min(_LOOK_S, max(0.0, deadline - time.monotonic())))
@@ -87,7 +93,8 @@ def attach(
     return capture
 
 
-def _check(pid: int) -> None:
+def _check(pid: int) -> int:
+    """Refuse what cannot be watched; return its RSS in pages."""
     if type(pid) is not int or pid < 1:
         raise UsageError(f"attaching: a process has a number from 1 on, not {pid!r}")
     if not os.path.exists("/proc/self/statm"):  # noqa: PTH110 - no more than a question
@@ -102,6 +109,25 @@ def _check(pid: int) -> None:
         raise UsageError(f"attaching: process {pid} is another user's; run this as that user")
     if pages == 0:
         raise UsageError(f"attaching: process {pid} has no memory: it has ended, or is the kernel's own")
+    return pages
+
+
+def _put_row(sink: Sink, pages: int) -> None:
+    """Write the first row: the sampler needs a moment to begin."""
+    names, sources = ["rss_bytes"], {"rss_bytes": "statm"}
+    declared = {"series": _OWN_ROWS, "role": "timeline", "names": names, "sources": sources}
+    sink.put(json_frame({**declared, "scale": os.sysconf("SC_PAGE_SIZE")}))
+    series = Series(_OWN_ROWS, 1)
+    series.add(0, (pages,))
+    sink.put(series.flushed())
+
+
+def _await_beginning(sampler: SamplerProcess, stream: Stream, wait: Callable[[float], None]) -> None:
+    """Wait until it has written something: the time that was asked for is time that is sampled."""
+    before = os.fstat(stream.descriptor).st_size
+    deadline = time.monotonic() + _BEGINNING_S
+    while sampler.is_alive and time.monotonic() < deadline and os.fstat(stream.descriptor).st_size == before:
+        wait(_BRIEF_S)
 
 
 def _mark_of(pid: int) -> int | None:
