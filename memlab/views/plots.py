@@ -301,7 +301,7 @@ def _pressure(run: PressureRun, ax: Axes | None, metric: str | None) -> Axes:
     if metric in (None, "rss_bytes") and "ballast_bytes" in run.timeline.metrics and len(run.timeline):
         axes = _draw(run.timeline, ax, "rss_bytes" if "rss_bytes" in run.timeline.metrics else None)
         ballast = run.timeline.metrics["ballast_bytes"]
-        kept = pick(ballast, _BUCKETS)
+        kept = extremes(run.timeline.time_s, ballast, _BUCKETS)
         axes.fill_between(
             run.timeline.time_s[kept], ballast[kept], color=LIGHT["muted"], alpha=0.25, lw=0, label="ballast"
         )

@@ -1,5 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, those of the heap and of time.
-"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, those of the heap, the guard's.
+"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, of the heap, of time, the guard's.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -63,8 +62,7 @@ PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, LiveMagics, Magics):
-class MemlabMagics(HeapMagics, GuardMagic, PressureMagic, Magics):
+class MemlabMagics(HeapMagics, LiveMagics, GuardMagic, PressureMagic, Magics):
     """The magics of one shell."""
 
     @no_var_expand
