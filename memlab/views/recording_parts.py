@@ -200,8 +200,8 @@ def _at_peak(capture: Capture) -> Section | None:
 def _pauses(capture: Capture) -> Section | None:
     if capture.pauses is None:
         return None
-    blocks = (Facts(pause_facts(capture.pauses)), *pause_tables(capture.pauses))
-    return Section("pauses", "Pauses of the collector", blocks)
+    blocks: list[Block] = [Facts(pause_facts(capture.pauses)), *pause_tables(capture.pauses)]
+    return Section("pauses", "Pauses of the collector", tuple(blocks))
 
 
 def _around(capture: Capture) -> Section | None:

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "run", "attach", "show", "report", "export", "demo", "lab")
-COMMANDS = ("leaks", "heap", "pressure", "show", "report", "export", "demo", "lab")
+COMMANDS = ("leaks", "heap", "run", "attach", "pressure", "show", "report", "export", "demo", "lab")
 INTERRUPTED = 130
 OUR_BUG = 70
 
