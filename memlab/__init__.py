@@ -20,9 +20,11 @@ from memlab.errors import (
 )
 
 if TYPE_CHECKING:
+    from memlab.analyses.capture_compare import compare_captures
     from memlab.collectors.high_water import region
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
+    from memlab.faces.ipython.live_widget import Live
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.attachment import attach
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
@@ -70,6 +73,7 @@ __version__ = VERSION
 __all__ = [
     "BudgetError",
     "Capture",
+    "CaptureComparison",
     "CaptureError",
     "Ceiling",
     "CellLedger",
@@ -94,6 +98,7 @@ __all__ = [
     "LineProfile",
     "LineProfiler",
     "Link",
+    "Live",
     "Mark",
     "MemitResult",
     "MemlabError",
@@ -129,6 +134,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "attach",
+    "compare_captures",
     "dump_heap",
     "find_leaks",
     "guard",
@@ -150,6 +156,7 @@ __all__ = [
 
 _HOME = {
     "Capture": "records.capture",
+    "CaptureComparison": "records.capture_comparison",
     "Ceiling": "records.capture",
     "Child": "records.capture",
     "CellLedger": "records.cell_ledger",
@@ -173,6 +180,7 @@ _HOME = {
     "LineProfile": "records.line_profile",
     "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
+    "Live": "faces.ipython.live_widget",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
     "MemoryAlertSystem": "lab.alerts",
@@ -201,6 +209,7 @@ _HOME = {
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
+    "compare_captures": "analyses.capture_compare",
     "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
@@ -37,6 +38,7 @@ __all__ = ["KINDS"]
 KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
     "cell ledger": CellLedger,
+    "capture comparison": CaptureComparison,
     "explanation": Explanation,
     "freed": Freed,
     "gc pauses": GcPauses,

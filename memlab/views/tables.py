@@ -9,8 +9,10 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from memlab.analyses.capture_compare import figure_pairs
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
@@ -56,6 +58,8 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
       ``size_bytes``, ``blocks``, ``change``, ``moved_from`` (line in the older snapshot, 0 when it is the
       same); with ``per`` also ``bytes_per_iteration``, ``blocks_per_iteration``.
+      ``size_bytes``, ``blocks``, ``change``.
+    - two captures: one row a figure: ``figure``, ``unit``, ``first``, ``second``, ``growth``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -217,6 +221,12 @@ def _gcpauses_frame(pauses: GcPauses) -> DataFrame:
     index = pandas.Index(pauses.start_s.copy(), name="start_s")
     names = ("pause_s", "generation", "collected", "uncollectable")
     return pandas.DataFrame({n: getattr(pauses, n).copy() for n in names}, index=index)  # type: ignore[no-any-return]
+
+
+@_frame.register(CaptureComparison)
+def _comparison_frame(comparison: CaptureComparison) -> DataFrame:
+    rows = ((p.name, p.unit, p.first, p.second, p.growth) for p in figure_pairs(comparison))
+    return table_of(("figure", "unit", "first", "second", "growth"), rows)
 
 
 @_frame.register(MemitResult)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
@@ -19,6 +20,7 @@ from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, pressure_text, words
+from memlab.views.comparison import comparison_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.ledger_page import ledger_text
 from memlab.views.line_text import line_text
@@ -198,6 +200,11 @@ def _(capture: Capture) -> str:
     lines += recording_text(capture)
     lines += _bullets("Notes", capture.notes)
     return "\n".join(lines)
+
+
+@render_text.register
+def _(comparison: CaptureComparison) -> str:
+    return comparison_text(comparison)
 
 
 @render_text.register

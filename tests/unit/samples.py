@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import BoundName, CellLedger, CellRow
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
@@ -509,6 +510,25 @@ def gc_pauses() -> GcPauses:
     )
 
 
+def capture_comparison() -> CaptureComparison:
+    """Return the sample capture beside a later and leaner one, laid over each other at the mark ``load``."""
+    lean = Timeline(
+        floats(np.arange(500) * 0.02),
+        {"rss_bytes": ints(48_000_000 + np.arange(500) * 30_000)},
+        {"rss_bytes": "statm"},
+    )
+    later = Capture(
+        timeline=lean,
+        marks=(Mark(1.5, "load"),),
+        peak=Peak(70_000_000, 48_000_000, "sampled"),
+        environment=ENVIRONMENT,
+        spans=(Span("train", 1.5, 6.0, Peak(69_000_000, 50_000_000, "sampled"), "no mark here"),),
+    )
+    return CaptureComparison(
+        capture(), later, "before", "after", "load", 2.0, 1.5, ("the peaks are of different kinds",)
+    )
+
+
 def memit_result() -> MemitResult:
     """Return the classic line's numbers: 143.77 MiB, 0.23 MiB above the baseline."""
     return MemitResult(
@@ -940,6 +960,7 @@ def all_results() -> dict:
         "snapshot diff": snapshot_diff(),
         "snapshot table": snapshot_table(),
         "capture": capture(),
+        "capture comparison": capture_comparison(),
         "gc pauses": gc_pauses(),
         "timeline": timeline(),
         "memit": memit_result(),

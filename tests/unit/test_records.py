@@ -59,6 +59,10 @@ class TestCapture(_OfKind):
     kind = Capture.kind
 
 
+class TestCaptureComparison(_OfKind):
+    kind = "capture comparison"
+
+
 class TestGcPauses(_OfKind):
     kind = GcPauses.kind
 
