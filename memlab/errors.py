@@ -5,7 +5,16 @@ that a caller would expect, so ``except ValueError`` works without knowing memla
 one of these as one line; anything else that escapes is a bug and keeps its traceback.
 """
 
-__all__ = ["CaptureError", "MemlabError", "MissingExtraError", "StepError", "UnavailableError", "UsageError"]
+__all__ = [
+    "CaptureError",
+    "KindError",
+    "MemlabError",
+    "MissingExtraError",
+    "PoolTimeoutError",
+    "StepError",
+    "UnavailableError",
+    "UsageError",
+]
 
 
 class MemlabError(Exception):
@@ -18,6 +27,14 @@ class UsageError(MemlabError, ValueError):
 
 class StepError(MemlabError, TypeError):
     """Raised when the step to be measured is not something that can be called again and again."""
+
+
+class KindError(MemlabError, TypeError):
+    """Raised when an object is of a type that cannot be used so; the message says which would do."""
+
+
+class PoolTimeoutError(MemlabError, TimeoutError):
+    """Raised when no object of a pool came back within the time that a caller would wait."""
 
 
 class CaptureError(MemlabError, ValueError):

@@ -1,0 +1,205 @@
+"""Entries with a lifetime. The soonest end of all is known, so while nothing ends a hit costs one clock reading.
+
+The ends lie in a heap beside the entries, as numbers and keys only, so nothing there keeps a value alive. Any
+call after an end removes what has ended, a few entries at a time inside ``get``, so that no single look-up
+pays for thousands of others.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import time
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from memlab.errors import UsageError
+from memlab.lab.caches.base import Cache, Entry, check_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+__all__ = ["TTLCache", "TimedCache", "TimedEntry"]
+
+K = TypeVar("K", bound="Hashable")
+V = TypeVar("V")
+_A_FEW = 16
+_SLACK = 64
+_NEVER = math.inf
+
+
+class TimedEntry(Entry):
+    """An entry with its end, on the cache's clock, and what it weighs in bytes where that is counted."""
+
+    __slots__ = ("expires", "shared", "weight")
+
+    def __init__(self, key: Any, value: Any, used: int, expires: float) -> None:
+        self.key = key
+        self.value = value
+        self.used = used
+        self.expires = expires
+
+
+class TimedCache(Cache[K, V]):
+    """A cache whose entries may end. Make one of its subclasses."""
+
+    def __init__(
+        self,
+        default_ttl: float,
+        max_size: int | None,
+        on_evict: Callable[[K, V], object] | None,
+        trace: int,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(max_size, on_evict, trace)
+        self._lifetime = float(default_ttl)
+        self._clock = clock
+        self._soonest = _NEVER
+        self._ends: list[tuple[float, int, K]] = []
+
+    def get(self, key: K, default: Any = None) -> Any:
+        """Return the value of a key, or the default when it is not there, and count it as used."""
+        if self._soonest <= self._clock():
+            self._sweep(_A_FEW)
+            return self._get_late(key, default)
+        try:
+            entry = self._entries[key]
+        except KeyError:
+            next(self._missed)
+            return default
+        entry.used = next(self._ticks)
+        return entry.value
+
+    def _get_late(self, key: K, default: Any) -> Any:
+        """Look a key up while ended entries may still be there."""
+        entry = self._entries.get(key)
+        if entry is None or entry.expires <= self._clock():
+            next(self._missed)
+            return default
+        entry.used = next(self._ticks)
+        return entry.value
+
+    def put(self, key: K, value: V, ttl: float | None = None) -> None:
+        """Store a value, as the most recently used; what no longer fits is evicted, ended entries first.
+
+        Args:
+            key: the key.
+            value: the value.
+            ttl: seconds that it lives; None: the cache's own lifetime.
+
+        Raises:
+            UsageError: when ``ttl`` is no number of seconds above 0.
+        """
+        if ttl is None:
+            ttl = self._lifetime
+        elif not (type(ttl) in (int, float) and ttl > 0):
+            raise UsageError(f"storing a value: ttl must be seconds above 0, not {ttl!r}")
+        now = self._clock()
+        entry = TimedEntry(key, value, next(self._ticks), now + ttl)
+        victims = None
+        with self._lock:
+            self._own_ticks += 1
+            if self._soonest <= now:
+                self._sweep(_A_FEW)
+            before = self._entries.get(key)  # held until the lock is given back: it may have a finalizer
+            self._entries[key] = entry
+            if ttl < _NEVER:
+                self._note_end(entry)
+            if len(self._entries) > self._bound:
+                self._sweep(None)
+                victims = self._evict_over(entry)
+        if victims:
+            self._report(victims)
+        del before
+
+    def delete(self, key: K) -> bool:
+        """Remove a key; tell whether it was there and had not ended. No callback is called."""
+        self._sweep(None)
+        return super().delete(key)
+
+    def _note_end(self, entry: TimedEntry) -> None:
+        """Under the lock: put an entry's end on the heap, which is made anew when it is mostly stale."""
+        ends = self._ends
+        heapq.heappush(ends, (entry.expires, entry.used, entry.key))
+        if entry.expires < self._soonest:
+            self._soonest = entry.expires
+        if len(ends) > 2 * len(self._entries) + _SLACK:
+            live = enumerate(self._entries.values())
+            self._ends = [(one.expires, -1 - at, one.key) for at, one in live if one.expires < _NEVER]
+            heapq.heapify(self._ends)
+
+    def _sweep(self, most: int | None) -> None:
+        """Remove entries that ended, at most so many; their values go after the lock is given back."""
+        gone = []
+        with self._lock:
+            now = self._clock()
+            while self._ends and self._ends[0][0] <= now and (most is None or len(gone) < most):
+                expires, _, key = heapq.heappop(self._ends)
+                entry = self._entries.get(key)
+                if entry is not None and entry.expires == expires:
+                    del self._entries[key]
+                    self._forget(entry)
+                    self._expirations += 1
+                    gone.append(entry)
+            self._soonest = self._ends[0][0] if self._ends else _NEVER
+        del gone
+
+    def _forget_all(self) -> None:
+        self._ends = []
+        self._soonest = _NEVER
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether a key is there; that is no use of it."""
+        entry = self._entries.get(key)  # type: ignore[arg-type]
+        return entry is not None and entry.expires > self._clock()
+
+    def __len__(self) -> int:
+        self._sweep(None)
+        return super().__len__()
+
+    def __iter__(self) -> Iterator[K]:
+        """Iterate over the keys that are there now, however the cache changes meanwhile; in no order."""
+        self._sweep(None)
+        return super().__iter__()
+
+
+class TTLCache(TimedCache[K, V]):
+    """A cache whose entries end some seconds after they were stored.
+
+    An ended entry is never returned. Its memory is released by the next call of any kind (``get`` of another key
+    and ``len`` too); between calls nothing runs. Safe for threads; reading takes no lock while nothing ends.
+
+    Args:
+        default_ttl: seconds that an entry lives where ``put`` does not say.
+        max_size: number of entries; ended ones go first, then the least recently used. None: no bound.
+        on_evict: called with key and value once for each entry that is evicted for want of room (not for one that
+            ended), after the lock was given back. What it raises is logged and counted.
+        trace: number of look-ups to remember for ``what_if``; 0 for none.
+        clock: monotonic seconds.
+
+    Raises:
+        UsageError: when an argument makes no sense.
+
+    Example:
+        >>> cache = TTLCache(60, max_size=1000)
+        >>> cache.put("token", "a1"); cache.put("once", "b2", ttl=0.001)
+        >>> import time; time.sleep(0.01)
+        >>> cache.get("token"), cache.get("once"), cache.stats.expirations
+        ('a1', None, 1)
+    """
+
+    _kind = "TTLCache"
+
+    def __init__(
+        self,
+        default_ttl: float,
+        max_size: int | None = None,
+        on_evict: Callable[[K, V], object] | None = None,
+        *,
+        trace: int = 0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if not (type(default_ttl) in (int, float) and default_ttl > 0):
+            raise UsageError(f"making a cache: default_ttl must be seconds above 0, not {default_ttl!r}")
+        check_size("max_size", max_size, none=True)
+        super().__init__(default_ttl, max_size, on_evict, trace, clock)
+        self.default_ttl = default_ttl
