@@ -11,23 +11,31 @@ from typing import TYPE_CHECKING, Any
 from memlab._base.version import VERSION
 from memlab.errors import (
     CaptureError,
+    KindError,
     MemlabError,
     MissingExtraError,
+    PoolTimeoutError,
     StepError,
     UnavailableError,
     UsageError,
 )
 
 if TYPE_CHECKING:
+    from memlab.analyses.reuse import hit_curve
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
+    from memlab.lab.caches.adaptive import AdaptiveCache
+    from memlab.lab.caches.lru import LRUCache
+    from memlab.lab.caches.ttl import TTLCache
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
+    from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.recorder import record
+    from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Mark, Peak
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.heap_graph import HeapGraph
@@ -44,6 +52,7 @@ if TYPE_CHECKING:
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
+    from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
@@ -51,6 +60,8 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "AdaptiveCache",
+    "CacheStats",
     "Capture",
     "CaptureError",
     "Explanation",
@@ -67,6 +78,9 @@ __all__ = [
     "HeapSuspects",
     "HeapTree",
     "HeapWindow",
+    "HitCurve",
+    "KindError",
+    "LRUCache",
     "LeakHunt",
     "LeakReport",
     "Link",
@@ -74,7 +88,12 @@ __all__ = [
     "MemitResult",
     "MemlabError",
     "MissingExtraError",
+    "ObjectPool",
     "Peak",
+    "PoolStats",
+    "PoolTimeoutError",
+    "PoolWorth",
+    "PoolableObject",
     "ReferenceChain",
     "RootKind",
     "Site",
@@ -82,6 +101,7 @@ __all__ = [
     "SnapshotDiff",
     "StepError",
     "Suspect",
+    "TTLCache",
     "Timeline",
     "UnavailableError",
     "UsageError",
@@ -91,6 +111,7 @@ __all__ = [
     "find_leaks",
     "heap",
     "heap_window",
+    "hit_curve",
     "holdings",
     "load",
     "memit",
@@ -102,6 +123,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "AdaptiveCache": "lab.caches.adaptive",
+    "CacheStats": "records.cache",
     "Capture": "records.capture",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
@@ -117,24 +140,32 @@ _HOME = {
     "HeapSuspects": "records.heap_results",
     "HeapTree": "records.heap_results",
     "HeapWindow": "lab.heap",
+    "HitCurve": "records.cache",
+    "LRUCache": "lab.caches.lru",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "ObjectPool": "lab.pool",
     "Peak": "records.capture",
+    "PoolStats": "records.pool",
+    "PoolWorth": "records.pool",
+    "PoolableObject": "lab.pool",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
     "Suspect": "records.leak_report",
+    "TTLCache": "lab.caches.ttl",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
+    "hit_curve": "analyses.reuse",
     "holdings": "lab.holdings",
     "load": "store.capture_file",
     "memit": "lab.memit",

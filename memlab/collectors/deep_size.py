@@ -1,9 +1,9 @@
 """The deep size of a value, with a budget, and what of it others hold too. Runs no code of the value's.
 
-Children come from ``gc.get_referents``, level by level; what it does not show (the string keys of a dictionary,
-the base and the elements of an array) is read through the base type's own methods. A size is the type's first
-native ``__sizeof__``; one that is written in Python is passed over. Types, modules and functions are not part
-of a value.
+Children come from ``gc.get_referents``, level by level; what it does not show (the string keys of a
+dictionary, the base and the elements of an array) is read through the base type's own methods. A size is
+the type's first native ``__sizeof__``; one that is written in Python is passed over. Types, modules and
+functions are not part of a value.
 
 To charge an object once that two values hold, one would have to remember every object of every value. But an
 object that someone else holds has more references than were met inside the value, and the interpreter counts
@@ -68,8 +68,8 @@ class DeepSize:
         own_bytes: sizes of all objects that only this value holds.
         shared: address and size of each object that something else refers to as well.
         objects: objects looked at.
-        complete: whether that was all; if not, ``own_bytes`` has an estimate for the rest, at the mean size of
-            what was looked at.
+        complete: whether that was all; if not, ``own_bytes`` has an estimate for the rest, at the mean size
+            of what was looked at.
     """
 
     own_bytes: int

@@ -66,8 +66,8 @@ class CacheStats(Result):
 class HitCurve(Result):
     """The hit rate that an LRU cache of each size would have had on one sequence of keys.
 
-    Each key's first look-up is a miss at every size, so the curve ends below 1. Not in it: lifetimes, deletions,
-    entries of different weight.
+    Each key's first look-up is a miss at every size, so the curve ends below 1. Not in it: lifetimes,
+    deletions, entries of different weight.
 
     Attributes:
         sizes: numbers of entries, ascending, shape ``(sizes,)``.
@@ -95,7 +95,7 @@ class HitCurve(Result):
             raise ValueError("hit curve: sizes must ascend")
 
     def at(self, size: int) -> float | None:
-        """Return the hit rate at a size: that of the greatest size listed that is not above it; None below all."""
+        """Return the hit rate of the greatest size listed that is not above ``size``; None below all."""
         below = int((self.sizes <= size).sum())
         return float(self.hit_rate[below - 1]) if below else None
 
@@ -106,7 +106,7 @@ class HitCurve(Result):
 
     @property
     def enough(self) -> int | None:
-        """The least listed size that comes within a hundredth of the best hit rate; None for an empty curve."""
+        """The least size listed that comes within a hundredth of the best hit rate; None without any."""
         for size, rate in zip(self.sizes.tolist(), self.hit_rate.tolist(), strict=True):
             if rate >= self.best - 0.01:
                 return int(size)

@@ -99,7 +99,7 @@ class PoolWorth(Result):
 
     @property
     def speedup(self) -> float:
-        """How many times quicker the pool is: median over the rounds of new over pooled; below 1 it is slower."""
+        """How many times quicker the pool is, median over the rounds; below 1 it is slower."""
         return _middle([new / max(pooled, 1e-12) for new, pooled in self._pairs()])
 
     @property
@@ -120,7 +120,8 @@ class PoolWorth(Result):
         if self.pays:
             return f"Pooling pays for {name}: {self.speedup:.1f} times as fast as making one anew"
         if self.spread[1] < 1:
-            return f"Pooling does not pay for {name}: it is {1 / self.speedup:.1f} times as slow as making one anew"
+            slower = 1 / self.speedup
+            return f"Pooling does not pay for {name}: it takes {slower:.1f} times as long as making one anew"
         return f"Pooling does not pay for {name}: it gains nothing that could be told from noise"
 
     def _pairs(self) -> list[tuple[float, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.heap_graph import HeapGraph
@@ -20,6 +21,7 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[str, type[Result]]] = {
+    "cache stats": CacheStats,
     "capture": Capture,
     "explanation": Explanation,
     "freed": Freed,
@@ -42,9 +45,12 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "heap owners": HeapOwners,
     "heap suspects": HeapSuspects,
     "heap tree": HeapTree,
+    "hit curve": HitCurve,
     "holdings": HeapHoldings,
     "leak report": LeakReport,
     "memit": MemitResult,
+    "pool stats": PoolStats,
+    "pool worth": PoolWorth,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "timeline": Timeline,

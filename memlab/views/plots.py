@@ -25,6 +25,7 @@ from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.palette import HUES, LIGHT, tints
+from memlab.views.pool_plots import DRAWERS
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     A leak report shows one tested metric over iterations as change since the first tested reading, with the
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak; a
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
-    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars.
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars. A
+    pool shows its size over time, a hit curve the hit rate over the number of entries.
 
     Args:
         result: any result but an explanation, which is no picture of numbers.
@@ -261,6 +263,16 @@ def _heap_bars(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
 
 for _kind in BARS:
     _draw.register(_kind, _heap_bars)
+
+
+def _pool_picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
+    axes = _axes(ax)
+    DRAWERS[type(result)](result, axes)
+    return _tidy(axes)
+
+
+for _pool_kind in DRAWERS:
+    _draw.register(_pool_kind, _pool_picture)
 
 
 # -- parts

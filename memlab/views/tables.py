@@ -19,6 +19,7 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.heap_rows import ROWS
+from memlab.views.pool_views import ROWS as POOL_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -60,6 +61,8 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - heap difference: ``type``, ``objects_diff``, ``bytes_diff``, ``objects``, ``shallow_bytes``, ``born``.
     - holdings: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``, ``shallow_bytes``,
       ``release``.
+    - pool and cache figures: ``figure``, ``value``. Whether pooling pays: ``round``, ``new_s``, ``pooled_s``,
+      ``reset_s``. Hit rate by size: ``size``, ``hit_rate``.
 
     Args:
         result: any of memlab's results.
@@ -201,6 +204,14 @@ def _heap_frame(result: Result) -> DataFrame:
 
 for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
+
+
+def _pool_frame(result: Result) -> DataFrame:
+    return table_of(*POOL_ROWS[type(result)](result))
+
+
+for _pool_kind in POOL_ROWS:
+    _frame.register(_pool_kind, _pool_frame)
 
 
 # -- a leak report's tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Mark, Peak
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
@@ -38,6 +39,7 @@ from memlab.records.leak_report import (
     Verdict,
 )
 from memlab.records.memit import MemitResult
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.snapshot import Change, Frame, Site, SiteDiff, Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
@@ -635,6 +637,81 @@ def heap_holdings() -> HeapHoldings:
     )
 
 
+def pool_stats() -> PoolStats:
+    """Return the figures of a pool that was asked for more than it keeps."""
+    return PoolStats(
+        objects_created=9,
+        acquired=1_204,
+        released=1_202,
+        hits=1_197,
+        misses=7,
+        idle=3,
+        in_use=2,
+        size=5,
+        high_water_mark=8,
+        expired=1,
+        overflowed=3,
+        closed=4,
+        failed=1,
+        min_size=2,
+        max_size=5,
+        timeline=Timeline(
+            time_s=floats([0.0, 0.1, 0.4, 0.9, 2.5]),
+            metrics={"pool_objects": ints([0, 2, 8, 6, 5])},
+            sources={"pool_objects": "the pool"},
+        ),
+        absent={"waiting": "nobody waits in a pool that creates"},
+        notes=("One object's reset() raised.",),
+    )
+
+
+def pool_worth() -> PoolWorth:
+    """Return the verdict on an object that pooling does not pay for."""
+    return PoolWorth(
+        type_name="app.buffers.Buffer",
+        new_s=floats([251e-9, 260e-9, 259e-9, 271e-9]),
+        pooled_s=floats([332e-9, 331e-9, 340e-9, 352e-9]),
+        reset_s=floats([210e-9, 212e-9, 215e-9, 220e-9]),
+        calls=8_192,
+        notes=("reset() does what the constructor does.",),
+    )
+
+
+def cache_stats() -> CacheStats:
+    """Return the figures of an adaptive cache under pressure."""
+    return CacheStats(
+        cache="AdaptiveCache",
+        hits=9_120,
+        misses=880,
+        evictions=210,
+        expirations=35,
+        size=640,
+        max_size=1_000,
+        failed_callbacks=2,
+        refused=1,
+        memory_bytes=3_355_443,
+        limit_bytes=4_194_304,
+        full_limit_bytes=8_388_608,
+        estimated=3,
+        shrinks=2,
+        grows=1,
+        notes=("Three values were too large to be looked at whole.",),
+    )
+
+
+def hit_curve() -> HitCurve:
+    """Return the hit rates of a cache that is too small."""
+    return HitCurve(
+        sizes=ints([1, 10, 100, 250, 1_000, 10_000]),
+        hit_rate=floats([0.02, 0.18, 0.51, 0.66, 0.83, 0.91]),
+        accesses=120_000,
+        distinct=10_800,
+        sampled=0.83,
+        current=250,
+        notes=("83 % of the keys were followed, 99,600 look-ups; sizes below 12 entries are coarse.",),
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
@@ -657,4 +734,8 @@ def all_results() -> dict:
         "freed": freed(),
         "heap diff": heap_diff(),
         "holdings": heap_holdings(),
+        "pool stats": pool_stats(),
+        "pool worth": pool_worth(),
+        "cache stats": cache_stats(),
+        "hit curve": hit_curve(),
     }

@@ -1,9 +1,9 @@
 """A cache that is bounded by what it really holds, and gives way when memory gets short.
 
-Each entry is weighed when it is stored: key, value and all that the value holds. What others hold too (another
-entry, the program) is charged once, for as long as one entry holds it: such objects have more references than
-were met inside the value, and only they are remembered, by address. The cache's own dictionaries and entries are
-in the sum.
+Each entry is weighed when it is stored: key, value and all that the value holds. What others hold too
+(another entry, the program) is charged once, for as long as one entry holds it: such objects have more
+references than were met inside the value, and only they are remembered, by address. The cache's own
+dictionaries and entries are in the sum.
 """
 
 from __future__ import annotations
@@ -45,24 +45,27 @@ _CHARGED = 2 * _INT  # an address, and what is charged for it
 class AdaptiveCache(TimedCache[K, V]):
     """A cache bounded by the bytes it holds, which shrinks when memory gets short and grows back.
 
-    A value is measured when it is stored: a list that grows afterwards is not measured again. Memory that native
-    code holds past what its type tells (``sys.getsizeof``) is not seen: declare a sizer for such types. A value that
-    alone would pass the high-water mark is not stored (``stats.refused``); what was stored under its key is gone then.
+    A value is measured when it is stored: a list that grows afterwards is not measured again. Memory that
+    native code holds past what its type tells (``sys.getsizeof``) is not seen: declare a sizer for such
+    types. A value that alone would pass the high-water mark is not stored (``stats.refused``); what was
+    stored under its key is gone then.
 
     Args:
         max_size: number of entries at most.
-        max_memory_mb: MiB (1024 × 1024 bytes) that keys, values and entries may take together.
-        eviction_batch_size: entries that are evicted at a time, the least recently used first; never more than an
-            eighth of all, and never the newest.
+        max_memory_mb: MiB (1024 * 1024 bytes) that keys, values and entries may take together.
+        eviction_batch_size: entries that are evicted at a time, the least recently used first; never more
+            than an eighth of all, and never the newest.
         on_evict: called with key and value once for each evicted entry, after the lock was given back.
         high_water: share of the limit above which a ``put`` evicts.
-        sizers: by type, a function that returns the bytes of such an object with all it holds. Of exactly that type.
+        sizers: by type, a function that returns the bytes of such an object with all it holds. Of exactly
+            that type.
         size_budget: objects looked at in one value; what is beyond is estimated.
         ttl: seconds that an entry lives where ``put`` does not say; None: no end.
-        monitor: a ``MemoryMonitor``, anything with ``read()``, or a callable that returns the share of memory in use.
-            It is read by ``put``, at most every ``check_interval`` seconds.
-        pressure_threshold: share in use from which the limit is halved at each check; below it by a tenth, the limit
-            grows by a quarter at each check until it is whole again. It never falls below a twentieth.
+        monitor: a ``MemoryMonitor``, anything with ``read()``, or a callable that returns the share of
+            memory in use. It is read by ``put``, at most every ``check_interval`` seconds.
+        pressure_threshold: share in use from which the limit is halved at each check; below it by a tenth,
+            the limit grows by a quarter at each check until it is whole again. It never falls below a
+            twentieth.
         check_interval: seconds between two checks.
         trace: number of look-ups to remember for ``what_if``; 0 for none.
         clock: monotonic seconds.
@@ -121,7 +124,9 @@ class AdaptiveCache(TimedCache[K, V]):
         self._full = int(max_memory_mb * _MIB)
         self._limit = self._full
         self._weight = 0
-        self._charged: dict[int, int] = {}  # address of a shared object: its size and, in 24 bits, its entries
+        self._charged: dict[
+            int, int
+        ] = {}  # address of a shared object: its size and, in 24 bits, its entries
         self._estimated = self._shrinks = self._grows = 0
         self._next_check = -math.inf
 
@@ -225,8 +230,7 @@ class AdaptiveCache(TimedCache[K, V]):
         victims = []
         while len(self._entries) > 1 and self._usage() > mark:
             batch = min(self.eviction_batch_size, max(1, len(self._entries) // _MOST_OF_ALL))
-            for _ in range(min(batch, len(self._entries) - 1)):
-                victims.append(self._evict_oldest(spared))
+            victims += [self._evict_oldest(spared) for _ in range(min(batch, len(self._entries) - 1))]
         return victims
 
     def _usage(self) -> int:
@@ -247,9 +251,9 @@ class AdaptiveCache(TimedCache[K, V]):
     # -- pressure
 
     def check_pressure(self) -> float | None:
-        """Read the monitor and adapt the limit; return the share of memory in use, None where it is not known.
+        """Read the monitor, adapt the limit, and return the share of memory in use.
 
-        What the monitor raises is passed on.
+        None where that is not known. What the monitor raises is passed on.
         """
         self._next_check = self._clock() + self.check_interval
         share = share_in_use(self.monitor) if self.monitor is not None else None
@@ -313,4 +317,6 @@ def _check_shares(**shares: Any) -> None:
 def _check_sizers(sizers: Any) -> None:
     for kind, sizer in dict(sizers or {}).items():
         if not isinstance(kind, type) or not callable(sizer):
-            raise UsageError("making a cache: sizers must name types, each with a function that returns bytes")
+            raise UsageError(
+                "making a cache: sizers must name types, each with a function that returns bytes"
+            )

@@ -9,8 +9,8 @@ an eviction; over time that is one place in one sorting for each access.
 
 Writing takes the lock, and after each write the bound holds again before anybody can see that it did not.
 No code of the user's runs under the lock but the hash and equality of keys; callbacks run after it is given
-back, so they may use the cache. The lock is re-entrant: a finalizer that the collector runs in the middle of a
-write may use the cache too.
+back, so they may use the cache. The lock is re-entrant: a finalizer that the collector runs in the middle
+of a write may use the cache too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from memlab.errors import UsageError
-from memlab.lab.pool import counter_value
+from memlab.lab._pool_core import counter_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -58,9 +58,7 @@ class Cache(Generic[K, V]):
     on_evict: Callable[[K, V], object] | None
     _kind = "cache"
 
-    def __init__(
-        self, max_size: int | None, on_evict: Callable[[K, V], object] | None, trace: int
-    ) -> None:
+    def __init__(self, max_size: int | None, on_evict: Callable[[K, V], object] | None, trace: int) -> None:
         check_callback(on_evict)
         if type(trace) is not int or trace < 0:
             raise UsageError(f"making a cache: trace must be a number of look-ups from 0, not {trace!r}")
@@ -203,8 +201,8 @@ class Cache(Generic[K, V]):
             del self._entries[newest.key]
             self._forget(newest)
             raise UsageError(
-                "storing a value: on_evict stores in its own cache, which evicts, which calls on_evict, and so"
-                f" on {_DEEPEST} deep; this value was not stored"
+                "storing a value: on_evict stores in its own cache, which evicts, which calls on_evict, and"
+                f" so on {_DEEPEST} deep; this value was not stored"
             )
         victims = []
         while len(self._entries) > self._bound:

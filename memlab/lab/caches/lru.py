@@ -30,9 +30,9 @@ class LRUCache(Cache[K, V]):
 
     Args:
         max_size: number of entries.
-        on_evict: called with key and value once for each entry that is evicted, after the lock was given back,
-            so it may use the cache. Not called for what is deleted, cleared, replaced, or died of itself.
-            What it raises is logged (logger ``memlab.cache``) and counted.
+        on_evict: called with key and value once for each entry that is evicted, after the lock was given
+            back, so it may use the cache. Not called for what is deleted, cleared, replaced, or died of
+            itself. What it raises is logged (logger ``memlab.cache``) and counted.
         use_weak_refs: hold values weakly: an entry goes when nothing else holds its value any more.
         trace: number of look-ups to remember for ``what_if``, some 40 bytes each; 0 for none.
 
@@ -97,18 +97,21 @@ class LRUCache(Cache[K, V]):
         def died(reference: Any) -> None:
             cache = this()
             if cache is not None:
-                cache._dead.append((key, reference))
-                cache._work_off(wait=False)
+                cache._note_death(key, reference)
 
         try:
             reference = weakref.ref(value, died)
         except TypeError:
             raise KindError(
-                f"storing a value: a {short_name(instance_type_name(value))} cannot be referenced weakly; wrap"
-                " it in an object of a class, or make the cache without use_weak_refs"
+                f"storing a value: a {short_name(instance_type_name(value))} cannot be referenced weakly;"
+                " wrap it in an object of a class, or make the cache without use_weak_refs"
             ) from None
         self._work_off(wait=True)
         super().put(key, reference)  # type: ignore[arg-type]
+
+    def _note_death(self, key: K, reference: Any) -> None:
+        self._dead.append((key, reference))
+        self._work_off(wait=False)
 
     def _work_off(self, *, wait: bool) -> None:
         """Remove the entries whose values died."""

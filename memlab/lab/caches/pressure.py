@@ -1,7 +1,7 @@
 """How a cache hears of memory pressure: anything that can be read, or any alert that calls back.
 
-A source is an object with ``read()``, whose answer has ``limit_bytes``, ``available_bytes`` and ``rss_bytes`` (any of
-them may be None), or a callable that returns the share of memory in use, from 0 to 1.
+A source is an object with ``read()``, whose answer has ``limit_bytes``, ``available_bytes`` and
+``rss_bytes`` (any of them may be None), or a callable that returns the share of memory in use, from 0 to 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entries with a lifetime. The soonest end of all is known, so while nothing ends a hit costs one clock reading.
+"""Entries with a lifetime. While the soonest end of all has not come, a hit costs one reading of the clock.
 
 The ends lie in a heap beside the entries, as numbers and keys only, so nothing there keeps a value alive. Any
 call after an end removes what has ended, a few entries at a time inside ``get``, so that no single look-up
@@ -37,6 +37,8 @@ class TimedEntry(Entry):
         self.value = value
         self.used = used
         self.expires = expires
+        self.shared: Any = ()
+        self.weight = 0
 
 
 class TimedCache(Cache[K, V]):
@@ -120,8 +122,7 @@ class TimedCache(Cache[K, V]):
         """Under the lock: put an entry's end on the heap, which is made anew when it is mostly stale."""
         ends = self._ends
         heapq.heappush(ends, (entry.expires, entry.used, entry.key))
-        if entry.expires < self._soonest:
-            self._soonest = entry.expires
+        self._soonest = min(self._soonest, entry.expires)
         if len(ends) > 2 * len(self._entries) + _SLACK:
             live = enumerate(self._entries.values())
             self._ends = [(one.expires, -1 - at, one.key) for at, one in live if one.expires < _NEVER]
@@ -129,7 +130,7 @@ class TimedCache(Cache[K, V]):
 
     def _sweep(self, most: int | None) -> None:
         """Remove entries that ended, at most so many; their values go after the lock is given back."""
-        gone = []
+        gone: list[TimedEntry] = []
         with self._lock:
             now = self._clock()
             while self._ends and self._ends[0][0] <= now and (most is None or len(gone) < most):
@@ -165,14 +166,15 @@ class TimedCache(Cache[K, V]):
 class TTLCache(TimedCache[K, V]):
     """A cache whose entries end some seconds after they were stored.
 
-    An ended entry is never returned. Its memory is released by the next call of any kind (``get`` of another key
-    and ``len`` too); between calls nothing runs. Safe for threads; reading takes no lock while nothing ends.
+    An ended entry is never returned. Its memory is released by the next call of any kind (``get`` of
+    another key and ``len`` too); between calls nothing runs. Safe for threads; reading takes no lock while
+    nothing ends.
 
     Args:
         default_ttl: seconds that an entry lives where ``put`` does not say.
         max_size: number of entries; ended ones go first, then the least recently used. None: no bound.
-        on_evict: called with key and value once for each entry that is evicted for want of room (not for one that
-            ended), after the lock was given back. What it raises is logged and counted.
+        on_evict: called with key and value once for each entry that is evicted for want of room (not for
+            one that ended), after the lock was given back. What it raises is logged and counted.
         trace: number of look-ups to remember for ``what_if``; 0 for none.
         clock: monotonic seconds.
 
