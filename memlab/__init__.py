@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.recorder import record
     from memlab.records.cache import CacheStats, HitCurve
-    from memlab.records.capture import Capture, Mark, Peak
+    from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -64,9 +65,12 @@ __all__ = [
     "CacheStats",
     "Capture",
     "CaptureError",
+    "Ceiling",
+    "Child",
     "Explanation",
     "Frame",
     "Freed",
+    "GcPauses",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -89,6 +93,7 @@ __all__ = [
     "MemlabError",
     "MissingExtraError",
     "ObjectPool",
+    "Outcome",
     "Peak",
     "PoolStats",
     "PoolTimeoutError",
@@ -99,6 +104,8 @@ __all__ = [
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "Span",
+    "StackSample",
     "StepError",
     "Suspect",
     "TTLCache",
@@ -126,9 +133,12 @@ _HOME = {
     "AdaptiveCache": "lab.caches.adaptive",
     "CacheStats": "records.cache",
     "Capture": "records.capture",
+    "Ceiling": "records.capture",
+    "Child": "records.capture",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GcPauses": "records.gc_pauses",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -148,6 +158,7 @@ _HOME = {
     "Mark": "records.capture",
     "MemitResult": "records.memit",
     "ObjectPool": "lab.pool",
+    "Outcome": "records.capture",
     "Peak": "records.capture",
     "PoolStats": "records.pool",
     "PoolWorth": "records.pool",
@@ -157,6 +168,8 @@ _HOME = {
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "Span": "records.capture",
+    "StackSample": "records.capture",
     "Suspect": "records.leak_report",
     "TTLCache": "lab.caches.ttl",
     "Timeline": "records.timeline",

@@ -23,6 +23,7 @@ from markupsafe import Markup
 from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -39,7 +40,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import heap_page, heap_result_pages, other_pages, pool_views
+from memlab.views import heap_page, heap_result_pages, other_pages, pool_views, recording_parts
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints
@@ -79,6 +80,7 @@ build_page.register(Snapshot, other_pages.snapshot_page)
 build_page.register(SnapshotDiff, other_pages.diff_page)
 build_page.register(Capture, other_pages.capture_page)
 build_page.register(Timeline, other_pages.timeline_page)
+build_page.register(GcPauses, recording_parts.pauses_page)
 build_page.register(MemitResult, other_pages.memit_page)
 build_page.register(HeapGraph, heap_page.heap_page)
 build_page.register(HeapTree, heap_page.tree_page)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
@@ -180,6 +181,14 @@ def _timeline_frame(timeline: Timeline) -> DataFrame:
 @_frame.register(Capture)
 def _capture_frame(capture: Capture) -> DataFrame:
     return _frame(capture.timeline)
+
+
+@_frame.register(GcPauses)
+def _gcpauses_frame(pauses: GcPauses) -> DataFrame:
+    pandas = _pandas()
+    index = pandas.Index(pauses.start_s.copy(), name="start_s")
+    names = ("pause_s", "generation", "collected", "uncollectable")
+    return pandas.DataFrame({n: getattr(pauses, n).copy() for n in names}, index=index)  # type: ignore[no-any-return]
 
 
 @_frame.register(MemitResult)

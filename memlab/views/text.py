@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, pool_views, words
 from memlab.views.layout import columns, labelled, wrap
+from memlab.views.recording_text import pauses_text, recording_text
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -178,8 +180,14 @@ def _(capture: Capture) -> str:
         ]
         lines += _heading("Marks", len(rows), len(capture.marks))
         lines += columns(("mark", "at"), rows, (False, True))
+    lines += recording_text(capture)
     lines += _bullets("Notes", capture.notes)
     return "\n".join(lines)
+
+
+@render_text.register
+def _(pauses: GcPauses) -> str:
+    return pauses_text(pauses)
 
 
 # -- parts of a leak report

@@ -17,6 +17,7 @@ from memlab.records._result import Result
 from memlab.records.capture import Capture, Peak
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -53,6 +54,10 @@ class TestTimeline(_OfKind):
 
 class TestCapture(_OfKind):
     kind = Capture.kind
+
+
+class TestGcPauses(_OfKind):
+    kind = GcPauses.kind
 
 
 class TestSnapshot(_OfKind):
