@@ -152,24 +152,38 @@ class AdaptiveCache(TimedCache[K, V]):
             self.check_pressure()
         entry = TimedEntry(key, value, next(self._ticks), now + ttl)
         total = self._weigh(entry)
-        with self._lock:
+        with self._lock, _Audited(self):
             self._own_ticks += 1
-            if self._soonest <= now:
-                self._sweep(None)
             before = self._entries.pop(key, None)  # held until the lock is given back
             if before is not None:
                 self._forget(before)
-            if total > self._limit * self.high_water:
-                self._refused += 1
-                return
-            self._entries[key] = entry
-            self._charge(entry)
-            if ttl < math.inf:
-                self._note_end(entry)
-            victims = self._evict_over(entry)
+            victims = self._store(entry, total, now)
         if victims:
             self._report(victims)
         del before
+
+    def _store(self, entry: TimedEntry, total: int, now: float) -> list[Any]:
+        """Under the lock: put a weighed entry in its place, and return what had to go for it."""
+        if self._soonest <= now:
+            self._sweep(None)
+        if total > self._limit * self.high_water:
+            self._refused += 1
+            return []
+        self._charge(entry)
+        self._entries[entry.key] = entry
+        if entry.expires < math.inf:
+            self._note_end(entry)
+        return self._evict_over(entry)
+
+    def delete(self, key: K) -> bool:
+        """Remove a key; tell whether it was there and had not ended. No callback is called."""
+        with self._lock, _Audited(self):
+            return super().delete(key)
+
+    def clear(self) -> None:
+        """Remove everything. That is no eviction; the counters stay."""
+        with self._lock, _Audited(self):
+            super().clear()
 
     def _weigh(self, entry: TimedEntry) -> int:
         """Measure an entry's key and value; return what it would take alone."""
@@ -210,11 +224,23 @@ class AdaptiveCache(TimedCache[K, V]):
     def _forget(self, entry: TimedEntry) -> None:
         self._weight -= entry.weight
         for address in entry.shared:
-            charged = self._charged.pop(address) - 1
+            charged = self._charged[address] - 1
             if charged & _COUNT:
                 self._charged[address] = charged
             else:
+                del self._charged[address]
                 self._weight -= (charged >> _COUNT_BITS) + _CHARGED
+
+    def _audit(self) -> None:
+        """Under the lock: make the books anew from the entries that are there."""
+        weight, counts = 0, dict[int, int]()
+        for entry in self._entries.values():
+            weight += entry.weight
+            for address in entry.shared:
+                counts[address] = counts.get(address, 0) + 1
+        sizes = {address: self._charged.get(address, 0) >> _COUNT_BITS for address in counts}
+        self._charged = {address: sizes[address] << _COUNT_BITS | counts[address] for address in counts}
+        self._weight = weight + sum(sizes.values()) + _CHARGED * len(sizes)
 
     def _forget_all(self) -> None:
         super()._forget_all()
@@ -222,8 +248,11 @@ class AdaptiveCache(TimedCache[K, V]):
         self._weight = 0
 
     def _evict_over(self, newest: Any) -> list[Any]:
+        if self._evicting.locked():
+            return []
         victims = super()._evict_over(newest)
-        return victims + self._evict_to(self._limit * self.high_water, spared=newest)
+        with self._evicting:
+            return victims + self._evict_to(self._limit * self.high_water, spared=newest)
 
     def _evict_to(self, mark: float, spared: object = None) -> list[Any]:
         """Under the lock: evict in batches until the mark holds or one entry is left."""
@@ -285,8 +314,9 @@ class AdaptiveCache(TimedCache[K, V]):
             elif wanted > self._limit:
                 self._grows += 1
             self._limit = wanted
-            self._sweep(None)
-            victims = self._evict_to(wanted * self.high_water)
+            with _Audited(self):
+                self._sweep(None)
+                victims = self._evict_to(wanted * self.high_water)
         if victims:
             self._report(victims)
 
@@ -300,6 +330,22 @@ class AdaptiveCache(TimedCache[K, V]):
             "shrinks": self._shrinks,
             "grows": self._grows,
         }
+
+
+class _Audited:
+    """Makes a cache's books anew when a write was cut short, by Ctrl-C or an error in a key's own code."""
+
+    __slots__ = ("_cache",)
+
+    def __init__(self, cache: Any) -> None:
+        self._cache = cache
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
+        if kind is not None:
+            self._cache._audit()  # noqa: SLF001 - a part of it
 
 
 def _check_numbers(**numbers: Any) -> None:

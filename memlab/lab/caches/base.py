@@ -73,6 +73,7 @@ class Cache(Generic[K, V]):
         self._evictions = self._expirations = self._failed = self._refused = 0
         self._order: list[K] = []  # keys, the longest unused last, as they were at the tick ``_sorted``
         self._sorted = -1
+        self._evicting = threading.Lock()  # a flag that no interrupt leaves set; the other lock guards it
         self._lock = threading.RLock()
         self._owed: deque[Any] = deque()  # evicted entries whose callback could not be called yet
         self._depth = threading.local()
@@ -204,9 +205,12 @@ class Cache(Generic[K, V]):
                 "storing a value: on_evict stores in its own cache, which evicts, which calls on_evict, and"
                 f" so on {_DEEPEST} deep; this value was not stored"
             )
-        victims = []
-        while len(self._entries) > self._bound:
-            victims.append(self._evict_oldest())
+        victims: list[Any] = []
+        if self._evicting.locked():  # a key's equality or a finalizer writes in the midst of an eviction, which goes on
+            return victims
+        with self._evicting:
+            while len(self._entries) > self._bound:
+                victims.append(self._evict_oldest())
         return victims
 
     def _evict_oldest(self, spared: object = None) -> Any:

@@ -92,12 +92,12 @@ class LRUCache(Cache[K, V]):
         return self._get_weak(key, default)
 
     def _put_weak(self, key: K, value: V) -> None:
-        this = weakref.ref(self)
+        noting = weakref.WeakMethod(self._note_death)  # no reference of a value's keeps the cache alive
 
         def died(reference: Any) -> None:
-            cache = this()
-            if cache is not None:
-                cache._note_death(key, reference)
+            note = noting()
+            if note is not None:
+                note(key, reference)
 
         try:
             reference = weakref.ref(value, died)
