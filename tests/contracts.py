@@ -250,3 +250,172 @@ class CacheContract:
         from kit.cache_threads import hammer
 
         hammer(self.make(64, on_evict=lambda key, value: cache_of[0].get(key)), cache_of := [], self.value)
+
+
+class PoolContract:
+    """What every pool promises, whatever its options."""
+
+    def make(self, factory=None, **options):
+        """Return a pool."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def made(self):
+        """Every object that the factory made."""
+        return []
+
+    @pytest.fixture
+    def factory(self, made):
+        """A factory of objects that tell what was done to them."""
+
+        class Item:
+            def __init__(self):
+                made.append(self)
+                self.calls = []
+
+            def reset(self):
+                self.calls.append("reset")
+
+            def close(self):
+                self.calls.append("close")
+
+        return Item
+
+    def test_an_object_comes_back_reset(self, factory, made):
+        """What was given back is given out again, reset once in between; a new one is not reset."""
+        with self.make(factory) as pool:
+            first = pool.acquire()
+            assert first.calls == []
+            pool.release(first)
+            assert first.calls == ["reset"]
+            assert pool.acquire() is first
+            assert first.calls == ["reset"]
+            pool.release(first)
+        assert len(made) == 1
+        assert first.calls == ["reset", "reset", "close"]
+
+    def test_no_object_is_in_two_hands(self, factory):
+        """Whatever is out is out once."""
+        with self.make(factory) as pool:
+            out = [pool.acquire() for _ in range(4)]
+            assert len(set(map(id, out))) == 4
+            for item in out:
+                pool.release(item)
+
+    def test_giving_back_twice_or_a_stranger_is_refused(self, factory):
+        """Both raise, and change nothing."""
+        with self.make(factory) as pool:
+            item = pool.acquire()
+            pool.release(item)
+            with pytest.raises(ValueError, match="given back before"):
+                pool.release(item)
+            for stranger in (factory(), object(), [], None, 5):
+                with pytest.raises(ValueError, match="not of this pool"):
+                    pool.release(stranger)
+            assert item.calls == ["reset"]
+            assert (pool.stats.idle, pool.stats.in_use) == (1, 0)
+
+    def test_borrow_gives_back_however_the_block_ends(self, factory):
+        """Normally, and when it raises, whose error passes."""
+        with self.make(factory) as pool:
+            with pool.borrow() as item:
+                assert pool.stats.in_use == 1
+            error = RuntimeError("mine")
+            with pytest.raises(RuntimeError) as caught, pool.borrow() as again:
+                raise error
+            assert caught.value is error
+            assert again is item
+            assert pool.stats.in_use == 0
+
+    def test_a_reset_that_raises_closes_that_object(self, factory, caplog):
+        """The pool goes on with a new one; the error is logged and counted, not raised."""
+        with self.make(factory) as pool:
+            item = pool.acquire()
+            item.reset = lambda: 1 / 0
+            pool.release(item)
+            assert item.calls == ["close"]
+            other = pool.acquire()
+            assert other is not item
+            pool.release(other)
+            assert (pool.stats.failed, pool.stats.closed, pool.stats.size) == (1, 1, 1)
+            assert "reset() raised ZeroDivisionError" in caplog.text
+
+    def test_an_interrupt_in_reset_passes_and_loses_no_room(self, factory):
+        """Ctrl-C is raised, and the object is closed and off the books."""
+        with self.make(factory) as pool:
+            item = pool.acquire()
+
+            def reset():
+                raise KeyboardInterrupt
+
+            item.reset = reset
+            with pytest.raises(KeyboardInterrupt):
+                pool.release(item)
+            assert item.calls == ["close"]
+            assert (pool.stats.size, pool.stats.in_use) == (0, 0)
+
+    def test_a_factory_that_raises_costs_no_room(self, factory):
+        """Its error passes, and the room is there for the next."""
+        broken = [True]
+
+        def sometimes():
+            if broken:
+                broken.pop()
+                raise OSError("no connection")
+            return factory()
+
+        with self.make(sometimes, max_size=1) as pool:
+            with pytest.raises(OSError, match="no connection"):
+                pool.acquire()
+            assert pool.stats.size == 0
+            pool.release(pool.acquire())
+            assert pool.stats.size == 1
+
+    def test_closing_closes_what_lies_idle_and_what_comes_back(self, factory):
+        """Idle ones at once, those out when they are given back, unreset; nothing more is given out."""
+        pool = self.make(factory)
+        out, idle = pool.acquire(), pool.acquire()
+        pool.release(idle)
+        pool.close()
+        pool.close()
+        assert (idle.calls, out.calls) == (["reset", "close"], [])
+        pool.release(out)
+        assert out.calls == ["close"]
+        assert (pool.stats.size, pool.stats.closed, pool.stats.idle) == (0, 2, 0)
+        with pytest.raises(ValueError, match="closed"):
+            pool.acquire()
+
+    def test_objects_that_lack_the_methods_are_taken(self):
+        """A missing reset or close is left out; objects without a hash are told apart all the same."""
+        with self.make(lambda: bytearray(10)) as pool:
+            one, two = pool.acquire(), pool.acquire()
+            assert one == two
+            pool.release(two)
+            with pytest.raises(ValueError, match="given back before"):
+                pool.release(two)
+            with pytest.raises(ValueError, match="not of this pool"):
+                pool.release(bytearray(10))
+            assert pool.acquire() is two
+            pool.release(one)
+            pool.release(two)
+
+    def test_a_factory_may_change_its_mind(self, factory):
+        """Objects of different types, with and without the methods, live in one pool."""
+        kinds = [factory, list, factory, dict]
+
+        def mixed():
+            return kinds.pop(0)()
+
+        with self.make(mixed) as pool:
+            out = [pool.acquire() for _ in range(4)]
+            for item in out:
+                pool.release(item)
+            assert out[0].calls == out[2].calls == ["reset"]
+            assert pool.stats.idle == 4
+
+    def test_eight_threads_lose_and_share_nothing(self, factory):
+        """No object in two hands, none lost, and the bound holds at every moment."""
+        from kit.cache_threads import share
+
+        with self.make(factory, max_size=5) as pool:
+            share(pool)

@@ -64,3 +64,32 @@ def hammer(cache, cell, value):
     # The callback reads the cache too, once for each eviction.
     assert stats.hits + stats.misses == sum(asked) + stats.evictions
     assert stats.failed_callbacks == 0
+
+
+def share(pool):
+    """Take and give back from eight threads; each object knows its holder."""
+    holders = {}
+    taken = [0] * THREADS
+
+    def work(stop, number):
+        chance = random.Random(number)
+        while not stop.is_set():
+            for _ in range(20):
+                item = pool.acquire()
+                taken[number] += 1
+                assert holders.setdefault(id(item), number) == number, "an object in two hands"
+                if chance.random() < 0.05:
+                    time.sleep(0)
+                assert holders.pop(id(item)) == number
+                pool.release(item)
+            stats = pool.stats
+            assert stats.idle <= pool.max_size
+            assert pool.overflow == "create" or stats.size <= pool.max_size
+
+    run_together(work)
+    stats = pool.stats
+    assert stats.in_use == 0
+    assert stats.idle == stats.size <= pool.max_size
+    assert stats.objects_created == stats.size + stats.closed
+    assert stats.acquired in (None, sum(taken))
+    assert stats.released in (None, sum(taken))

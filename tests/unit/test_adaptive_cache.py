@@ -18,7 +18,7 @@ from memlab.collectors.deep_size import Sizer
 from memlab.testing import nosy_class
 
 MIB = 1024 * 1024
-LIMIT = 2 * MIB
+LIMIT = MIB
 
 
 @dataclasses.dataclass(slots=True)
@@ -69,7 +69,7 @@ def test_its_bytes_are_the_true_ones(kind):
         cache = AdaptiveCache(10**6, LIMIT // MIB)
         before = tracemalloc.get_traced_memory()[0]
         number = 0
-        while cache.stats.evictions < 30:
+        while cache.stats.evictions < 20:
             for _ in range(20):
                 cache.put(number, make(number))
                 number += 1
