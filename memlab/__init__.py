@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
+    from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
+    from memlab.lab.gc_optimizer import GCOptimizer
+    from memlab.lab.gc_schedule import GCSchedule
+    from memlab.lab.gc_trials import recommend_gc
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
+    from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -70,7 +75,15 @@ __all__ = [
     "Explanation",
     "Frame",
     "Freed",
+    "GCMonitor",
+    "GCOptimizer",
+    "GCSchedule",
+    "GcAdvice",
+    "GcDecision",
+    "GcDecisions",
     "GcPauses",
+    "GcStats",
+    "GcTrial",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -116,12 +129,14 @@ __all__ = [
     "__version__",
     "dump_heap",
     "find_leaks",
+    "gc_performance_monitor",
     "heap",
     "heap_window",
     "hit_curve",
     "holdings",
     "load",
     "memit",
+    "recommend_gc",
     "record",
     "release",
     "snapshot",
@@ -138,7 +153,15 @@ _HOME = {
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GCMonitor": "lab.gc_monitor",
+    "GCOptimizer": "lab.gc_optimizer",
+    "GCSchedule": "lab.gc_schedule",
+    "GcAdvice": "records.gc_results",
+    "GcDecision": "records.gc_results",
+    "GcDecisions": "records.gc_results",
     "GcPauses": "records.gc_pauses",
+    "GcStats": "records.gc_results",
+    "GcTrial": "records.gc_results",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -176,12 +199,14 @@ _HOME = {
     "Verdict": "records.leak_report",
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
+    "gc_performance_monitor": "lab.gc_monitor",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "hit_curve": "analyses.reuse",
     "holdings": "lab.holdings",
     "load": "store.capture_file",
     "memit": "lab.memit",
+    "recommend_gc": "lab.gc_trials",
     "record": "lab.recorder",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",

@@ -21,7 +21,6 @@ from memlab.errors import PoolTimeoutError, UnavailableError, UsageError
 from memlab.lab._pool_parts import Ageing, Marks, SizeHistory, Waiter, hashes_by_identity
 from memlab.records.columns import floats, ints
 from memlab.records.pool import PoolStats
-from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -307,11 +306,8 @@ class PoolCore(Generic[T]):
                 failed=self._failed,
                 min_size=self.min_size,
                 max_size=self.max_size,
-                timeline=Timeline(
-                    time_s=floats([at for at, _ in points]),
-                    metrics={"pool_objects": ints([size for _, size in points])},
-                    sources={"pool_objects": "the pool"},
-                ),
+                time_s=floats([at for at, _ in points]),
+                sizes=ints([size for _, size in points]),
                 absent={} if self.counters else dict.fromkeys(("acquired", "released", "hits"), _NOT_COUNTED),
             )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+import numpy as np
+
 from memlab.records._result import Result
 from memlab.records.columns import Floats, Ints, check_lengths
 
@@ -93,6 +95,8 @@ class HitCurve(Result):
         check_lengths("hit curve", sizes=self.sizes, hit_rate=self.hit_rate)
         if len(self.sizes) and bool((self.sizes[1:] <= self.sizes[:-1]).any()):
             raise ValueError("hit curve: sizes must ascend")
+        if not np.isfinite(self.hit_rate).all():
+            raise ValueError("hit curve: rates must be finite")
 
     def at(self, size: int) -> float | None:
         """Return the hit rate of the greatest size listed that is not above ``size``; None below all."""

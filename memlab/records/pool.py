@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
+import numpy as np
+
 from memlab.records._result import Result
-from memlab.records.columns import Floats, check_lengths
+from memlab.records.columns import Floats, Ints, check_lengths
 from memlab.records.timeline import Timeline
 
 __all__ = ["PoolStats", "PoolWorth"]
@@ -32,7 +34,8 @@ class PoolStats(Result):
         closed: objects that were let go, the expired ones and those that failed included.
         failed: calls of ``reset`` or ``close`` that raised.
         min_size, max_size: the pool's own.
-        timeline: ``pool_objects`` (the ``size``) over time; every change until there are 2,048, then thinned.
+        time_s, sizes: when the pool's ``size`` changed and to what, seconds since it was made, shape
+            ``(points,)``; every change until there are 2,048, then thinned.
         absent: figures that are not known, each with the reason.
     """
 
@@ -53,9 +56,18 @@ class PoolStats(Result):
     failed: int
     min_size: int
     max_size: int
-    timeline: Timeline
+    time_s: Floats
+    sizes: Ints
     absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_lengths("pool stats", time_s=self.time_s, sizes=self.sizes)
+
+    @property
+    def timeline(self) -> Timeline:
+        """The pool's size over time, as a timeline of the metric ``pool_objects``."""
+        return Timeline(self.time_s, {"pool_objects": self.sizes}, {"pool_objects": "the pool"})
 
     @property
     def hit_rate(self) -> float | None:
@@ -96,6 +108,9 @@ class PoolWorth(Result):
     def __post_init__(self) -> None:
         if not check_lengths("pool worth", new=self.new_s, pooled=self.pooled_s, reset=self.reset_s):
             raise ValueError("pool worth: no round was measured")
+        for column in (self.new_s, self.pooled_s, self.reset_s):
+            if not np.isfinite(column).all() or bool((column < 0).any()):
+                raise ValueError("pool worth: durations must be finite and not below 0")
 
     @property
     def speedup(self) -> float:

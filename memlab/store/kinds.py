@@ -8,6 +8,7 @@ from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -38,7 +39,10 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
     "explanation": Explanation,
     "freed": Freed,
+    "gc advice": GcAdvice,
+    "gc decisions": GcDecisions,
     "gc pauses": GcPauses,
+    "gc stats": GcStats,
     "heap census": HeapCensus,
     "heap cycles": HeapCycles,
     "heap diff": HeapDiff,

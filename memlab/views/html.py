@@ -40,7 +40,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import heap_page, heap_result_pages, other_pages, pool_views, recording_parts
+from memlab.views import gc_views, heap_page, heap_result_pages, other_pages, pool_views, recording_parts
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints
@@ -92,7 +92,7 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
-for _kind, _page in pool_views.PAGES.items():
+for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
     build_page.register(_kind, _page)
 
 

@@ -22,11 +22,12 @@ from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.gc_views import DRAWERS as GC_DRAWERS
 from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.palette import HUES, LIGHT, tints
-from memlab.views.pool_plots import DRAWERS
+from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -280,14 +281,17 @@ for _kind in BARS:
     _draw.register(_kind, _heap_bars)
 
 
-def _pool_picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS}
+
+
+def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
     axes = _axes(ax)
-    DRAWERS[type(result)](result, axes)
+    _DRAWERS[type(result)](result, axes)
     return _tidy(axes)
 
 
-for _pool_kind in DRAWERS:
-    _draw.register(_pool_kind, _pool_picture)
+for _pictured in _DRAWERS:
+    _draw.register(_pictured, _picture)
 
 
 # -- parts

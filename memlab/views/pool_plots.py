@@ -16,9 +16,17 @@ if TYPE_CHECKING:
 
     from memlab.records._result import Result
 
-__all__ = ["DRAWERS"]
+__all__ = ["DRAWERS", "plain_ticks"]
 
 _PERCENT = 100
+
+
+def plain_ticks(axis: Any) -> None:
+    """Write the powers of a logarithmic axis as numbers; formulas would open fonts of their own."""
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _title(axes: Axes, text: str) -> None:
@@ -26,8 +34,7 @@ def _title(axes: Axes, text: str) -> None:
 
 
 def _pool(stats: PoolStats, axes: Axes) -> None:
-    time, sizes = stats.timeline.time_s, stats.timeline.metrics["pool_objects"]
-    axes.step(time, sizes, where="post", color=LIGHT["accent"], lw=1.5)
+    axes.step(stats.time_s, stats.sizes, where="post", color=LIGHT["accent"], lw=1.5)
     axes.axhline(stats.max_size, color=LIGHT["muted"], lw=1, ls="--", label="most that are kept")
     axes.set_ylim(bottom=0)
     axes.set_xlabel("seconds")
@@ -61,6 +68,7 @@ def _cache(stats: CacheStats, axes: Axes) -> None:
 def _curve(curve: HitCurve, axes: Axes) -> None:
     axes.step(curve.sizes, curve.hit_rate * _PERCENT, where="post", color=LIGHT["accent"], lw=1.5)
     axes.set_xscale("log")
+    plain_ticks(axes.xaxis)
     axes.set_ylim(0, _PERCENT)
     axes.set_xlabel("entries")
     axes.set_ylabel("hit rate, per cent")

@@ -197,21 +197,20 @@ def _page(kind: str, headline: str, lead: str, facts: Facts, notes: tuple[str, .
         next_steps=(),
         sections=tuple(sections),
         brief=table,
-        height=520 if more.get("blocks") else 0,
+        height=620 if more.get("blocks") else 460,
     )
 
 
 def _pool_page(stats: PoolStats) -> Page:
-    charts = Charts(
-        (timeline_chart(stats.timeline, "pool_objects", 0),), "Every change of the pool's size.", wide=True
-    )
+    drawn = (timeline_chart(stats.timeline, "pool_objects", 0),) if len(stats.sizes) else ()
+    charts = Charts(drawn, "Every change of the pool's size.", wide=True)
     return _page(
         "object pool",
         words.sentence(_pool_headline(stats)),
         f"{stats.size:,} objects are alive, {stats.in_use:,} of them out.",
         _pool_facts(stats),
         stats.notes,
-        blocks=(charts,) if len(stats.timeline) else (),
+        blocks=(charts,) if len(stats.sizes) else (),
     )
 
 
@@ -247,7 +246,8 @@ def _curve_page(curve: HitCurve) -> Page:
     ]
     facts += [(f"{size:,} entries", share(rate), "hit rate") for size, rate in _curve_rows(curve)]
     legend = "The dot marks the size that the keys were recorded at."
-    charts = Charts((curve_chart(curve, 0),), legend if curve.current is not None else "", wide=True)
+    drawn = (curve_chart(curve, 0),) if len(curve.sizes) else ()
+    charts = Charts(drawn, legend if curve.current is not None else "", wide=True)
     return _page(
         "hit rate by size",
         words.sentence(_curve_headline(curve)),

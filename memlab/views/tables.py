@@ -19,6 +19,7 @@ from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.pool_views import ROWS as POOL_ROWS
 
@@ -64,6 +65,9 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       ``release``.
     - pool and cache figures: ``figure``, ``value``. Whether pooling pays: ``round``, ``new_s``, ``pooled_s``,
       ``reset_s``. Hit rate by size: ``size``, ``hit_rate``.
+    - collector's figures: ``generation``, ``pause_s``. Decisions: ``time_s``, ``action``, ``before``,
+      ``after``, ``reason``. Advice: ``setting``, medians of ``cpu_s`` .. ``peak_bytes``, ``recommended``,
+      ``code``.
 
     Args:
         result: any of memlab's results.
@@ -215,12 +219,15 @@ for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
 
 
-def _pool_frame(result: Result) -> DataFrame:
-    return table_of(*POOL_ROWS[type(result)](result))
+_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS}
 
 
-for _pool_kind in POOL_ROWS:
-    _frame.register(_pool_kind, _pool_frame)
+def _tuning_frame(result: Result) -> DataFrame:
+    return table_of(*_TUNING_ROWS[type(result)](result))
+
+
+for _tuning_kind in _TUNING_ROWS:
+    _frame.register(_tuning_kind, _tuning_frame)
 
 
 # -- a leak report's tables

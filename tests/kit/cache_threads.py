@@ -17,7 +17,7 @@ def run_together(work, seconds=SECONDS):
     def guarded(number):
         try:
             work(stop, number)
-        except BaseException as error:  # noqa: BLE001 - handed to the test
+        except BaseException as error:
             errors.append(error)
             stop.set()
 

@@ -9,6 +9,7 @@ from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak,
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
 from memlab.records.heap_graph import EXTERNAL, IMMORTAL, TRACKED, HeapGraph
 from memlab.records.heap_results import (
     ContainerDiff,
@@ -802,6 +803,56 @@ def hit_curve() -> HitCurve:
     )
 
 
+def gc_stats() -> GcStats:
+    """Return the figures of a collector with a few long pauses."""
+    return GcStats(
+        pause_s=floats([0.0004, 0.0005, 0.004, 0.0004, 0.021]),
+        generation=ints([0, 0, 1, 0, 2]),
+        collected=12_400,
+        uncollectable=2,
+        lasted_s=1.25,
+        dropped=3,
+        notes=("Two objects could not be freed.",),
+    )
+
+
+def gc_decisions() -> GcDecisions:
+    """Return what an optimizer decided in a run that grew."""
+    low, high = (700, 10, 10), (2800, 20, 50)
+    return GcDecisions(
+        (
+            GcDecision(0.1, "raise", low, high, "31 collections took 20 ms, 20% of 100 ms; aimed at are 5%"),
+            GcDecision(
+                0.9, "lower", high, low, "the process grew by 70.1 MiB since the thresholds were raised"
+            ),
+        ),
+        notes=("The program set no thresholds of its own.",),
+    )
+
+
+def gc_advice() -> GcAdvice:
+    """Return the advice to raise the thresholds."""
+    own = GcTrial(
+        "as it is", "", (2.0, 2.1, 1.9), (2.2, 2.4, 2.0), (0.9, 1.0, 0.8), (0.002, 0.003, 0.002),
+        (0.11, 0.12, 0.12), (1136, 1136, 1136), (90_000_000, 90_100_000, 90_000_000),
+    )  # fmt: skip
+    higher = GcTrial(
+        "threshold 10,000", "import gc; gc.set_threshold(10_000, 20, 50)", (1.2, 1.3, 1.1), (1.3, 1.5, 1.2),
+        (0.2, 0.2, 0.2), (0.004, 0.004, 0.005), (0.02, 0.03, 0.02), (79, 79, 79),
+        (91_000_000, 91_000_000, 91_000_000),
+    )  # fmt: skip
+    return GcAdvice(
+        workload="job.py",
+        collector="Python 3.11.7 has three generations.",
+        trials=(own, higher),
+        recommended="threshold 10,000",
+        reason="processor time -40 %, longest pause -80 %",
+        code="import gc; gc.set_threshold(10_000, 20, 50)",
+        environment=ENVIRONMENT,
+        notes=("The machine was busy.",),
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
@@ -829,4 +880,7 @@ def all_results() -> dict:
         "pool worth": pool_worth(),
         "cache stats": cache_stats(),
         "hit curve": hit_curve(),
+        "gc stats": gc_stats(),
+        "gc decisions": gc_decisions(),
+        "gc advice": gc_advice(),
     }

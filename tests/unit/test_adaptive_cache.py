@@ -51,7 +51,10 @@ KINDS = {
     "lists of lists": lambda n: [[n * 1000 + i * j for i in range(10)] for j in range(10)],
     "slotted dataclasses": lambda n: Slotted(n * 1000, f"name {n}", [n * i for i in range(10)]),
     "dataclasses": lambda n: Plain(n * 1000, f"name {n}", [n * i for i in range(10)]),
-    "nested": lambda n: {"rows": [{"y": (n * 1000, {"z": f"{n},{i}"})} for i in range(20)], "s": {n, n + 0.5}},
+    "nested": lambda n: {
+        "rows": [{"y": (n * 1000, {"z": f"{n},{i}"})} for i in range(20)],
+        "s": {n, n + 0.5},
+    },
     "shared parts": lambda n: [COMMON[n % 8], f"own {n} " * 20],
     "one value under many keys": lambda n: COMMON[n % 8],
     "frozen sets": lambda n: frozenset(f"{n}:{i}" for i in range(50)),

@@ -252,7 +252,14 @@ def test_what_is_deleted_or_replaced_is_freed_at_once():
         del things, thing
         cache.put(50, "other")
         cache.delete(60)
-        assert [alive[n]() is None for n in (0, 19, 20, 50, 60, 119)] == [True, True, False, True, True, False]
+        assert [alive[n]() is None for n in (0, 19, 20, 50, 60, 119)] == [
+            True,
+            True,
+            False,
+            True,
+            True,
+            False,
+        ]
         cache.clear()
         assert all(one() is None for one in alive)
 
@@ -285,7 +292,15 @@ def test_an_ended_entry_is_never_returned():
 
 
 @pytest.mark.parametrize(
-    "use", [lambda c: c.get("other"), len, lambda c: c.put("x", 1), list, lambda c: c.stats, lambda c: c.delete("y")]
+    "use",
+    [
+        lambda c: c.get("other"),
+        len,
+        lambda c: c.put("x", 1),
+        list,
+        lambda c: c.stats,
+        lambda c: c.delete("y"),
+    ],
 )
 def test_any_use_releases_what_ended(use):
     """The memory of an ended entry goes with the next call, though that names another key."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "show", "report", "export", "demo", "lab")
+COMMANDS = ("leaks", "heap", "gc", "show", "report", "export", "demo", "lab")
 INTERRUPTED = 130
 OUR_BUG = 70
 

@@ -206,7 +206,9 @@ class Cache(Generic[K, V]):
                 f" so on {_DEEPEST} deep; this value was not stored"
             )
         victims: list[Any] = []
-        if self._evicting.locked():  # a key's equality or a finalizer writes in the midst of an eviction, which goes on
+        if (
+            self._evicting.locked()
+        ):  # a key's equality or a finalizer writes in the midst of an eviction, which goes on
             return victims
         with self._evicting:
             while len(self._entries) > self._bound:
