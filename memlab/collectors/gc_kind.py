@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["CollectorKind", "collector_kind"]
 
 _ABSENT = 0
+_gil_enabled = getattr(sys, "_is_gil_enabled", None)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def collector_kind(
     threshold: Callable[[], tuple[int, ...]] = gc.get_threshold,
     set_threshold: Callable[..., None] = gc.set_threshold,
     version: tuple[int, ...] = sys.version_info[:3],
-    gil: Callable[[], bool] | None = getattr(sys, "_is_gil_enabled", None),
+    gil: Callable[[], bool] | None = _gil_enabled,
 ) -> CollectorKind:
     """Tell which collector this is. Reads the thresholds; where the third reads 0 it sets it for a moment.
 
@@ -56,15 +57,15 @@ def collector_kind(
     if gil is not None and not gil():
         return CollectorKind(
             "free-threaded",
-            f"Python {number} without the interpreter's lock: one generation, every collection is a full one and"
-            " stops all threads; the first threshold counts, the others hardly do.",
+            f"Python {number} without the interpreter's lock: one generation, every collection is a full one"
+            " and stops all threads; the first threshold counts, the others hardly do.",
             False,
         )
     if threshold()[2] == _ABSENT and not _keeps_third(threshold, set_threshold):
         return CollectorKind(
             "incremental",
-            f"Python {number} collects in increments: the second threshold sets how large they are, the third is"
-            " ignored. Its memory may grow far above that of 3.13 and of 3.14.5.",
+            f"Python {number} collects in increments: the second threshold sets how large they are, the third"
+            " is ignored. Its memory may grow far above that of 3.13 and of 3.14.5.",
             False,
         )
     return CollectorKind(

@@ -151,8 +151,8 @@ def _main() -> None:
                 raise
 
     figures = measure(run, order, freeze_now=False)
-    with open(out, "w", encoding="utf-8") as file:  # noqa: PTH123 - no pathlib in the measured process
-        json.dump(figures, file)
+    with open(out, "w", encoding="utf-8") as result:  # noqa: PTH123 - no pathlib in the measured process
+        json.dump(figures, result)
 
 
 if __name__ == "__main__":

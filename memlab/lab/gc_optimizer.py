@@ -205,7 +205,10 @@ class GCOptimizer:
             return
         took = pauses.total_s
         share = took / max(lasted, 1e-9)
-        said = f"{len(pauses):,} collections took {format_seconds(took)}, {share:.0%} of {format_seconds(lasted)}"
+        said = (
+            f"{len(pauses):,} collections took {format_seconds(took)},"
+            f" {share * 100:.0f} % of {format_seconds(lasted)}"
+        )
         if len(pauses) >= _FEW and share > self.target_share and now >= watch.rest_until:
             self._raise(thresholds, original, said, watch, rss)
         elif share < _NOTHING and pauses.lasted_s and not self._decisions and len(pauses) >= _FEW:
@@ -231,7 +234,7 @@ class GCOptimizer:
         if thresholds == original:
             watch.rss = rss  # growth counts from here
         gc.set_threshold(*wanted)
-        self._decide("raise", thresholds, wanted, f"{said}; aimed at are {self.target_share:.0%}")
+        self._decide("raise", thresholds, wanted, f"{said}; aimed at are {self.target_share * 100:g} %")
 
     def _collect_idle(self, now: float, watch: _Watch) -> None:
         if now - watch.collected < _IDLE_EVERY_S or not any(gc.get_count()[1:]):

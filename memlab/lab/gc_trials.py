@@ -38,12 +38,11 @@ SETTINGS: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("as it is", {}, ""),
     ("threshold 10,000", {"threshold": (10_000, 20, 50)}, "import gc; gc.set_threshold(10_000, 20, 50)"),
     ("threshold 50,000", {"threshold": (50_000, 20, 100)}, "import gc; gc.set_threshold(50_000, 20, 100)"),
-    ("freeze", {"freeze": True}, "import gc; gc.collect(); gc.freeze()  # when imports and data are loaded"),
+    ("freeze", {"freeze": True}, "import gc; gc.collect(); gc.freeze()  # after imports and data"),
     (
         "freeze, threshold 10,000",
         {"freeze": True, "threshold": (10_000, 20, 50)},
-        "import gc; gc.collect(); gc.freeze(); gc.set_threshold(10_000, 20, 50)"
-        "  # when imports and data are loaded",
+        "import gc; gc.set_threshold(10_000, 20, 50); gc.collect(); gc.freeze()  # after imports and data",
     ),
     (
         "collect every second",
@@ -244,7 +243,8 @@ def _read_all(reader: int, timeout_s: float) -> str | None:
     import select
     import time
 
-    deadline, parts = time.monotonic() + timeout_s, []
+    deadline = time.monotonic() + timeout_s
+    parts: list[bytes] = []
     while True:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([reader], [], [], left)[0]:
@@ -269,7 +269,7 @@ def _code(best: GcTrial, workload: Any) -> str:
     if place >= len(tree.body):
         return best.code
     return best.code.replace(
-        "when imports and data are loaded", f"before line {tree.body[place].lineno} of {Path(workload).name}"
+        "after imports and data", f"before line {tree.body[place].lineno} of {Path(workload).name}"
     )
 
 
@@ -296,7 +296,8 @@ def _chosen(names: Sequence[str] | None) -> list[tuple[str, Mapping[str, Any], s
     known = {setting[0]: setting for setting in SETTINGS}
     wrong = [name for name in names if name not in known]
     if isinstance(names, str) or wrong or not names:
-        raise UsageError(f"trying settings of the collector: the settings are {', '.join(list(known)[1:])}")
+        there_are = ", ".join(list(known)[1:])
+        raise UsageError(f"trying settings of the collector: the settings are {there_are}")
     return [known[name] for name in dict.fromkeys((SETTINGS[0][0], *names))]
 
 

@@ -746,11 +746,8 @@ def pool_stats() -> PoolStats:
         failed=1,
         min_size=2,
         max_size=5,
-        timeline=Timeline(
-            time_s=floats([0.0, 0.1, 0.4, 0.9, 2.5]),
-            metrics={"pool_objects": ints([0, 2, 8, 6, 5])},
-            sources={"pool_objects": "the pool"},
-        ),
+        time_s=floats([0.0, 0.1, 0.4, 0.9, 2.5]),
+        sizes=ints([0, 2, 8, 6, 5]),
         absent={"waiting": "nobody waits in a pool that creates"},
         notes=("One object's reset() raised.",),
     )

@@ -1,4 +1,4 @@
-"""Caches: the contract for each kind, and what is special of each; exact against a model written in ten lines."""
+"""Caches: the contract for each kind, what is special of each, and a model of ten lines beside each."""
 
 from __future__ import annotations
 
