@@ -49,8 +49,8 @@ def choose(trials: tuple[GcTrial, ...], prefer: str, most_memory: float) -> tupl
         greedy = [trial.name for trial in others if _helps(own, trial, prefer)]
         if greedy:
             return None, (
-                f"{took} at most; {', '.join(greedy)} would help, but took more than {most_memory:g} times the"
-                " peak memory"
+                f"{took} at most; {', '.join(greedy)} would help, but took more than {most_memory:g} times"
+                " the peak memory"
             )
         return None, f"{took} at most; no setting lowered that by a fifth in three rounds of four"
     best = min(good, key=lambda trial: _score(own, trial, prefer))

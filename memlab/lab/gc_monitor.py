@@ -69,7 +69,11 @@ class GCMonitor:
         return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except BaseException:  # an interrupt on the way there
+            self.stop()
+            raise
 
     @property
     def record(self) -> GcPauses:

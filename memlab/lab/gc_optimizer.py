@@ -116,13 +116,20 @@ class GCOptimizer:
                 self._freeze()
             self._thread = threading.Thread(target=self._run, name="memlab-gc-optimizer", daemon=True)
             self._thread.start()
+            return self  # noqa: TRY300 - an interrupt at this line must be undone too
         except BaseException:
             self.stop()
             raise
-        return self
 
     def stop(self) -> None:
         """End, and restore thresholds, the enabled flag and what was frozen. A second call does nothing."""
+        try:
+            self._end()
+        except BaseException:  # an interrupt: what was left undone is done, then it passes
+            self._end()
+            raise
+
+    def _end(self) -> None:
         self._stop.set()
         thread = self._thread
         if thread is not None and thread.ident is not None:
@@ -143,7 +150,11 @@ class GCOptimizer:
         return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except BaseException:  # an interrupt on the way there
+            self.stop()
+            raise
 
     @property
     def monitor(self) -> GCMonitor:

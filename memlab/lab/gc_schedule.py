@@ -70,26 +70,37 @@ class GCSchedule:
             gc.set_threshold(_NEVER, *self._before[1:])
             self._thread = threading.Thread(target=self._run, name="memlab-gc-schedule", daemon=True)
             self._thread.start()
+            return self  # noqa: TRY300 - an interrupt at this line must be undone too
         except BaseException:
             self.stop()
             raise
-        return self
 
     def stop(self) -> None:
         """End, and put the thresholds back."""
+        try:
+            self._end()
+        except BaseException:  # an interrupt: what was left undone is done, then it passes
+            self._end()
+            raise
+
+    def _end(self) -> None:
         self._stop.set()
         thread = self._thread
         if thread is not None and thread.ident is not None:
             thread.join()
-        before, self._before = self._before, None
-        if before is not None:
-            gc.set_threshold(*before)
+        if self._before is not None:
+            gc.set_threshold(*self._before)
+            self._before = None
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *exc_info: object) -> None:
-        self.stop()
+        try:
+            self.stop()
+        except BaseException:  # an interrupt on the way there
+            self.stop()
+            raise
 
     def _run(self) -> None:
         with Probe() as probe:

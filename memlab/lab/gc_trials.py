@@ -279,7 +279,8 @@ def _notes(trials: tuple[GcTrial, ...]) -> tuple[str, ...]:
     notes = []
     if low and high / low > 1.25:  # noqa: PLR2004 - a quarter
         notes.append(
-            f"Processor time as it is varied from {low:.3g} to {high:.3g} s between rounds: the machine was busy."
+            f"Processor time as it is varied from {low:.3g} to {high:.3g} s between rounds:"
+            " the machine was busy."
         )
     if own.middle("cpu_s") < 0.2:  # noqa: PLR2004 - seconds
         notes.append("The workload is short: let it do more, so that the collector has time to settle.")
@@ -308,7 +309,8 @@ def _check(rounds: Any, prefer: Any, most_memory: Any, timeout_s: Any) -> None:
         )
     if prefer not in PREFERENCES:
         raise UsageError(
-            f"trying settings of the collector: prefer must be one of {', '.join(PREFERENCES)}, not {prefer!r}"
+            f"trying settings of the collector: prefer must be one of {', '.join(PREFERENCES)},"
+            f" not {prefer!r}"
         )
     for name, value in (("most_memory", most_memory), ("timeout_s", timeout_s)):
         if type(value) not in (int, float) or not value > 0 or not math.isfinite(value):

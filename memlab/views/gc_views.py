@@ -324,9 +324,13 @@ def _draw_advice(advice: GcAdvice, axes: Axes) -> None:
             [x], [y], xerr=[[x - trial.spread("cpu_s")[0]], [trial.spread("cpu_s")[1] - x]], color=color
         )
         axes.annotate(
-            words.printable(trial.name, 40), (x, y), xytext=(6, 6), textcoords="offset points", fontsize="small",
+            words.printable(trial.name, 40),
+            (x, y),
+            xytext=(6, 6),
+            textcoords="offset points",
+            fontsize="small",
             parse_math=False,
-        )  # fmt: skip
+        )
         axes.plot([x], [y], color=color)
     axes.set_xlabel("processor time in seconds")
     axes.set_ylabel("longest pause in milliseconds")

@@ -16,10 +16,10 @@ __all__ = ["HELP", "TEXTS", "add_arguments", "run"]
 
 HELP = "try settings of the collector on a script and say which to take"
 TEXTS = describe(
-    "Run a script again and again, each time in a process of its own and under another setting of the cyclic\n"
-    "garbage collector: higher thresholds, gc.freeze(), both, collections by the clock. Prints a table\n"
-    "of processor time, pauses and peak memory, and the lines to put into the program; or says that nothing\n"
-    "helps. What the script prints is dropped. Without --recommend, says which collector this Python has.",
+    "Run a script again and again, each time in a process of its own and under another setting of the\n"
+    "cyclic garbage collector: higher thresholds, gc.freeze(), both, collections by the clock. Prints a\n"
+    "table of processor time, pauses and peak memory, and the lines to put into the program; or says that\n"
+    "nothing helps. What the script prints is dropped. Without --recommend, says which collector this is.",
     "memlab gc --recommend job.py --rounds 5 --report gc.html",
 )
 
