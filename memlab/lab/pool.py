@@ -82,6 +82,11 @@ class ObjectPool(PoolCore[T]):
         True 0 1.0
     """
 
+    def __new__(cls, *_args: Any, counters: bool = True, **_options: Any) -> Self:
+        """Make a pool of the kind whose ``acquire`` counts, or not: a question less in the quick path."""
+        kind: Any = cls if counters or cls is not ObjectPool else _Uncounted
+        return object.__new__(kind)  # type: ignore[no-any-return]
+
     def __init__(
         self,
         factory: Callable[[], T],
@@ -99,8 +104,6 @@ class ObjectPool(PoolCore[T]):
             factory, (min_size, max_size), ttl=ttl, overflow=overflow, timeout=timeout, clock=clock
         )
         self.counters = bool(counters)
-        if not counters:
-            self.__dict__["acquire"] = self._acquire_uncounted
         try:
             self._fill()
         except BaseException:
@@ -153,14 +156,6 @@ class ObjectPool(PoolCore[T]):
             self._discard(obj, error)
         if self._alert:
             self._settle()
-
-    def _acquire_uncounted(self, timeout: float | None = None) -> T:
-        try:
-            obj: T = self._idle.pop()
-        except IndexError:
-            obj = self._more(timeout)
-        self._out.add(obj)
-        return obj
 
     # -- the rest of the public face
 
@@ -218,6 +213,19 @@ class ObjectPool(PoolCore[T]):
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+
+class _Uncounted(ObjectPool[T]):
+    """A pool that does not count acquisitions."""
+
+    def acquire(self, timeout: float | None = None) -> T:
+        """Take an object, and do not count it; see ``ObjectPool.acquire``."""
+        try:
+            obj: T = self._idle.pop()
+        except IndexError:
+            obj = self._more(timeout)
+        self._out.add(obj)
+        return obj
 
 
 class Borrowed(Generic[T]):

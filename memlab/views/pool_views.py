@@ -67,6 +67,10 @@ def _pool_facts(stats: PoolStats) -> Facts:
     ]
 
 
+def _pool_notes(stats: PoolStats) -> tuple[str, ...]:
+    return (*stats.notes, *(f"{name} is not known: {why}" for name, why in stats.absent.items()))
+
+
 def _cache_headline(stats: CacheStats) -> str:
     if stats.hit_rate is None:
         return f"{stats.size:,} entries, none looked up yet"
@@ -151,7 +155,7 @@ def _bullets(notes: tuple[str, ...]) -> list[str]:
 
 
 def _pool_text(stats: PoolStats) -> str:
-    return _text(f"Pool: {_pool_headline(stats)}", _pool_facts(stats), stats.notes)
+    return _text(f"Pool: {_pool_headline(stats)}", _pool_facts(stats), _pool_notes(stats))
 
 
 def _worth_text(worth: PoolWorth) -> str:
@@ -209,7 +213,7 @@ def _pool_page(stats: PoolStats) -> Page:
         words.sentence(_pool_headline(stats)),
         f"{stats.size:,} objects are alive, {stats.in_use:,} of them out.",
         _pool_facts(stats),
-        stats.notes,
+        _pool_notes(stats),
         blocks=(charts,) if len(stats.sizes) else (),
     )
 

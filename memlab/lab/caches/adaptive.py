@@ -37,7 +37,7 @@ _COUNT = (1 << _COUNT_BITS) - 1
 _LEAST_SHARE = 0.05
 _SHRINK, _GROW = 0.5, 1.25
 _SMALL_INTS = 256  # the interpreter has one object for each
-_ENTRY = sys.getsizeof(TimedEntry(0, 0, 0, 0.0)) + sys.getsizeof(0.0)  # with its end
+_ENTRY = sys.getsizeof(TimedEntry()) + sys.getsizeof(0.0)  # with its end
 _INT = 32  # a whole number with its padding, up to 2**60
 _CHARGED = 2 * _INT  # an address, and what is charged for it
 
@@ -83,6 +83,7 @@ class AdaptiveCache(TimedCache[K, V]):
 
     max_size: int
     _kind = "AdaptiveCache"
+    _has_books = True
 
     def __init__(
         self,
@@ -150,17 +151,19 @@ class AdaptiveCache(TimedCache[K, V]):
         now = self._clock()
         if self.monitor is not None and now >= self._next_check:
             self.check_pressure()
-        entry = TimedEntry(key, value, next(self._ticks), now + ttl)
+        entry = TimedEntry()
+        entry.key, entry.value, entry.used = key, value, next(self._ticks)
+        next(self._puts)
+        entry.expires = entry.due = now + ttl
         total = self._weigh(entry)
         with self._lock, _Audited(self):
-            self._own_ticks += 1
             before = self._entries.pop(key, None)  # held until the lock is given back
             if before is not None:
                 self._forget(before)
             victims = self._store(entry, total, now)
-        if victims:
-            self._report(victims)
-        del before
+        if self._owed:
+            self._report()
+        del before, victims
 
     def _store(self, entry: TimedEntry, total: int, now: float) -> list[Any]:
         """Under the lock: put a weighed entry in its place, and return what had to go for it."""
@@ -169,11 +172,15 @@ class AdaptiveCache(TimedCache[K, V]):
         if total > self._limit * self.high_water:
             self._refused += 1
             return []
-        self._charge(entry)
-        self._entries[entry.key] = entry
-        if entry.expires < math.inf:
-            self._note_end(entry)
-        return self._evict_over(entry)
+        try:
+            self._charge(entry)
+            self._entries[entry.key] = entry
+            if entry.expires < math.inf:
+                self._note_end(entry)
+            return self._evict_over(entry)
+        except BaseException:  # an interrupt: the bound holds without this one
+            self._entries.pop(entry.key, None)
+            raise
 
     def delete(self, key: K) -> bool:
         """Remove a key; tell whether it was there and had not ended. No callback is called."""
@@ -248,22 +255,21 @@ class AdaptiveCache(TimedCache[K, V]):
         self._weight = 0
 
     def _evict_over(self, newest: Any) -> list[Any]:
-        if self._evicting.locked():
-            return []
         victims = super()._evict_over(newest)
-        with self._evicting:
-            return victims + self._evict_to(self._limit * self.high_water, spared=newest)
+        return victims + self._evict_to(self._limit * self.high_water, spared=newest)
 
     def _evict_to(self, mark: float, spared: object = None) -> list[Any]:
         """Under the lock: evict in batches until the mark holds or one entry is left."""
-        victims = []
-        while len(self._entries) > 1 and self._usage() > mark:
+        victims: list[Any] = []
+        for _ in range(len(self._entries)):  # a key's equality may write meanwhile: this ends all the same
+            if len(self._entries) <= 1 or self._usage() <= mark:
+                break
             batch = min(self.eviction_batch_size, max(1, len(self._entries) // _MOST_OF_ALL))
             victims += [self._evict_oldest(spared) for _ in range(min(batch, len(self._entries) - 1))]
         return victims
 
     def _usage(self) -> int:
-        own = (self._entries, self._charged, self._order, self._ends)
+        own = (self._entries, self._charged, self._order, self._line, self._ends)
         return self._weight + sum(map(sys.getsizeof, own))
 
     @property
@@ -317,8 +323,9 @@ class AdaptiveCache(TimedCache[K, V]):
             with _Audited(self):
                 self._sweep(None)
                 victims = self._evict_to(wanted * self.high_water)
-        if victims:
-            self._report(victims)
+        if self._owed:
+            self._report()
+        del victims
 
     def _more_stats(self) -> dict[str, Any]:
         return {

@@ -7,7 +7,8 @@ from the old end; an entry that was used since the sorting is passed over, becau
 younger than everything that was not. So the order is exact, and what an access costs for it is put off until
 an eviction; over time that is one place in one sorting for each access.
 
-Writing takes the lock, and after each write the bound holds again before anybody can see that it did not.
+A value that replaces one is set in its entry, without a lock. Storing a new key and removing one take the
+lock, and the bound holds again before anybody can see that it did not.
 No code of the user's runs under the lock but the hash and equality of keys; callbacks run after it is given
 back, so they may use the cache. The lock is re-entrant: a finalizer that the collector runs in the middle
 of a write may use the cache too.
@@ -43,12 +44,11 @@ _DEEPEST = 20
 class Entry:
     """One entry: its key, its value, and the tick of its last use."""
 
+    # No constructor: setting three slots costs half of calling one that does it.
     __slots__ = ("key", "used", "value")
-
-    def __init__(self, key: Any, value: Any, used: int) -> None:
-        self.key = key
-        self.value = value
-        self.used = used
+    key: Any
+    value: Any
+    used: int
 
 
 class Cache(Generic[K, V]):
@@ -57,6 +57,7 @@ class Cache(Generic[K, V]):
     max_size: int | None
     on_evict: Callable[[K, V], object] | None
     _kind = "cache"
+    _has_books = False  # whether ``_forget`` does anything
 
     def __init__(self, max_size: int | None, on_evict: Callable[[K, V], object] | None, trace: int) -> None:
         check_callback(on_evict)
@@ -68,18 +69,18 @@ class Cache(Generic[K, V]):
         self._bound: float = float("inf") if max_size is None else max_size
         self._entries: dict[K, Any] = {}
         self._ticks = itertools.count()
-        self._own_ticks = 0  # those that were no hit
+        self._puts = itertools.count()
+        self._sorts = 0
         self._missed = itertools.count()
         self._evictions = self._expirations = self._failed = self._refused = 0
         self._order: list[K] = []  # keys, the longest unused last, as they were at the tick ``_sorted``
         self._sorted = -1
-        self._evicting = threading.Lock()  # a flag that no interrupt leaves set; the other lock guards it
         self._lock = threading.RLock()
         self._owed: deque[Any] = deque()  # evicted entries whose callback could not be called yet
         self._depth = threading.local()
         self._keys: deque[int] | None = deque(maxlen=trace) if trace else None
         if trace:
-            self.__dict__["get"] = self._get_traced
+            setattr(self, "get", self._get_traced)  # noqa: B010 - a method of one instance
 
     # -- reading
 
@@ -121,17 +122,35 @@ class Cache(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Store a value, as the most recently used; what no longer fits is evicted."""
-        entry = Entry(key, value, next(self._ticks))
+        next(self._puts)
+        entry = self._entries.get(key)
+        if entry is None:
+            self._insert(key, value)
+            return
+        before = entry.value  # held to the end: it may have a finalizer
+        entry.value = value
+        entry.used = next(self._ticks)
+        del before
+
+    def _insert(self, key: K, value: V) -> None:
+        """Store what was not there a moment ago."""
+        entry = Entry()
+        entry.key = key
+        entry.value = value
+        entry.used = next(self._ticks)
         victims = None
         with self._lock:
-            self._own_ticks += 1
-            before = self._entries.get(key)  # held until the lock is given back: it may have a finalizer
-            self._entries[key] = entry
-            if len(self._entries) > self._bound:
-                victims = self._evict_over(entry)
-        if victims:
-            self._report(victims)
-        del before
+            before = self._entries.get(key)  # held until the lock is given back
+            try:
+                self._entries[key] = entry
+                if len(self._entries) > self._bound:
+                    victims = self._evict_over(entry)
+            except BaseException:  # an interrupt: the bound holds without this one
+                self._entries.pop(key, None)
+                raise
+        if self._owed:
+            self._report()
+        del before, victims
 
     def delete(self, key: K) -> bool:
         """Remove a key; tell whether it was there. That is no eviction: no callback is called."""
@@ -162,7 +181,7 @@ class Cache(Generic[K, V]):
         with self._lock:
             return CacheStats(
                 cache=self._kind,
-                hits=max(counter_value(self._ticks) - self._own_ticks, 0),
+                hits=max(counter_value(self._ticks) - counter_value(self._puts) - self._sorts, 0),
                 misses=counter_value(self._missed),
                 evictions=self._evictions,
                 expirations=self._expirations,
@@ -205,15 +224,8 @@ class Cache(Generic[K, V]):
                 "storing a value: on_evict stores in its own cache, which evicts, which calls on_evict, and"
                 f" so on {_DEEPEST} deep; this value was not stored"
             )
-        victims: list[Any] = []
-        if (
-            self._evicting.locked()
-        ):  # a key's equality or a finalizer writes in the midst of an eviction, which goes on
-            return victims
-        with self._evicting:
-            while len(self._entries) > self._bound:
-                victims.append(self._evict_oldest())
-        return victims
+        # Counted before: a key's equality may write meanwhile, and evicts what is then too much itself.
+        return [self._evict_oldest() for _ in range(len(self._entries) - int(self._bound))]
 
     def _evict_oldest(self, spared: object = None) -> Any:
         """Under the lock: remove and return the entry that was unused longest, never the one ``spared``."""
@@ -223,14 +235,17 @@ class Cache(Generic[K, V]):
                 entry = self._entries.get(key)
                 if entry is not None and entry.used <= self._sorted and entry is not spared:
                     del self._entries[key]
-                    self._forget(entry)
+                    if self._has_books:
+                        self._forget(entry)
                     self._evictions += 1
+                    if self.on_evict is not None:
+                        self._owed.append(entry)
                     return entry
             self._sort()
 
     def _sort(self) -> None:
         self._sorted = next(self._ticks)
-        self._own_ticks += 1
+        self._sorts += 1
         by_use = sorted(self._entries.values(), key=_used, reverse=True)
         self._order = [entry.key for entry in by_use]
 
@@ -240,16 +255,13 @@ class Cache(Generic[K, V]):
     def _forget_all(self) -> None:
         """Under the lock: all were taken out."""
 
-    def _report(self, victims: list[Any]) -> None:
-        """Call the callback once for each evicted entry. The lock is not held.
+    def _report(self) -> None:
+        """Call the callback once for each entry that was evicted. The lock is not held.
 
         What a callback raises is logged and counted. Those that an interrupt left over are called by the next
         eviction.
         """
-        if self.on_evict is None:
-            return
         depth = getattr(self._depth, "now", 0)
-        self._owed.extend(victims)
         self._depth.now = depth + 1
         try:
             while self._owed:

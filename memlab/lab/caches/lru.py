@@ -67,8 +67,8 @@ class LRUCache(Cache[K, V]):
         self.use_weak_refs = use_weak_refs
         self._dead: deque[tuple[K, Any]] = deque()
         if use_weak_refs:
-            self.__dict__["get"] = self._get_traced_weak if trace else self._get_weak
-            self.__dict__["put"] = self._put_weak
+            setattr(self, "get", self._get_traced_weak if trace else self._get_weak)  # noqa: B010
+            setattr(self, "put", self._put_weak)  # noqa: B010 - methods of one instance
 
     # -- weak values
 
@@ -133,7 +133,9 @@ class LRUCache(Cache[K, V]):
             value = entry.value()
             if value is None:  # it died on its way out
                 return
-            entry = Entry(entry.key, value, entry.used)
+            strong = Entry()
+            strong.key, strong.value, strong.used = entry.key, value, entry.used
+            entry = strong
         super()._call_back(entry)
 
     def __contains__(self, key: object) -> bool:

@@ -1,15 +1,19 @@
 """Entries with a lifetime. While the soonest end of all has not come, a hit costs one reading of the clock.
 
-The ends lie in a heap beside the entries, as numbers and keys only, so nothing there keeps a value alive. Any
-call after an end removes what has ended, a few entries at a time inside ``get``, so that no single look-up
-pays for thousands of others.
+The ends stand in line beside the entries, as numbers and keys only, so nothing there keeps a value alive;
+with one lifetime for all they come in order. An entry that is stored again keeps its place and is looked at
+once for nothing. Any call after an end removes what has ended, a few entries at a time inside ``get``, so
+that no single look-up pays for thousands of others.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import time
+from collections import deque
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memlab.errors import UsageError
@@ -25,20 +29,17 @@ V = TypeVar("V")
 _A_FEW = 16
 _SLACK = 64
 _NEVER = math.inf
+_due = attrgetter("due")
 
 
 class TimedEntry(Entry):
     """An entry with its end, on the cache's clock, and what it weighs in bytes where that is counted."""
 
-    __slots__ = ("expires", "shared", "weight")
-
-    def __init__(self, key: Any, value: Any, used: int, expires: float) -> None:
-        self.key = key
-        self.value = value
-        self.used = used
-        self.expires = expires
-        self.shared: Any = ()
-        self.weight = 0
+    __slots__ = ("due", "expires", "shared", "weight")
+    expires: float
+    due: float  # when the entry is looked at for its end: not after it
+    shared: Any
+    weight: int
 
 
 class TimedCache(Cache[K, V]):
@@ -56,7 +57,10 @@ class TimedCache(Cache[K, V]):
         self._lifetime = float(default_ttl)
         self._clock = clock
         self._soonest = _NEVER
+        # When which key is to be looked at: in order as they came, those out of order on a heap.
+        self._line: deque[tuple[float, int, K]] = deque()
         self._ends: list[tuple[float, int, K]] = []
+        self._numbers = itertools.count()
 
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of a key, or the default when it is not there, and count it as used."""
@@ -95,23 +99,46 @@ class TimedCache(Cache[K, V]):
             ttl = self._lifetime
         elif not (type(ttl) in (int, float) and ttl > 0):
             raise UsageError(f"storing a value: ttl must be seconds above 0, not {ttl!r}")
+        next(self._puts)
         now = self._clock()
-        entry = TimedEntry(key, value, next(self._ticks), now + ttl)
+        expires = now + ttl
+        entry = self._entries.get(key)
+        if entry is None or entry.due > expires or self._soonest <= now:
+            self._insert_timed(key, value, now, expires)
+            return
+        before = entry.value  # held to the end: it may have a finalizer
+        entry.value = value
+        entry.expires = expires  # after the value: who sees the new end sees the new value
+        entry.used = next(self._ticks)
+        if self._entries.get(key) is not entry:  # it had ended, and was swept away meanwhile
+            next(self._puts)
+            self._insert_timed(key, value, now, expires)
+        del before
+
+    def _insert_timed(self, key: K, value: V, now: float, expires: float) -> None:
+        """Store what is not there, or ends sooner than what is, or comes while entries end."""
+        entry = TimedEntry()
+        entry.key, entry.value, entry.used = key, value, next(self._ticks)
+        entry.expires = entry.due = expires
         victims = None
         with self._lock:
-            self._own_ticks += 1
             if self._soonest <= now:
                 self._sweep(_A_FEW)
-            before = self._entries.get(key)  # held until the lock is given back: it may have a finalizer
-            self._entries[key] = entry
-            if ttl < _NEVER:
-                self._note_end(entry)
-            if len(self._entries) > self._bound:
-                self._sweep(None)
-                victims = self._evict_over(entry)
-        if victims:
-            self._report(victims)
-        del before
+            before = self._entries.get(key)  # held until the lock is given back
+            try:
+                self._entries[key] = entry
+                if expires < _NEVER:
+                    self._note_end(entry)
+                if len(self._entries) > self._bound:
+                    if self._soonest <= now:
+                        self._sweep(None)
+                    victims = self._evict_over(entry)
+            except BaseException:  # an interrupt: the bound holds without this one
+                self._entries.pop(key, None)
+                raise
+        if self._owed:
+            self._report()
+        del before, victims
 
     def delete(self, key: K) -> bool:
         """Remove a key; tell whether it was there and had not ended. No callback is called."""
@@ -119,32 +146,53 @@ class TimedCache(Cache[K, V]):
         return super().delete(key)
 
     def _note_end(self, entry: TimedEntry) -> None:
-        """Under the lock: put an entry's end on the heap, which is made anew when it is mostly stale."""
-        ends = self._ends
-        heapq.heappush(ends, (entry.expires, entry.used, entry.key))
-        self._soonest = min(self._soonest, entry.expires)
-        if len(ends) > 2 * len(self._entries) + _SLACK:
-            live = enumerate(self._entries.values())
-            self._ends = [(one.expires, -1 - at, one.key) for at, one in live if one.expires < _NEVER]
-            heapq.heapify(self._ends)
+        """Under the lock: have an entry looked at when it is due; what is mostly stale is made anew."""
+        due = entry.due
+        if self._line and self._line[-1][0] > due:
+            heapq.heappush(self._ends, (due, next(self._numbers), entry.key))
+        else:
+            self._line.append((due, 0, entry.key))  # the usual case: later than all before
+        if due < self._soonest:  # noqa: PLR1730 - min() would be a call
+            self._soonest = due
+        if len(self._line) + len(self._ends) > 2 * len(self._entries) + _SLACK:
+            live = sorted((one for one in self._entries.values() if one.due < _NEVER), key=_due)
+            self._line = deque((one.due, 0, one.key) for one in live)
+            self._ends = []
 
     def _sweep(self, most: int | None) -> None:
         """Remove entries that ended, at most so many; their values go after the lock is given back."""
         gone: list[TimedEntry] = []
         with self._lock:
             now = self._clock()
-            while self._ends and self._ends[0][0] <= now and (most is None or len(gone) < most):
-                expires, _, key = heapq.heappop(self._ends)
-                entry = self._entries.get(key)
-                if entry is not None and entry.expires == expires:
-                    del self._entries[key]
-                    self._forget(entry)
+            left = -1 if most is None else most
+            while left and (item := self._next_due(now)) is not None:
+                left -= 1
+                entry = self._entries.get(item[2])
+                if entry is None or entry.due != item[0]:
+                    continue  # removed, or in line elsewhere
+                if entry.expires <= now:
+                    del self._entries[item[2]]
+                    if self._has_books:
+                        self._forget(entry)
                     self._expirations += 1
                     gone.append(entry)
-            self._soonest = self._ends[0][0] if self._ends else _NEVER
+                else:  # stored again meanwhile
+                    entry.due = entry.expires
+                    if entry.due < _NEVER:
+                        heapq.heappush(self._ends, (entry.due, next(self._numbers), entry.key))
+            heads = [items[0][0] for items in (self._line, self._ends) if items]
+            self._soonest = min(heads, default=_NEVER)
         del gone
 
+    def _next_due(self, now: float) -> tuple[float, int, K] | None:
+        """Under the lock: take out what is due first, None when nothing is."""
+        line, ends = self._line, self._ends
+        if ends and ends[0][0] <= now and not (line and line[0][0] < ends[0][0]):
+            return heapq.heappop(ends)
+        return line.popleft() if line and line[0][0] <= now else None
+
     def _forget_all(self) -> None:
+        self._line = deque()
         self._ends = []
         self._soonest = _NEVER
 
