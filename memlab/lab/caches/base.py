@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import sys
 import threading
 from collections import deque
 from operator import attrgetter
@@ -66,7 +67,7 @@ class Cache(Generic[K, V]):
         self.max_size = max_size
         self.on_evict = on_evict
         self.trace = trace
-        self._bound: float = float("inf") if max_size is None else max_size
+        self._bound = sys.maxsize if max_size is None else max_size
         self._entries: dict[K, Any] = {}
         self._ticks = itertools.count()
         self._puts = itertools.count()
@@ -124,33 +125,32 @@ class Cache(Generic[K, V]):
         """Store a value, as the most recently used; what no longer fits is evicted."""
         next(self._puts)
         entry = self._entries.get(key)
-        if entry is None:
-            self._insert(key, value)
+        if entry is not None:
+            before = entry.value  # held to the end: it may have a finalizer
+            entry.value = value
+            entry.used = next(self._ticks)
+            del before
             return
-        before = entry.value  # held to the end: it may have a finalizer
-        entry.value = value
-        entry.used = next(self._ticks)
-        del before
-
-    def _insert(self, key: K, value: V) -> None:
-        """Store what was not there a moment ago."""
         entry = Entry()
         entry.key = key
         entry.value = value
         entry.used = next(self._ticks)
         victims = None
         with self._lock:
-            before = self._entries.get(key)  # held until the lock is given back
+            entries = self._entries
             try:
-                self._entries[key] = entry
-                if len(self._entries) > self._bound:
+                there = entries.setdefault(key, entry)
+                if there is not entry:  # another thread was quicker
+                    there.value, entry.value = value, there.value
+                    there.used = entry.used
+                elif len(entries) > self._bound:
                     victims = self._evict_over(entry)
             except BaseException:  # an interrupt: the bound holds without this one
-                self._entries.pop(key, None)
+                entries.pop(key, None)
                 raise
         if self._owed:
             self._report()
-        del before, victims
+        del victims
 
     def delete(self, key: K) -> bool:
         """Remove a key; tell whether it was there. That is no eviction: no callback is called."""
@@ -225,29 +225,34 @@ class Cache(Generic[K, V]):
                 f" so on {_DEEPEST} deep; this value was not stored"
             )
         # Counted before: a key's equality may write meanwhile, and evicts what is then too much itself.
-        return [self._evict_oldest() for _ in range(len(self._entries) - int(self._bound))]
+        too_many = len(self._entries) - self._bound
+        if too_many == 1:
+            return [self._evict_oldest()]
+        return [self._evict_oldest() for _ in range(too_many)]
 
     def _evict_oldest(self, spared: object = None) -> Any:
         """Under the lock: remove and return the entry that was unused longest, never the one ``spared``."""
+        entries, order = self._entries, self._order
         while True:
-            while self._order:
-                key = self._order.pop()
-                entry = self._entries.get(key)
+            while order:
+                key = order.pop()
+                entry = entries.get(key)
                 if entry is not None and entry.used <= self._sorted and entry is not spared:
-                    del self._entries[key]
+                    del entries[key]
+                    self._evictions += 1
                     if self._has_books:
                         self._forget(entry)
-                    self._evictions += 1
                     if self.on_evict is not None:
                         self._owed.append(entry)
                     return entry
-            self._sort()
+            order = self._sort()
 
-    def _sort(self) -> None:
+    def _sort(self) -> list[K]:
         self._sorted = next(self._ticks)
         self._sorts += 1
         by_use = sorted(self._entries.values(), key=_used, reverse=True)
         self._order = [entry.key for entry in by_use]
+        return self._order
 
     def _forget(self, entry: Any) -> None:
         """Under the lock: an entry was taken out or replaced; subclasses take it off their books."""
