@@ -1,8 +1,9 @@
 """Caches beside others: look-ups, writes, evictions, and four threads at once.
 
 Each contender does the same work in turn, round after round; a figure is the median over the rounds of CPU
-nanoseconds an operation, the empty loop taken off, and "x" is its ratio to a dict's look-up in the same rounds. Packages
-that are not installed are left out and named: pip install cachetools cachebox lru-dict theine. Options: --rounds N.
+nanoseconds an operation, the empty loop taken off, and "x" is its ratio to a dict's look-up in the same
+rounds. Packages that are not installed are left out and named: pip install cachetools cachebox lru-dict
+theine. Options: --rounds N.
 """
 
 from __future__ import annotations
@@ -29,10 +30,12 @@ class Locked:
         self.cache, self.lock = cache, threading.RLock()
 
     def get(self, key):
+        """Look up."""
         with self.lock:
             return self.cache.get(key)
 
     def put(self, key, value):
+        """Store."""
         with self.lock:
             self.cache[key] = value
 
@@ -44,6 +47,7 @@ class ByHand:
         self.entries, self.lock = OrderedDict(), threading.Lock()
 
     def get(self, key):
+        """Look up."""
         with self.lock:
             value = self.entries.get(key)
             if value is not None:
@@ -51,11 +55,16 @@ class ByHand:
             return value
 
     def put(self, key, value):
+        """Store."""
         with self.lock:
             self.entries[key] = value
             self.entries.move_to_end(key)
             if len(self.entries) > ENTRIES:
                 self.entries.popitem(last=False)
+
+
+def ignore(_key, _value):
+    """Stand for a callback."""
 
 
 def of_mapping(cache):
@@ -68,7 +77,7 @@ def of_memlab(cache):
 
 def of_lru_cache():
     wrapped = functools.lru_cache(ENTRIES)(lambda key: key)
-    return wrapped, lambda key, value: wrapped(key)
+    return wrapped, lambda key, _value: wrapped(key)
 
 
 def contenders():
@@ -107,15 +116,15 @@ def contenders():
         return lambda key: cache.get(key)[0], cache.set
 
     def all_together():
-        return AdaptiveCache(ENTRIES, 64, ttl=600, on_evict=lambda key, value: None)
+        return AdaptiveCache(ENTRIES, 64, ttl=600, on_evict=ignore)
 
     return {
         "dict (no bound)": lambda: of_mapping({}),
         "functools.lru_cache": of_lru_cache,
         "cachebox LRU (Rust)": cachebox_lru,
-        "lru-dict (C; crashes, see below)": lru_dict,
+        "lru-dict (C)": lru_dict,
         "memlab.LRUCache": lambda: of_memlab(LRUCache(ENTRIES)),
-        "memlab.LRUCache, callback": lambda: of_memlab(LRUCache(ENTRIES, on_evict=lambda k, v: None)),
+        "memlab.LRUCache, callback": lambda: of_memlab(LRUCache(ENTRIES, on_evict=ignore)),
         "OrderedDict and a lock, by hand": lambda: of_memlab(ByHand()),
         "cachetools LRU and a lock": cachetools_lru,
         "theine": theine,
@@ -126,9 +135,9 @@ def contenders():
     }
 
 
-def timed(work) -> float:
+def timed(work, *arguments) -> float:
     began = time.thread_time_ns()
-    work()
+    work(*arguments)
     return (time.thread_time_ns() - began) / ENTRIES
 
 
@@ -166,10 +175,10 @@ def measure(rounds: int) -> tuple[dict[str, dict[str, float]], list[str]]:
         loop = timed(empty)
         for name, (get, put) in made.items():
             found = samples[name]
-            found["get"].append(timed(lambda: read(get)) - loop)
-            found["f-string"].append(timed(lambda: read_formatted(get)) - loop)
-            found["put"].append(timed(lambda: write(put, KEYS)) - loop)
-            found["evict"].append(timed(lambda: write(put, MORE)) - loop)
+            found["get"].append(timed(read, get) - loop)
+            found["f-string"].append(timed(read_formatted, get) - loop)
+            found["put"].append(timed(write, put, KEYS) - loop)
+            found["evict"].append(timed(write, put, MORE) - loop)
             write(put, KEYS)
     return {n: {k: statistics.median(v) for k, v in s.items()} for n, s in samples.items()}, missing
 

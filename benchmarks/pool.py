@@ -1,9 +1,9 @@
 """Pools beside others: one acquisition and release, beside making the object anew.
 
 Each contender does the same work in turn, round after round; a figure is the median over the rounds of CPU
-nanoseconds a pair, the empty loop taken off. "above" is what a pair costs above the object's own reset. "speed" is
-how many times as fast as making the object anew. SQLAlchemy's pool is asked as its engine asks it, and is left out
-where it is not installed (pip install sqlalchemy). Options: --rounds N.
+nanoseconds a pair, the empty loop taken off. "above" is what a pair costs above the object's own reset.
+"speed" is how many times as fast as making the object anew. SQLAlchemy's pool is asked as its engine asks
+it, and is left out where it is not installed (pip install sqlalchemy). Options: --rounds N.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Buffer:
         self.data = bytearray(10_240)
 
     def reset(self):
-        pass
+        """Nothing to do."""
 
 
 class Listed:
@@ -43,6 +43,7 @@ class Listed:
         self.reset()
 
     def reset(self):
+        """Make the list again."""
         self.data = [0] * 100
 
 
@@ -53,20 +54,16 @@ class Dear:
         self.table = {f"key {number}": number for number in range(300)}
 
     def reset(self):
-        pass
+        """Nothing to do."""
 
 
 def anew(factory):
-    return factory, lambda obj: None
+    return factory, id
 
 
 def reset_alone(factory):
     obj = factory()
     return lambda: obj, lambda one: one.reset()
-
-
-def bare(container, get, put):
-    return lambda factory: (put(factory()), (get, put))[1]
 
 
 def of_deque(factory):

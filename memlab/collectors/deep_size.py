@@ -117,12 +117,21 @@ class Sizer:
         kind = type(value)
         if id(kind) in self.sizers:
             return DeepSize(0, ((id(value), int(self.sizers[id(kind)][1](value))),), 1, True)
+        size = self.leaf(value)
+        if size is None:
+            return self._walk(value)
+        return DeepSize(0, ((id(value), size),) if size else (), 1, True)
+
+    def leaf(self, value: Any) -> int | None:
+        """Return the size of what holds nothing, text, bytes or a number; None for all else."""
+        kind = type(value)
+        if id(kind) in self.sizers:
+            return None
         if kind is str or kind is bytes or kind is float:
-            return DeepSize(0, ((id(value), sys.getsizeof(value)),), 1, True)
+            return sys.getsizeof(value)
         if kind is int:
-            small = _SMALLEST <= value <= _LARGEST
-            return DeepSize(0, () if small else ((id(value), _int_size(value)),), 1, True)
-        return self._walk(value)
+            return 0 if _SMALLEST <= value <= _LARGEST else _int_size(value)
+        return None
 
     def _walk(self, value: Any) -> DeepSize:
         seen: dict[int, Any] = {}

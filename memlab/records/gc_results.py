@@ -137,8 +137,8 @@ class GcTrial:
         code: the lines that make it.
         cpu_s: processor time of the workload, all threads.
         wall_s: time by the clock.
-        pause_s: all pauses together, in processor time of the collecting thread; ``p99_s`` and ``max_s``:
-            the 99th percentile and the longest. By the clock they are longer where the machine is busy.
+        pause_s: all pauses together; ``p99_s`` and ``max_s``: the 99th percentile and the longest. All by the
+            clock: they are longer where the machine is busy.
         collections: how often the collector ran.
         peak_bytes: greatest RSS of the child process; 0 where the system does not tell.
     """

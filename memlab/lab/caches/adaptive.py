@@ -197,6 +197,13 @@ class AdaptiveCache(TimedCache[K, V]):
         own = _ENTRY
         shared: list[tuple[int, int]] = []
         for part in (entry.key, entry.value):
+            leaf = self._sizer.leaf(part)
+            if leaf is not None:
+                if leaf < _TOO_SMALL_TO_SHARE:
+                    own += leaf
+                else:
+                    shared.append((id(part), leaf))
+                continue
             size = self._sizer.measure(part)
             own += size.own_bytes
             for address, amount in size.shared:
