@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.version import VERSION
 from memlab.errors import (
+    BudgetError,
     CaptureError,
     KindError,
     MemlabError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.release import release
+    from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
@@ -32,13 +34,17 @@ if TYPE_CHECKING:
     from memlab.lab.gc_optimizer import GCOptimizer
     from memlab.lab.gc_schedule import GCSchedule
     from memlab.lab.gc_trials import recommend_gc
+    from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
+    from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.pool import ObjectPool, PoolableObject
+    from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.recorder import record
+    from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
     from memlab.records.pool import PoolStats, PoolWorth
+    from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
@@ -67,6 +74,7 @@ __version__ = VERSION
 
 __all__ = [
     "AdaptiveCache",
+    "BudgetError",
     "CacheStats",
     "Capture",
     "CaptureError",
@@ -104,6 +112,11 @@ __all__ = [
     "Mark",
     "MemitResult",
     "MemlabError",
+    "MemoryAlertSystem",
+    "MemoryGuard",
+    "MemoryMonitor",
+    "MemoryPressureSimulator",
+    "MemoryReading",
     "MissingExtraError",
     "ObjectPool",
     "Outcome",
@@ -112,6 +125,12 @@ __all__ = [
     "PoolTimeoutError",
     "PoolWorth",
     "PoolableObject",
+    "PostMortem",
+    "PressureOutcome",
+    "PressurePhase",
+    "PressureRun",
+    "PressureScenario",
+    "PressureStage",
     "ReferenceChain",
     "RootKind",
     "Site",
@@ -130,6 +149,7 @@ __all__ = [
     "dump_heap",
     "find_leaks",
     "gc_performance_monitor",
+    "guard",
     "heap",
     "heap_window",
     "hit_curve",
@@ -180,12 +200,23 @@ _HOME = {
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "MemoryAlertSystem": "lab.alerts",
+    "MemoryGuard": "lab.guard",
+    "MemoryMonitor": "lab.memory_monitor",
+    "MemoryPressureSimulator": "lab.pressure",
+    "MemoryReading": "records.pressure",
     "ObjectPool": "lab.pool",
     "Outcome": "records.capture",
     "Peak": "records.capture",
     "PoolStats": "records.pool",
     "PoolWorth": "records.pool",
     "PoolableObject": "lab.pool",
+    "PostMortem": "records.pressure",
+    "PressureOutcome": "records.pressure",
+    "PressurePhase": "records.pressure",
+    "PressureRun": "records.pressure",
+    "PressureScenario": "lab.scenarios",
+    "PressureStage": "lab.scenarios",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
@@ -200,6 +231,7 @@ _HOME = {
     "dump_heap": "lab.heap_dump",
     "find_leaks": "lab.leak_hunt",
     "gc_performance_monitor": "lab.gc_monitor",
+    "guard": "lab.guard",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "hit_curve": "analyses.reuse",

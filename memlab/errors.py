@@ -6,6 +6,7 @@ one of these as one line; anything else that escapes is a bug and keeps its trac
 """
 
 __all__ = [
+    "BudgetError",
     "CaptureError",
     "KindError",
     "MemlabError",
@@ -43,6 +44,10 @@ class CaptureError(MemlabError, ValueError):
 
 class UnavailableError(MemlabError, RuntimeError):
     """Raised when this interpreter, platform or moment cannot give what was asked for."""
+
+
+class BudgetError(MemlabError, MemoryError):
+    """Raised when memory that was asked for would pass a budget or the machine's reserve."""
 
 
 class MissingExtraError(MemlabError, ImportError):

@@ -24,6 +24,7 @@ from memlab.records.heap_results import (
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
@@ -57,6 +58,8 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "memit": MemitResult,
     "pool stats": PoolStats,
     "pool worth": PoolWorth,
+    "post-mortem": PostMortem,
+    "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "timeline": Timeline,

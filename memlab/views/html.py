@@ -38,9 +38,18 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import gc_views, heap_page, heap_result_pages, other_pages, pool_views, recording_parts
+from memlab.views import (
+    gc_views,
+    heap_page,
+    heap_result_pages,
+    other_pages,
+    pool_views,
+    pressure_page,
+    recording_parts,
+)
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints
@@ -57,6 +66,7 @@ __all__ = [
     "build_page",
     "embed_json",
     "heap_assets",
+    "pressure_assets",
     "render_page",
     "render_summary",
     "render_treemap",
@@ -94,6 +104,8 @@ build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
 for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
     build_page.register(_kind, _page)
+build_page.register(PressureRun, pressure_page.pressure_page)
+build_page.register(PostMortem, pressure_page.post_mortem_page)
 
 
 def render_page(result: Result) -> str:
@@ -164,6 +176,11 @@ def render_treemap(tree: HeapTree) -> str:
 def heap_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
     return _asset("heap.js"), _asset("heap.css")
+
+
+def pressure_assets() -> tuple[str, str]:
+    """Return the script and the style sheet of the pressure widget."""
+    return _asset("pressure.js"), _asset("pressure.css")
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> None:

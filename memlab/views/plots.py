@@ -19,6 +19,7 @@ from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapDiff, HeapTree
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
@@ -52,6 +53,8 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
     heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars. A
     pool shows its size over time, a hit curve the hit rate over the number of entries.
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a run
+    in a cage shows resident memory over its ballast, with its budget, and a post-mortem the last stretch.
 
     Args:
         result: any result but an explanation, which is no picture of numbers.
@@ -292,6 +295,38 @@ def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
 
 for _pictured in _DRAWERS:
     _draw.register(_pictured, _picture)
+
+
+@_draw.register(PressureRun)
+def _pressure(run: PressureRun, ax: Axes | None, metric: str | None) -> Axes:
+    if metric in (None, "rss_bytes") and "ballast_bytes" in run.timeline.metrics and len(run.timeline):
+        axes = _draw(run.timeline, ax, "rss_bytes" if "rss_bytes" in run.timeline.metrics else None)
+        ballast = run.timeline.metrics["ballast_bytes"]
+        kept = pick(ballast, _BUCKETS)
+        axes.fill_between(
+            run.timeline.time_s[kept], ballast[kept], color=LIGHT["muted"], alpha=0.25, lw=0, label="ballast"
+        )
+    else:
+        axes = _draw(run.timeline, ax, metric)
+    if metric in (None, "rss_bytes"):
+        axes.axhline(run.budget_bytes, color=LIGHT["grew"], lw=1, ls="--", label="budget")
+        _ticks(axes, 0, max(run.budget_bytes, run.peak_rss_bytes or 0), sizes=True)
+        axes.legend(frameon=False, loc="lower right")
+    for phase in run.phases:
+        axes.axvline(phase.start_s, color=LIGHT["muted"], lw=1, ls=":")
+    _title(axes, f"{run.scenario}: {run.outcome.value}")
+    return axes
+
+
+@_draw.register(PostMortem)
+def _post_mortem(found: PostMortem, ax: Axes | None, metric: str | None) -> Axes:
+    axes = _draw(found.timeline, ax, metric)
+    if found.limit_bytes is not None and metric in (None, "rss_bytes"):
+        axes.axhline(found.limit_bytes, color=LIGHT["grew"], lw=1, ls="--")
+        _ticks(axes, 0, max(found.limit_bytes, found.peak_rss_bytes or 0), sizes=True)
+    if found.acted_s is not None:
+        axes.axvline(found.acted_s, color=LIGHT["grew"], lw=1)
+    return axes
 
 
 # -- parts

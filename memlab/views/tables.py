@@ -16,12 +16,14 @@ from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.pool_views import ROWS as POOL_ROWS
+from memlab.views.pressure_rows import holding_rows, phase_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -68,6 +70,11 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - collector's figures: ``generation``, ``pause_s``. Decisions: ``time_s``, ``action``, ``before``,
       ``after``, ``reason``. Advice: ``setting``, medians of ``cpu_s`` .. ``peak_bytes``, ``recommended``,
       ``code``.
+    - pressure run: one row a phase: ``phase``, ``start_s``, ``end_s``, ``target_bytes``, ``ballast_bytes``,
+      ``peak_rss_bytes``, ``calls``, ``failures``, ``latency_p50_s``, ``latency_p99_s``, ``latency_max_s``,
+      ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
+    - post-mortem: what retained most: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``,
+      ``release``.
 
     Args:
         result: any of memlab's results.
@@ -228,6 +235,16 @@ def _tuning_frame(result: Result) -> DataFrame:
 
 for _tuning_kind in _TUNING_ROWS:
     _frame.register(_tuning_kind, _tuning_frame)
+
+
+@_frame.register(PressureRun)
+def _pressurerun_frame(run: PressureRun) -> DataFrame:
+    return table_of(*phase_rows(run))
+
+
+@_frame.register(PostMortem)
+def _postmortem_frame(found: PostMortem) -> DataFrame:
+    return table_of(*holding_rows(found))
 
 
 # -- a leak report's tables

@@ -16,7 +16,7 @@ from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
-from memlab.views import gc_views, heap_text, pool_views, words
+from memlab.views import gc_views, heap_text, pool_views, pressure_text, words
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.recording_text import pauses_text, recording_text
 from memlab.views.sites import top_lines
@@ -58,6 +58,8 @@ def render_text(result: Result) -> str:
 for _cases in (heap_text.RENDERERS, pool_views.RENDERERS, gc_views.RENDERERS):
     for _kind, _render in _cases.items():
         render_text.register(_kind, _render)
+for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
+    render_text.register(_kind, _render)
 
 
 @render_text.register

@@ -42,11 +42,13 @@ from memlab.records.leak_report import (
 )
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
+from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
 from memlab.records.snapshot import Change, Frame, Site, SiteDiff, Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 
 ENVIRONMENT = {"memlab": "0.1.0", "python": "CPython 3.11.2", "platform": "linux x86_64"}
 
+MIB = 1024 * 1024
 ROUNDS = 24
 BLOCKS = 6
 PER_ROUND = 5
@@ -850,6 +852,106 @@ def gc_advice() -> GcAdvice:
     )
 
 
+def pressure_run() -> PressureRun:
+    """Return a cache under a spike: hits and latency over time, one phase that failed, every field filled."""
+    seconds = [number / 100 for number in range(300)]
+    ballast = [0 if n < 90 or n >= 150 else 60 * MIB for n in range(300)]
+    calls = [n * 400 for n in range(300)]
+    hits = [int(n * 300 - (n - 90) * 100 * (90 <= n < 150)) for n in range(300)]
+    hits = [max(hits[: n + 1]) for n in range(300)]
+    timeline = Timeline(
+        time_s=floats(seconds),
+        metrics={
+            "rss_bytes": ints([20 * MIB + size for size in ballast]),
+            "ballast_bytes": ints(ballast),
+            "calls": ints(calls),
+            "failures": ints([n // 100 for n in range(300)]),
+            "busy_ns": ints([n * 400 * 2500 for n in range(300)]),
+            "hits": ints(hits),
+            "misses": ints([max(0, c - h) for c, h in zip(calls, hits, strict=True)]),
+            "evictions": ints([n * 10 for n in range(300)]),
+            "entries": ints([min(n * 20, 2000) for n in range(300)]),
+        },
+        sources={"rss_bytes": "/proc/PID/status, from outside", "ballast_bytes": "the cage, every 10 ms"},
+        absent={"uss_bytes": "it was not asked for"},
+        started_at="2026-11-28T00:00:00.000+00:00",
+    )
+    return PressureRun(
+        scenario="spike and recovery",
+        subject="shop.cache:make",
+        subject_kind="cache",
+        outcome=PressureOutcome.FAILED,
+        reason="Every phase ran; calls of the subject raised: 2 ValueError.",
+        budget_bytes=96 * MIB,
+        timeline=timeline,
+        phases=(
+            PressurePhase(
+                "calm", 0.0, 0.9, 0, 0, 20 * MIB, 36_000, 0, 2.4e-6, 9.0e-6, 1.1e-3, 27_000, 9_000, 900, 1800
+            ),
+            PressurePhase(
+                "spike",
+                0.9,
+                1.5,
+                60 * MIB,
+                60 * MIB,
+                80 * MIB,
+                24_000,
+                2,
+                2.6e-6,
+                5e-5,
+                4e-3,
+                12_000,
+                12_000,
+                600,
+                900,
+            ),
+            PressurePhase("recovery", 1.5, 3.0, 0, 0, None, 60_000),
+        ),
+        base_rss_bytes=20 * MIB,
+        peak_rss_bytes=81 * MIB,
+        peak_source="vmhwm",
+        end_rss_bytes=22 * MIB,
+        recovery_s=0.31,
+        failures={"ValueError": 2},
+        failure_points={"MemoryError raised": 41, "returned all the same": 3},
+        absent={"evictions": "the cache counts none"},
+        environment=ENVIRONMENT,
+        elapsed_s=3.4,
+        notes=("The subject ran in one thread.",),
+    )
+
+
+def post_mortem() -> PostMortem:
+    """Return what led to an interrupt at 6 GiB, and what the notebook held then."""
+    return PostMortem(
+        trigger="limit",
+        reason="The process reached 6.00 GiB; the guard's limit is 6.00 GiB.",
+        limit_bytes=6 * 1024 * MIB,
+        rss_bytes=6 * 1024 * MIB + 4096,
+        peak_rss_bytes=6 * 1024 * MIB + 4096,
+        timeline=Timeline(
+            time_s=floats([n / 50 for n in range(200)]),
+            metrics={
+                "rss_bytes": ints([(1024 + 26 * n) * MIB for n in range(200)]),
+                "room_bytes": ints([(9000 - 26 * n) * MIB for n in range(200)]),
+            },
+            sources={"rss_bytes": "/proc/PID/statm, from outside"},
+        ),
+        acted_s=3.9,
+        holdings=(
+            Holding(("frames",), "variable", "builtins.list", 5 * 1024 * MIB, 120_000, 56),
+            Holding((), "last exception", "builtins.KeyboardInterrupt", 4096, 12, 72, "%memclean"),
+        ),
+        growth=(
+            TypeDiff("numpy.ndarray", 900, 880, 5 * 1024 * MIB, 5 * 1000 * MIB),
+            TypeDiff("app.models.Session", 10, 4, 4_000, 1_600),
+        ),
+        absent={"why": "nobody asked"},
+        environment=ENVIRONMENT,
+        notes=("What it had made is still there.",),
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
@@ -880,4 +982,6 @@ def all_results() -> dict:
         "gc stats": gc_stats(),
         "gc decisions": gc_decisions(),
         "gc advice": gc_advice(),
+        "pressure run": pressure_run(),
+        "post-mortem": post_mortem(),
     }

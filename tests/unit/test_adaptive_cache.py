@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from memlab import AdaptiveCache
+from memlab import AdaptiveCache, MemoryMonitor
 from memlab.collectors.deep_size import Sizer
 from memlab.testing import nosy_class
 
@@ -244,6 +244,17 @@ def test_it_does_not_read_the_monitor_at_every_put():
         now[0] += 0.1
         cache.put("key", 1)
     assert len(reads) == 5
+
+
+def test_the_real_monitor_is_one():
+    """A MemoryMonitor tells the share of memory in use, and the cache follows it."""
+    with MemoryMonitor() as monitor:
+        cache = AdaptiveCache(10, 1, monitor=monitor, pressure_threshold=1.0)
+        share = cache.check_pressure()
+        assert 0 < share < 1
+        eager = AdaptiveCache(10, 1, monitor=monitor, pressure_threshold=share / 2)
+        eager.check_pressure()
+    assert (cache.limit_bytes, eager.limit_bytes) == (MIB, MIB // 2)
 
 
 def test_alerts_steer_it():

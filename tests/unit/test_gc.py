@@ -1,4 +1,4 @@
-"""The collector: watched, adapted and restored exactly, tried in child processes, and a choice from trials."""
+"""The collector: watched, adapted and restored exactly, tried in child processes; a choice from trials."""
 
 from __future__ import annotations
 

@@ -35,6 +35,7 @@ from memlab.records.heap_results import (
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
 from memlab.records.timeline import Timeline
 from memlab.store.kinds import KINDS
@@ -150,6 +151,14 @@ class TestHeapDiff(_OfKind):
 
 class TestHeapHoldings(_OfKind):
     kind = HeapHoldings.kind
+
+
+class TestPressureRun(_OfKind):
+    kind = PressureRun.kind
+
+
+class TestPostMortem(_OfKind):
+    kind = PostMortem.kind
 
 
 def all_result_classes():

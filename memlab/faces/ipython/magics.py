@@ -1,4 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, and those of the heap.
+"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, those of the heap, the guard's.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -17,11 +17,13 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.cells import Code, cell_names
+from memlab.faces.ipython.guard_magic import GuardMagic
 from memlab.faces.ipython.heap_magics import HeapMagics
 from memlab.faces.ipython.memit_line import parse_memit
 from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
+from memlab.faces.ipython.pressure_magic import PressureMagic
 from memlab.faces.ipython.showing import Showing
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
@@ -50,12 +52,14 @@ SHORT_NAMES = {
     "why": "line",
     "heap": "line",
     "heapdiff": "line_cell",
+    "memguard": "line",
+    "pressure": "line",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, Magics):
+class MemlabMagics(HeapMagics, GuardMagic, PressureMagic, Magics):
     """The magics of one shell."""
 
     @no_var_expand
@@ -263,7 +267,7 @@ def unregister(shell: Any) -> None:
     for table in shell.magics_manager.magics.values():
         ours = [n for n, f in table.items() if isinstance(getattr(f, "__self__", None), MemlabMagics)]
         for name in ours:
-            del table[name]
+            table.pop(name).__self__.guard_off()
 
 
 def _run(

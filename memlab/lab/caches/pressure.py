@@ -10,6 +10,7 @@ import math
 from typing import Any, Protocol, runtime_checkable
 
 from memlab.errors import UsageError
+from memlab.lab.memory_monitor import MemoryMonitor
 
 __all__ = ["MemoryReader", "check_source", "share_in_use"]
 
@@ -35,7 +36,10 @@ def share_in_use(source: Any) -> float | None:
     >>> share_in_use(lambda: 0.25)
     0.25
     """
-    reading = source.read() if hasattr(source, "read") else source()
+    if isinstance(source, MemoryMonitor):
+        reading: Any = source.read(uss=False)  # which walks every page of the process
+    else:
+        reading = source.read() if hasattr(source, "read") else source()
     if reading is None:
         return None
     if isinstance(reading, (int, float)):
