@@ -36,18 +36,18 @@ __all__ = ["SETTINGS", "collector_sentence", "recommend_gc"]
 # Name, what the child is told, and the lines that a program needs for it.
 SETTINGS: tuple[tuple[str, Mapping[str, Any], str], ...] = (
     ("as it is", {}, ""),
-    ("threshold 10,000", {"threshold": (10_000, 20, 50)}, "import gc; gc.set_threshold(10_000, 20, 50)"),
-    ("threshold 50,000", {"threshold": (50_000, 20, 100)}, "import gc; gc.set_threshold(50_000, 20, 100)"),
-    ("freeze", {"freeze": True}, "import gc; gc.collect(); gc.freeze()  # after imports and data"),
+    ("threshold 10,000", {"threshold": (10_000, 20, 50)}, "import gc\ngc.set_threshold(10_000, 20, 50)"),
+    ("threshold 50,000", {"threshold": (50_000, 20, 100)}, "import gc\ngc.set_threshold(50_000, 20, 100)"),
+    ("freeze", {"freeze": True}, "import gc\ngc.collect(); gc.freeze()  # after imports and data"),
     (
         "freeze, threshold 10,000",
         {"freeze": True, "threshold": (10_000, 20, 50)},
-        "import gc; gc.set_threshold(10_000, 20, 50); gc.collect(); gc.freeze()  # after imports and data",
+        "import gc\ngc.set_threshold(10_000, 20, 50)\ngc.collect(); gc.freeze()  # after imports and data",
     ),
     (
         "collect every second",
         {"schedule": {"every_s": 1.0, "growth_mb": 64}},
-        "from memlab import GCSchedule; GCSchedule(every_s=1.0, growth_mb=64).start()",
+        "from memlab import GCSchedule\nGCSchedule(every_s=1.0, growth_mb=64).start()",
     ),
 )
 _FIGURES = ("cpu_s", "wall_s", "pause_s", "p99_s", "max_s", "collections", "peak_bytes")
@@ -127,7 +127,7 @@ def recommend_gc(
         prefer=prefer,
         most_memory=most_memory,
         environment=describe_environment(),
-        notes=_notes(trials),
+        notes=_notes(trials, best),
     )
 
 
@@ -273,7 +273,7 @@ def _code(best: GcTrial, workload: Any) -> str:
     )
 
 
-def _notes(trials: tuple[GcTrial, ...]) -> tuple[str, ...]:
+def _notes(trials: tuple[GcTrial, ...], best: GcTrial | None) -> tuple[str, ...]:
     own = trials[0]
     low, high = own.spread("cpu_s")
     notes = []
@@ -284,6 +284,10 @@ def _notes(trials: tuple[GcTrial, ...]) -> tuple[str, ...]:
         )
     if own.middle("cpu_s") < 0.2:  # noqa: PLR2004 - seconds
         notes.append("The workload is short: let it do more, so that the collector has time to settle.")
+    if best is not None and best.middle("p99_s") > own.middle("p99_s"):
+        notes.append(
+            "The 99th percentile of the pauses rises where there are few: of 50 pauses it is the longest one."
+        )
     return tuple(notes)
 
 

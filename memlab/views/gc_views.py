@@ -142,7 +142,7 @@ def _decisions_text(decisions: GcDecisions) -> str:
 def _advice_text(advice: GcAdvice) -> str:
     lines = wrap(words.printable(_advice_headline(advice)), 0, 2)
     if advice.code:
-        lines += ["", *wrap(words.printable(advice.code), 4, 8)]
+        lines += ["", *(f"    {words.printable(line, 90)}" for line in advice.code.splitlines())]
     rows = _trial_rows(advice)
     if rows:
         lines += ["", *columns(_TITLES, rows, (False, True, True, True, True, True, True))]
@@ -233,7 +233,7 @@ def _advice_page(advice: GcAdvice) -> Page:
         lead="Each setting ran the workload in processes of its own, all settings in turn, round by round.",
         badge=Badge("helps", "good") if advice.helps else Badge("nothing to gain", "plain"),
         figures=(),
-        next_steps=(advice.code,) if advice.code else (),
+        next_steps=tuple(advice.code.splitlines()),
         sections=_with_notes(sections, advice.notes),
         brief=table,
         height=520,
