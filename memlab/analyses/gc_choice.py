@@ -42,6 +42,8 @@ def choose(trials: tuple[GcTrial, ...], prefer: str, most_memory: float) -> tupl
     share = own.middle("pause_s") / max(own.middle("cpu_s"), 1e-9)
     longest = format_seconds(own.middle("max_s"))
     took = f"the collector took {share * 100:.2g} % of the processor time, {longest}"
+    if not own.middle("collections"):
+        return None, "the collector did not run: there is nothing to gain"
     if share < _NOTHING_SHARE and own.middle("max_s") < _NOTHING_PAUSE_S:
         return None, f"{took} at most at one time: there is nothing to gain"
     good = [trial for trial in others if _helps(own, trial, prefer) and _fits(own, trial, most_memory)]

@@ -211,9 +211,13 @@ def _decisions_page(decisions: GcDecisions) -> Page:
 
 def _advice_page(advice: GcAdvice) -> Page:
     titles = tuple((title.capitalize(), number > 0) for number, title in enumerate(_TITLES))
-    table = _table(
-        "trials", "Settings, medians of the rounds", titles, _trial_rows(advice), len(advice.trials)
+    sorts = ("cpu_s", "pause_s", "p99_s", "max_s", "collections", "peak_bytes")
+    rows = tuple(
+        (Cell(row[0]), *(Cell(text, sort=trial.middle(c)) for text, c in zip(row[1:], sorts, strict=True)))
+        for row, trial in zip(_trial_rows(advice), advice.trials, strict=True)
     )
+    columns_ = tuple(Column(title, number=number) for title, number in titles)
+    table = Table("trials", "Settings, medians of the rounds", columns_, rows, len(rows))
     facts: list[tuple[str, str]] = [
         ("workload", advice.workload),
         ("collector", advice.collector),
