@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 COMMANDS = ("leaks", "heap", "gc", "show", "report", "export", "demo", "lab")
-COMMANDS = ("leaks", "heap", "pressure", "show", "report", "export", "demo", "lab")
+COMMANDS = ("leaks", "heap", "gc", "pressure", "show", "report", "export", "demo", "lab")
 INTERRUPTED = 130
 OUR_BUG = 70
 
