@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "gc", "show", "report", "export", "demo", "lab")
 COMMANDS = ("leaks", "heap", "gc", "pressure", "show", "report", "export", "demo", "lab")
 INTERRUPTED = 130
 OUR_BUG = 70
