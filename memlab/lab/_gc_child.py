@@ -80,7 +80,7 @@ def script_code(source: bytes, path: str, *, freeze: bool) -> Any:
     That is before ``if __name__ == "__main__"``, or after the last import where there is none.
     """
     tree = ast.parse(source, path)
-    if freeze:
+    if freeze and tree.body:
         place = freeze_place(tree)
         call = ast.parse(f"{_FREEZE}()").body[0]
         for node in ast.walk(call):

@@ -97,7 +97,13 @@ class PoolCore(Generic[T]):
         obj = self._make()
         with self._lock:
             self._missed += 1
-        self._fill()
+        try:
+            self._fill()
+        except Exception as error:  # noqa: BLE001 - the caller has an object; the next one tries again
+            _log.warning("the factory raised %s; the pool is below its min_size", type(error).__name__)
+        except BaseException:
+            self._idle.append(obj)
+            raise
         return obj
 
     def _make(self) -> T:
@@ -206,8 +212,8 @@ class PoolCore(Generic[T]):
             if not self._closed and self._size <= self.max_size:
                 return False
             self._ended += 1
+            self._shrink(1)  # in here: another one that comes back now may be kept
         self._close_object(obj)
-        self._shrink(1)
         return True
 
     def _settle(self) -> None:

@@ -431,7 +431,10 @@ def test_a_script_is_frozen_where_its_imports_end():
     frozen.clear()
     exec(script_code(b"import os\nz = 1\n", "s.py", freeze=True), names)
     assert len(frozen) == 1
-    exec(script_code(b"", "s.py", freeze=False), names)
+    exec(script_code(b"", "s.py", freeze=True), names)
+    future = b'"""Doc."""\nfrom __future__ import annotations\nw: no_such_name = 1\n'
+    exec(script_code(future, "s.py", freeze=True), names)
+    assert len(frozen) == 2
 
 
 SCRIPT = """

@@ -243,6 +243,25 @@ def test_an_idle_object_too_old_is_closed_and_replaced():
     assert (pool.stats.expired, pool.stats.closed, pool.stats.size) == (2, 2, 2)
 
 
+def test_a_factory_that_fails_to_refill_costs_the_caller_nothing(caplog):
+    """Who asked has an object; that the pool is below its least size is logged."""
+    now, left = [0.0], [4]
+
+    def factory():
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError("no more")
+        return Item()
+
+    pool = ObjectPool(factory, min_size=3, max_size=4, ttl=10, clock=lambda: now[0])
+    now[0] = 11
+    item = pool.acquire()
+    assert (pool.stats.in_use, pool.stats.size) == (1, 1)
+    assert "factory raised OSError" in caplog.text
+    pool.release(item)
+    assert pool.stats.idle == 1
+
+
 def test_what_lies_too_long_goes_when_others_come_back():
     """The oldest go from the far end while the newest are in use all the time."""
     now = [0.0]
