@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from memlab.lab.gc_optimizer import GCOptimizer
     from memlab.lab.gc_schedule import GCSchedule
     from memlab.lab.gc_trials import recommend_gc
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.pressure import MemoryPressureSimulator
+    from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.cache import CacheStats, HitCurve
@@ -66,7 +68,8 @@ if TYPE_CHECKING:
     from memlab.records.memit import MemitResult
     from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
-    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+    from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
 
@@ -116,6 +119,7 @@ __all__ = [
     "MemoryGuard",
     "MemoryMonitor",
     "MemoryPressureSimulator",
+    "MemoryProfiler",
     "MemoryReading",
     "MissingExtraError",
     "ObjectPool",
@@ -136,6 +140,8 @@ __all__ = [
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "SnapshotFilter",
+    "SnapshotTable",
     "Span",
     "StackSample",
     "StepError",
@@ -154,6 +160,7 @@ __all__ = [
     "heap_window",
     "hit_curve",
     "holdings",
+    "import_tracemalloc",
     "load",
     "memit",
     "recommend_gc",
@@ -206,6 +213,7 @@ _HOME = {
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
     "ObjectPool": "lab.pool",
+    "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
     "Peak": "records.capture",
     "PoolStats": "records.pool",
@@ -222,6 +230,8 @@ _HOME = {
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "SnapshotFilter": "records.snapshot_filter",
+    "SnapshotTable": "records.snapshot",
     "Span": "records.capture",
     "StackSample": "records.capture",
     "Suspect": "records.leak_report",
@@ -236,6 +246,7 @@ _HOME = {
     "heap_window": "lab.heap",
     "hit_curve": "analyses.reuse",
     "holdings": "lab.holdings",
+    "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
     "recommend_gc": "lab.gc_trials",

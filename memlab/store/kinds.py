@@ -25,7 +25,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -62,5 +62,6 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
+    "snapshot table": SnapshotTable,
     "timeline": Timeline,
 }

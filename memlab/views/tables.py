@@ -17,13 +17,14 @@ from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
+from memlab.views.snapshot_table import COLUMNS, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,8 +49,11 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - explanation: one row a link: ``chain``, ``step``, ``root``, ``via``, ``label``, ``type``.
     - snapshot: one row a traceback and domain, greatest first: ``file``, ``line``, ``size_bytes``,
       ``blocks``, ``domain``, ``traceback`` (most recent call first).
+    - snapshot by site: ``file``, ``line``, ``function``, ``size_bytes``, ``blocks``, ``traceback``. By
+      package, module or thread, ``file`` is that name and ``line`` 0.
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
-      ``size_bytes``, ``blocks``, ``change``.
+      ``size_bytes``, ``blocks``, ``change``, ``moved_from`` (line in the older snapshot, 0 when it is the
+      same); with ``per`` also ``bytes_per_iteration``, ``blocks_per_iteration``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -151,6 +155,11 @@ def _snapshot_frame(snapshot: Snapshot) -> DataFrame:
     return table_of(("file", "line", "size_bytes", "blocks", "domain", "traceback"), rows)
 
 
+@_frame.register(SnapshotTable)
+def _snapshottable_frame(table: SnapshotTable) -> DataFrame:
+    return table_of(COLUMNS, table_rows(table))
+
+
 @_frame.register(SnapshotDiff)
 def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
     columns = (
@@ -162,6 +171,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
         "size_bytes",
         "blocks",
         "change",
+        "moved_from",
+        *(("bytes_per_iteration", "blocks_per_iteration") if diff.per > 1 else ()),
     )
     return table_of(
         columns,
@@ -175,6 +186,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
                 s.size_bytes,
                 s.blocks,
                 s.change.value,
+                s.moved_from,
+                *((s.size_diff_bytes / diff.per, s.blocks_diff / diff.per) if diff.per > 1 else ()),
             )
             for s in diff.sites
         ),

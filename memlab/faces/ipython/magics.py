@@ -25,6 +25,7 @@ from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
 from memlab.faces.ipython.pressure_magic import PressureMagic
 from memlab.faces.ipython.showing import Showing
+from memlab.faces.ipython.snapshot_magics import SnapshotMagics
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
 from memlab.faces.user_errors import drop_memlab_frames
@@ -54,12 +55,13 @@ SHORT_NAMES = {
     "heapdiff": "line_cell",
     "memguard": "line",
     "pressure": "line",
+    "memdiff": "line_cell",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, GuardMagic, PressureMagic, Magics):
+class MemlabMagics(HeapMagics, SnapshotMagics, GuardMagic, PressureMagic, Magics):
     """The magics of one shell."""
 
     @no_var_expand
