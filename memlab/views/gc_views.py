@@ -9,7 +9,7 @@ from memlab.analyses.gc_choice import paired
 from memlab.errors import UnavailableError
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
 from memlab.views import words
-from memlab.views.layout import columns, labelled, wrap
+from memlab.views.layout import WIDTH, columns, fit, labelled, wrap
 from memlab.views.page import Badge, Cell, Column, Facts, Figure, Page, Section, Table, Texts
 from memlab.views.palette import LIGHT
 from memlab.views.pool_plots import plain_ticks
@@ -142,7 +142,10 @@ def _decisions_text(decisions: GcDecisions) -> str:
 def _advice_text(advice: GcAdvice) -> str:
     lines = wrap(words.printable(_advice_headline(advice)), 0, 2)
     if advice.code:
-        lines += ["", *(f"    {words.printable(line, 90)}" for line in advice.code.splitlines())]
+        lines += [
+            "",
+            *(f"    {fit(words.printable(line), WIDTH - 4)}".rstrip() for line in advice.code.splitlines()),
+        ]
     rows = _trial_rows(advice)
     if rows:
         lines += ["", *columns(_TITLES, rows, (False, True, True, True, True, True, True))]

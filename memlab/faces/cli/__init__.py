@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "gc", "pressure", "show", "report", "export", "demo", "lab")
 COMMANDS = (
     "leaks",
     "heap",
     "diff",
+    "gc",
     "pressure",
     "show",
     "report",
