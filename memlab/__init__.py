@@ -40,15 +40,18 @@ if TYPE_CHECKING:
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
+    from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.pool import ObjectPool, PoolableObject
+    from memlab.lab.memory_usage import memory_usage
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
@@ -65,6 +68,7 @@ if TYPE_CHECKING:
         HeapTree,
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
+    from memlab.records.line_profile import LineProfile
     from memlab.records.memit import MemitResult
     from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
@@ -82,6 +86,7 @@ __all__ = [
     "Capture",
     "CaptureError",
     "Ceiling",
+    "CellLedger",
     "Child",
     "Explanation",
     "Frame",
@@ -111,6 +116,8 @@ __all__ = [
     "LRUCache",
     "LeakHunt",
     "LeakReport",
+    "LineProfile",
+    "LineProfiler",
     "Link",
     "Mark",
     "MemitResult",
@@ -164,6 +171,8 @@ __all__ = [
     "load",
     "memit",
     "recommend_gc",
+    "memory_usage",
+    "profile",
     "record",
     "release",
     "snapshot",
@@ -177,6 +186,7 @@ _HOME = {
     "Capture": "records.capture",
     "Ceiling": "records.capture",
     "Child": "records.capture",
+    "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
@@ -204,6 +214,8 @@ _HOME = {
     "LRUCache": "lab.caches.lru",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
+    "LineProfile": "records.line_profile",
+    "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
@@ -250,6 +262,8 @@ _HOME = {
     "load": "store.capture_file",
     "memit": "lab.memit",
     "recommend_gc": "lab.gc_trials",
+    "memory_usage": "lab.memory_usage",
+    "profile": "lab.line_profile",
     "record": "lab.recorder",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",

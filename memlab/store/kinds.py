@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
@@ -22,6 +23,7 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
@@ -38,6 +40,7 @@ __all__ = ["KINDS"]
 KINDS: Final[Mapping[str, type[Result]]] = {
     "cache stats": CacheStats,
     "capture": Capture,
+    "cell ledger": CellLedger,
     "explanation": Explanation,
     "freed": Freed,
     "gc advice": GcAdvice,
@@ -55,6 +58,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "hit curve": HitCurve,
     "holdings": HeapHoldings,
     "leak report": LeakReport,
+    "line profile": LineProfile,
     "memit": MemitResult,
     "pool stats": PoolStats,
     "pool worth": PoolWorth,

@@ -33,6 +33,7 @@ COMMANDS = (
     "diff",
     "gc",
     "pressure",
+    "profile",
     "show",
     "report",
     "export",
