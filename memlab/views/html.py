@@ -47,9 +47,11 @@ from memlab.records.timeline import Timeline
 from memlab.views import (
     capture_page,
     comparison,
+    gc_views,
     heap_page,
     heap_result_pages,
     other_pages,
+    pool_views,
     pressure_page,
     recording_parts,
 )
@@ -116,6 +118,8 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
+for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
+    build_page.register(_kind, _page)
 build_page.register(PressureRun, pressure_page.pressure_page)
 build_page.register(PostMortem, pressure_page.post_mortem_page)
 

@@ -28,12 +28,14 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.comparison import comparison_headline
+from memlab.views.gc_views import DRAWERS as GC_DRAWERS
 from memlab.views.geometry import ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.ledger_page import ledger_bars
 from memlab.views.line_page import line_bars
 from memlab.views.palette import HUES, LIGHT, tints
+from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
 from memlab.views.sites import top_lines
 from memlab.views.time_plots import decorate, overlay
 
@@ -58,6 +60,8 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak, a
     capture with its spans, pauses, marks and peak; two captures lie over each other; a
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars. A
+    pool shows its size over time, a hit curve the hit rate over the number of entries.
     heap tree are treemaps of retained size; a line profile and a cell ledger show how
     far lines and cells rose; other results of a heap show their greatest parts as bars.
     heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a run
@@ -337,6 +341,19 @@ def _heap_bars(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
 
 for _kind in BARS:
     _draw.register(_kind, _heap_bars)
+
+
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS}
+
+
+def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
+    axes = _axes(ax)
+    _DRAWERS[type(result)](result, axes)
+    return _tidy(axes)
+
+
+for _pictured in _DRAWERS:
+    _draw.register(_pictured, _picture)
 
 
 @_draw.register(PressureRun)

@@ -24,9 +24,11 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.ledger_page import ledger_rows
 from memlab.views.line_page import line_rows
+from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
 
@@ -75,6 +77,11 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - heap difference: ``type``, ``objects_diff``, ``bytes_diff``, ``objects``, ``shallow_bytes``, ``born``.
     - holdings: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``, ``shallow_bytes``,
       ``release``.
+    - pool and cache figures: ``figure``, ``value``. Whether pooling pays: ``round``, ``new_s``, ``pooled_s``,
+      ``reset_s``. Hit rate by size: ``size``, ``hit_rate``.
+    - collector's figures: ``generation``, ``pause_s``. Decisions: ``time_s``, ``action``, ``before``,
+      ``after``, ``reason``. Advice: ``setting``, medians of ``cpu_s`` .. ``peak_bytes``, ``recommended``,
+      ``code``.
     - pressure run: one row a phase: ``phase``, ``start_s``, ``end_s``, ``target_bytes``, ``ballast_bytes``,
       ``peak_rss_bytes``, ``calls``, ``failures``, ``latency_p50_s``, ``latency_p99_s``, ``latency_max_s``,
       ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
@@ -261,6 +268,17 @@ def _heap_frame(result: Result) -> DataFrame:
 
 for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
+
+
+_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS}
+
+
+def _tuning_frame(result: Result) -> DataFrame:
+    return table_of(*_TUNING_ROWS[type(result)](result))
+
+
+for _tuning_kind in _TUNING_ROWS:
+    _frame.register(_tuning_kind, _tuning_frame)
 
 
 @_frame.register(PressureRun)

@@ -34,6 +34,7 @@ COMMANDS = (
     "run",
     "attach",
     "profile",
+    "gc",
     "pressure",
     "show",
     "report",
