@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
     from memlab.lab.gc_optimizer import GCOptimizer
     from memlab.lab.gc_schedule import GCSchedule
     from memlab.lab.gc_trials import recommend_gc
-    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
-    from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.memory_usage import memory_usage
+    from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
@@ -170,9 +170,9 @@ __all__ = [
     "import_tracemalloc",
     "load",
     "memit",
-    "recommend_gc",
     "memory_usage",
     "profile",
+    "recommend_gc",
     "record",
     "release",
     "snapshot",

@@ -23,9 +23,8 @@ from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcStats, GcTrial
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
-from memlab.records.pool import PoolStats, PoolWorth
-from memlab.records.snapshot import Frame, Site, Snapshot
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 

@@ -24,9 +24,9 @@ from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
-from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.ledger_page import ledger_rows
 from memlab.views.line_page import line_rows
+from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
 
