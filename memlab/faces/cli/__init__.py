@@ -27,10 +27,11 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "run", "attach", "pressure", "show", "report", "export", "demo", "lab")
 COMMANDS = (
     "leaks",
     "heap",
+    "run",
+    "attach",
     "diff",
     "pressure",
     "show",
