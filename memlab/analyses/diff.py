@@ -92,6 +92,8 @@ def diff_snapshots(newer: Snapshot, older: Snapshot, by: By = "line") -> Snapsho
         newer_label=newer.label,
         engine=newer.engine,
         notes=_notes(newer, older, by, len(order)),
+        older=older,
+        newer=newer,
     )
 
 

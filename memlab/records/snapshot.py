@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
+from memlab.errors import UsageError
 from memlab.records._result import Result
 from memlab.records.columns import Ints, check_lengths
+
+if TYPE_CHECKING:
+    from memlab.records.flame import FlameTree
 
 __all__ = ["By", "Change", "Frame", "Site", "SiteDiff", "Snapshot", "SnapshotDiff"]
 
@@ -157,6 +161,29 @@ class Snapshot(Result):
 
         return diff_snapshots(self, older, by)
 
+    def flame(
+        self,
+        older: Snapshot | None = None,
+        *,
+        by: Literal["line", "function", "file"] = "line",
+        inverted: bool = False,
+        rows: int = 10_000,
+    ) -> FlameTree:
+        """Return all stacks merged into one tree; with ``older``, as a difference.
+
+        Args:
+            older: what to compare with. Default: nothing.
+            by: what a frame is.
+            inverted: begin with the allocating frame and go up through its callers.
+            rows: greatest number of rows; smaller parts are folded and counted.
+
+        Raises:
+            UsageError: when the two come from different engines, or an argument cannot be used.
+        """
+        from memlab.analyses.flame import flame_tree
+
+        return flame_tree(self, older, by=by, inverted=inverted, rows=rows)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SiteDiff:
@@ -179,6 +206,7 @@ class SnapshotDiff(Result):
         total_diff_bytes: growth over all sites, those not listed included.
         sites: the sites that changed.
         older_label, newer_label: labels of the two snapshots.
+        older, newer: what was compared, so that stacks can be asked later; None where it was not kept.
     """
 
     kind: ClassVar[str] = "snapshot diff"
@@ -191,6 +219,26 @@ class SnapshotDiff(Result):
     newer_label: str = ""
     engine: str = "tracemalloc"
     notes: tuple[str, ...] = ()
+    older: Snapshot | None = None
+    newer: Snapshot | None = None
+
+    def flame(
+        self,
+        *,
+        by: Literal["line", "function", "file"] = "line",
+        inverted: bool = False,
+        rows: int = 10_000,
+    ) -> FlameTree:
+        """Return the stacks of both snapshots merged into one differential tree, see ``Snapshot.flame``.
+
+        Raises:
+            UsageError: when the two snapshots were not kept, or an argument cannot be used.
+        """
+        if self.newer is None or self.older is None:
+            raise UsageError(
+                "making a flame tree: this difference keeps no stacks; compare the two snapshots again"
+            )
+        return self.newer.flame(self.older, by=by, inverted=inverted, rows=rows)
 
 
 def _check_range(name: str, column: Ints, limit: int) -> None:
