@@ -113,7 +113,7 @@ def render_page(result: Result) -> str:
 def _render(page: Page) -> str:
     style, script = _asset("report.css"), _asset("report.js")
     if page.heap is not None:
-        style, script = style + _asset("heap.css"), script + _asset("heap.js")
+        style, script = style + _asset("heap.css"), script + _asset("units.js") + _asset("heap.js")
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -159,7 +159,7 @@ def render_treemap(tree: HeapTree) -> str:
 
 def heap_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
-    return _asset("heap.js"), _asset("heap.css")
+    return _asset("units.js") + _asset("heap.js"), _asset("heap.css")
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> None:

@@ -1,38 +1,12 @@
 // A dominator tree that opens level by level, and its treemap: the same module in a report and in a notebook's
 // widget. Both draw from columns (see views/tree_data.py); rows and cells are made when they are looked at.
-// Text is only ever set as textContent, places as single style properties: no markup is made from data.
+// It stands behind units.js in one script. Text is only ever set as textContent, places as single style
+// properties: no markup is made from data.
 
 const AT_ONCE = 50; // rows put in the page by one opening; the rest on demand
 const MOST_INDENT = 24;
 const MOST_CELLS = 80;
 const MOST_INNER = 30;
-const UNITS = ["KiB", "MiB", "GiB", "TiB"];
-
-const node = (name, cls, text) => {
-  const made = document.createElement(name);
-  if (cls) made.className = cls;
-  if (text !== undefined) made.textContent = text;
-  return made;
-};
-
-/** Write a count with commas. */
-export const formatCount = (count) => Math.round(count).toLocaleString("en-US");
-
-/** Write a size as the rest of memlab does: three digits, ties to the even one. */
-export function formatBytes(count) {
-  if (Math.abs(count) < 1024) return `${formatCount(count)} B`;
-  let value = count;
-  let unit = "";
-  for (unit of UNITS) {
-    value /= 1024;
-    if (Math.abs(value) < 1024) break;
-  }
-  const digits = Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0;
-  const scaled = value * 10 ** digits;
-  const tie = Math.abs(scaled % 1) === 0.5;
-  const text = tie ? (2 * Math.round(scaled / 2) / 10 ** digits).toFixed(digits) : value.toFixed(digits);
-  return `${text} ${unit}`;
-}
 
 /** Write a part of the whole in per cent. */
 export const formatShare = (part, whole) => {
