@@ -33,7 +33,7 @@ __all__ = ["ROWS", "FrameIs", "flame_tree", "package_of"]
 FrameIs = Literal["line", "function", "file"]
 
 ROWS = 10_000
-_MOST_ROWS = 250_000
+_MOST_ROWS = 100_000
 _LONGEST_CYCLE = 8
 _NOTEBOOK = "notebook"
 _IMPORTS = ("<frozen importlib._bootstrap", "importlib/_bootstrap")

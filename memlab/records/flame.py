@@ -9,17 +9,20 @@ no byte is ever lost from a sum. ``frame_*`` columns are exact whatever was fold
 from __future__ import annotations
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from memlab.records._result import Result
 from memlab.records.columns import Ints, check_lengths
 
+if TYPE_CHECKING:
+    import os
+
 __all__ = ["FlameSide", "FlameTree"]
 
-_MOST_ROWS = 1 << 18
-_MOST_BYTES = 1 << 44  # so that a sum over all rows fits in 64 bits, whatever a file says
+_MOST_ROWS = 1 << 17
+_MOST_BYTES = 1 << 45  # so that a sum over all rows fits in 64 bits, whatever a file says
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -158,6 +161,25 @@ class FlameTree(Result):
     def rest_bytes(self, side: FlameSide) -> Ints:
         """Return what each row's total holds beyond its own and its listed parts': bytes of folded frames."""
         return _rest(self.parent, side.total_bytes, side.self_bytes)
+
+    def rest_blocks(self, side: FlameSide) -> Ints:
+        """Return the same for numbers of blocks."""
+        return _rest(self.parent, side.total_blocks, side.self_blocks)
+
+    def to_svg(self, path: str | os.PathLike[str] | None = None) -> str:
+        """Return the flame graph as one static SVG picture; with ``path``, write it there as well.
+
+        Only frames that are wide enough to be seen are drawn; the picture says how many it leaves out.
+
+        Raises:
+            UsageError: when the folder is missing or cannot be written.
+        """
+        from memlab.views.html import render_flame, write_page
+
+        picture = render_flame(self)
+        if path is not None:
+            write_page(picture, path)
+        return picture
 
 
 _ROW_COLUMNS = ("self_bytes", "total_bytes", "self_blocks", "total_blocks")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -33,6 +34,7 @@ __all__ = ["KINDS"]
 KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
     "explanation": Explanation,
+    "flame tree": FlameTree,
     "freed": Freed,
     "heap census": HeapCensus,
     "heap cycles": HeapCycles,

@@ -1,0 +1,205 @@
+"""A flame tree as the columns that ``assets/flame.js`` draws from, and what page and pictures say of its frames.
+
+Every text is made printable here. Frames that no listed row needs and that allocated little are summed by file,
+under line 0, so that the treemap's sums stay exact. Colour of one snapshot: whose code it is. Of a difference:
+what part of the frame is growth, in five steps to either side; nearly equal is no colour.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from memlab.views import words
+
+if TYPE_CHECKING:
+    from memlab.records.columns import Ints
+    from memlab.records.flame import FlameSide, FlameTree
+
+__all__ = [
+    "MODES",
+    "OTHERS",
+    "STEPS",
+    "flame_columns",
+    "frame_label",
+    "frame_name",
+    "package_hues",
+    "tone",
+    "widths",
+]
+
+MODES = ("most", "now", "change")
+STEPS = (0.01, 0.05, 0.15, 0.4, 0.8)
+"""From which part of a frame on its growth has the next stronger colour."""
+OTHERS = "other packages"
+_YOURS = "your code"
+_MOST_HUES = 4
+_MOST_FRAMES = 6_000
+_LONGEST = 200
+
+
+def tone(now: float, was: float) -> str:
+    """Return the colour of a difference: ``same``, or ``grew`` or ``shrank`` with its strength.
+
+    >>> tone(120, 100), tone(0, 5), tone(1000, 999)
+    ('grew-3', 'shrank-5', 'same')
+    """
+    greater = max(now, was)
+    part = abs(now - was) / greater if greater > 0 else 0.0
+    strength = sum(part >= step for step in STEPS)
+    return f"{'grew' if now > was else 'shrank'}-{strength}" if strength else "same"
+
+
+def frame_name(tree: FlameTree, frame: int) -> tuple[str, str]:
+    """Return what a frame is called where there is little room, and where it is.
+
+    The function where its name is known, else the file's last part and the line.
+    """
+    path = tree.files[int(tree.frame_file[frame])]
+    line = int(tree.frame_line[frame])
+    function = tree.functions[int(tree.frame_function[frame])]
+    # A label may be anything that a code object was given as its file; only a path has parts.
+    spot = f"{path.rpartition('/')[2] or path}{f':{line}' if line else ''}"
+    folder = str(PurePosixPath(path).parent) if "/" in path.strip("/") else ""
+    return (function, spot) if function else (spot, folder)
+
+
+def frame_label(tree: FlameTree, frame: int) -> str:
+    """Return a frame in full: ``file:line in function``."""
+    if frame < 0:
+        return "all stacks"
+    line = int(tree.frame_line[frame])
+    function = tree.functions[int(tree.frame_function[frame])]
+    spot = tree.files[int(tree.frame_file[frame])] + (f":{line}" if line else "")
+    return f"{spot} in {function}" if function else spot
+
+
+def widths(tree: FlameTree, mode: str) -> Ints:
+    """Return each row's width in bytes, which adds up along the tree.
+
+    ``now`` is its total. ``most`` and ``change`` are the greater of before and after, and the change, of
+    what ends in it or below it, each summed where a stack ends; of folded frames as if they were one.
+    """
+    if mode == "now" or tree.before is None:
+        return tree.now.total_bytes
+    of = np.maximum if mode == "most" else lambda a, b: np.abs(a - b)
+    width = of(tree.now.self_bytes, tree.before.self_bytes)
+    width = width + of(tree.rest_bytes(tree.now), tree.rest_bytes(tree.before))
+    total, parent = width.tolist(), tree.parent.tolist()
+    for row in range(len(total) - 1, 0, -1):
+        total[parent[row]] += total[row]
+    return np.array(total, np.int64)
+
+
+def package_hues(tree: FlameTree) -> tuple[dict[int, int], tuple[str, ...]]:
+    """Return the hue of each file that has one, and the legend, whose last entry is every other's.
+
+    The first is the user's own code; then come the packages that allocated most.
+    """
+    size = _most(tree.now.frame_bytes, tree.before.frame_bytes if tree.before is not None else None)
+    sums = np.zeros(len(tree.packages), np.int64)
+    own = set(tree.own_files)
+    library = np.array([i not in own for i in range(len(tree.files))], bool)
+    np.add.at(sums, tree.file_package[tree.frame_file], size * library[tree.frame_file])
+    slots = _MOST_HUES - bool(own)
+    first = [i for i in np.argsort(-sums, kind="stable")[:slots].tolist() if sums[i] > 0]
+    legend = ([_YOURS] if own else []) + [tree.packages[i] for i in first]
+    start = 1 + bool(own)
+    hue_of = {package: i for i, package in enumerate(first, start)}
+    hues = {
+        file: 1 if file in own else hue_of[package]
+        for file, package in enumerate(tree.file_package.tolist())
+        if file in own or package in hue_of
+    }
+    return hues, (*legend, OTHERS)
+
+
+def flame_columns(tree: FlameTree) -> dict[str, Any]:
+    """Return a tree as plain lists and texts, ready for JSON.
+
+    By row: ``kids`` (how many rows stand right below it), ``frame``, ``self``, ``blocks`` and, of a difference,
+    ``was``, ``wasBlocks``. ``rest`` lists what is folded: row, frames, bytes, blocks, bytes and blocks before.
+    ``repeats`` lists row and number. By frame: ``file``, ``line``, ``function``, ``sum``, ``sumBlocks``,
+    ``sumWas``, ``sumWasBlocks``. By file: ``files``, ``package``, ``hue``.
+    """
+    before = tree.before
+    frames, renumbered = _shown_frames(tree)
+    hues, legend = package_hues(tree)
+    kids = np.zeros(len(tree), np.int64)
+    np.add.at(kids, tree.parent[1:], 1)
+    files, file_of = np.unique(tree.frame_file, return_inverse=True)
+    data: dict[str, Any] = {
+        "inverted": tree.inverted,
+        "by": tree.by,
+        "kids": kids.tolist(),
+        "frame": np.where(tree.frame >= 0, renumbered[tree.frame], -1).tolist(),
+        "self": tree.now.self_bytes.tolist(),
+        "blocks": tree.now.self_blocks.tolist(),
+        "rest": _rest_rows(tree),
+        "repeats": [[row, int(tree.repeats[row])] for row in np.flatnonzero(tree.repeats > 1).tolist()],
+        "file": file_of[frames].tolist(),
+        "line": tree.frame_line[frames].tolist(),
+        "function": tree.frame_function[frames].tolist(),
+        "files": [words.printable(tree.files[i], _LONGEST) for i in files.tolist()],
+        "package": tree.file_package[files].tolist(),
+        "hue": [hues.get(i, 0) for i in files.tolist()],
+        "packages": [words.printable(name, _LONGEST) for name in tree.packages],
+        "functions": [words.printable(name, _LONGEST) for name in tree.functions],
+        "legend": [words.printable(name, 60) for name in legend],
+        "sum": tree.now.frame_bytes[frames].tolist(),
+        "sumBlocks": tree.now.frame_blocks[frames].tolist(),
+    }
+    if before is not None:
+        data |= {
+            "was": before.self_bytes.tolist(),
+            "wasBlocks": before.self_blocks.tolist(),
+            "sumWas": before.frame_bytes[frames].tolist(),
+            "sumWasBlocks": before.frame_blocks[frames].tolist(),
+        }
+    data["other"] = _other_lines(tree, frames, file_of, len(files))
+    return data
+
+
+def _rest_rows(tree: FlameTree) -> list[list[int]]:
+    sides = [tree.now] if tree.before is None else [tree.now, tree.before]
+    columns = [part(side) for side in sides for part in (tree.rest_bytes, tree.rest_blocks)]
+    some = np.flatnonzero((tree.folded > 0) | np.any([column != 0 for column in columns], axis=0))
+    return [
+        [row, int(tree.folded[row]), *(int(column[row]) for column in columns)] for row in some.tolist()
+    ]
+
+
+def _shown_frames(tree: FlameTree) -> tuple[Ints, Ints]:
+    """Return the frames that rows need or that allocated most, in order, and each frame's new number."""
+    count = len(tree.frame_file)
+    size = _most(tree.now.frame_bytes, tree.before.frame_bytes if tree.before is not None else None)
+    shown = np.zeros(count, bool)
+    shown[np.argsort(-size, kind="stable")[:_MOST_FRAMES]] = True
+    shown &= size > 0
+    shown[tree.frame[tree.frame >= 0]] = True
+    return np.flatnonzero(shown), shown.cumsum() - 1
+
+
+def _other_lines(tree: FlameTree, frames: Ints, file_of: Ints, files: int) -> list[list[int]]:
+    """Return what frames that are not listed allocated, by file: file, bytes, blocks, and these before."""
+    left = np.ones(len(tree.frame_file), bool)
+    left[frames] = False
+    columns = []
+    for side in [tree.now] if tree.before is None else [tree.now, tree.before]:
+        for column in (side.frame_bytes, side.frame_blocks):
+            total = np.zeros(files, np.int64)
+            np.add.at(total, file_of[left], column[left])
+            columns.append(total)
+    some = np.flatnonzero(np.any([column != 0 for column in columns], axis=0)) if columns else []
+    return [[int(file), *(int(column[file]) for column in columns)] for file in some]
+
+
+def _most(now: Ints, was: Ints | None) -> Ints:
+    return now if was is None else np.maximum(now, was)
+
+
+def side_sizes(side: FlameSide | None, row: int) -> tuple[int, int]:
+    """Return bytes and blocks of a row's total; nought where there is no such side."""
+    return (int(side.total_bytes[row]), int(side.total_blocks[row])) if side is not None else (0, 0)
