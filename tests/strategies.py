@@ -18,7 +18,7 @@ from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
-from memlab.records.snapshot import Frame, Site, Snapshot
+from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -68,6 +68,46 @@ def _sites(draw):
 
 
 @st.composite
+def _site_columns(draw, rows=None):
+    least, most = (0, 3) if rows is None else (rows, rows)
+    return Sites.of(draw(st.lists(_sites(), min_size=least, max_size=most)))
+
+
+@st.composite
+def _snapshot_tables(draw):
+    rows = draw(st.integers(0, 3))
+    return SnapshotTable(
+        by=draw(TEXT),
+        places=draw(_site_columns(rows)),
+        size_bytes=draw(_column(rows)),
+        blocks=draw(_column(rows)),
+        total_bytes=draw(INT64),
+        total_blocks=draw(INT64),
+        cumulative=draw(TEXT),
+        label=draw(TEXT),
+        measure=draw(TEXT),
+        notes=draw(_texts(1)),
+    )
+
+
+@st.composite
+def _snapshot_diffs(draw):
+    rows = draw(st.integers(0, 3))
+    return SnapshotDiff(
+        by=draw(TEXT),
+        places=draw(_site_columns(rows)),
+        **{name: draw(_column(rows)) for name in ("size_bytes", "size_diff_bytes", "blocks", "blocks_diff")},
+        total_diff_bytes=draw(INT64),
+        total_diff_blocks=draw(INT64),
+        per=draw(st.integers(1, 2**40)),
+        moved_from=draw(_column(rows)) if draw(st.booleans()) else ints([]),
+        older_label=draw(TEXT),
+        engine=draw(TEXT),
+        notes=draw(_texts(1)),
+    )
+
+
+@st.composite
 def _snapshots(draw):
     files = tuple(draw(st.lists(TEXT, min_size=1, max_size=3)))
     frames, depths = draw(st.integers(1, 4)), draw(st.lists(st.integers(1, 3), min_size=1, max_size=4))
@@ -86,7 +126,33 @@ def _snapshots(draw):
         depth=draw(INT64),
         label=draw(TEXT),
         notes=tuple(draw(st.lists(TEXT, max_size=2))),
+        **(draw(_optional_columns(rows, frames, len(files))) if draw(st.booleans()) else {}),
     )
+
+
+@st.composite
+def _optional_columns(draw, rows, frames, files):
+    """What a snapshot may have beyond the bare table: threads, single sizes, functions, packages, lines."""
+    sizes = [draw(st.integers(0, 2)) for _ in range(rows)]
+    lines = [draw(st.integers(0, 3)) for _ in range(files)]
+    return {
+        "measure": draw(TEXT),
+        "sample_bytes": draw(INT64),
+        "thread": draw(_column(rows, st.integers(0, 1))),
+        "threads": draw(_texts(2)),
+        "hist_starts": ints(np.cumsum([0, *sizes])),
+        "hist_size": draw(_column(sum(sizes))),
+        "hist_count": draw(_narrow(sum(sizes), np.uint32)),
+        "hist_frames": draw(_narrow(sum(sizes), np.uint32)),
+        "frame_function": draw(_column(frames, st.integers(-1, 1))),
+        "functions": draw(_texts(2)),
+        "file_order": draw(_column(files, st.integers(0, files - 1))),
+        "file_package": draw(_column(files, st.integers(0, 1))),
+        "packages": draw(_texts(2)),
+        "file_bytes": draw(_column(files, st.integers(-1, 2**40))),
+        "text_starts": ints(np.cumsum([0, *lines])),
+        "text_hash": draw(_narrow(sum(lines), np.uint32)),
+    }
 
 
 def _texts(length):
@@ -182,7 +248,10 @@ def _table(cls, names, columns):
 BY_HAND = {
     Timeline: _timelines,
     Site: _sites,
+    Sites: _site_columns,
     Snapshot: _snapshots,
+    SnapshotDiff: _snapshot_diffs,
+    SnapshotTable: _snapshot_tables,
     HeapGraph: _heap_graphs,
     HeapCensus: _table(HeapCensus, ("types",), ("objects", "shallow_bytes", "retained_bytes")),
     HeapOwners: _table(HeapOwners, ("owners",), ("objects", "shallow_bytes")),

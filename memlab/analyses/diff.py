@@ -80,12 +80,12 @@ def diff_snapshots(newer: Snapshot, older: Snapshot, by: By = "line") -> Snapsho
     size_diff, blocks_diff = size - old_size, blocks - old_blocks
     order = np.lexsort((names.order, -np.abs(blocks_diff), -np.abs(size_diff)))
     order = order[(size_diff[order] != 0) | (blocks_diff[order] != 0)]
-    return SnapshotDiff(
-        by=by,
-        sites=tuple(
+    return SnapshotDiff.of(
+        [
             _site_diff(names.site(i), int(size[i]), int(size_diff[i]), int(blocks[i]), int(blocks_diff[i]))
             for i in order[:_LISTED].tolist()
-        ),
+        ],
+        by=by,
         total_diff_bytes=newer.total_bytes - older.total_bytes,
         total_diff_blocks=newer.total_blocks - older.total_blocks,
         older_label=older.label,

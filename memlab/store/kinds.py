@@ -21,7 +21,7 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -49,5 +49,6 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "memit": MemitResult,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
+    "snapshot table": SnapshotTable,
     "timeline": Timeline,
 }

@@ -37,12 +37,13 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import heap_page, heap_result_pages, other_pages
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints
+from memlab.views.snapshot_table import table_page
 from memlab.views.words import printable
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ build_page.register(LeakReport, leak_page)
 build_page.register(Explanation, other_pages.explanation_page)
 build_page.register(Snapshot, other_pages.snapshot_page)
 build_page.register(SnapshotDiff, other_pages.diff_page)
+build_page.register(SnapshotTable, table_page)
 build_page.register(Capture, other_pages.capture_page)
 build_page.register(Timeline, other_pages.timeline_page)
 build_page.register(MemitResult, other_pages.memit_page)

@@ -18,7 +18,7 @@ from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapDiff, HeapTree
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
@@ -176,6 +176,17 @@ def _snapshot(snapshot: Snapshot, ax: Axes | None, _metric: str | None) -> Axes:
         [LIGHT["accent"]] * len(lines),
     )
     _title(axes, f"{format_bytes(snapshot.total_bytes)} live, greatest lines")
+    return _tidy(axes)
+
+
+@_draw.register(SnapshotTable)
+def _snapshot_table(table: SnapshotTable, ax: Axes | None, _metric: str | None) -> Axes:
+    if not len(table):
+        raise UnavailableError("nothing to plot: the snapshot is empty")
+    shown = table.sites[:_MOST_BARS]
+    names = [words.place(total.site.frame) for total in shown]
+    axes = _bars(_axes(ax), names, [total.size_bytes for total in shown], [LIGHT["accent"]] * len(shown))
+    _title(axes, f"{format_bytes(table.total_bytes)} live, by {table.by}")
     return _tidy(axes)
 
 

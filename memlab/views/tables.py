@@ -15,10 +15,11 @@ from memlab.records.chain import Explanation
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.heap_rows import ROWS
+from memlab.views.snapshot_table import COLUMNS, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,6 +44,8 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - explanation: one row a link: ``chain``, ``step``, ``root``, ``via``, ``label``, ``type``.
     - snapshot: one row a traceback and domain, greatest first: ``file``, ``line``, ``size_bytes``,
       ``blocks``, ``domain``, ``traceback`` (most recent call first).
+    - snapshot by site: ``file``, ``line``, ``function``, ``size_bytes``, ``blocks``, ``traceback``. Grouped by
+      package, module or thread, ``file`` is that name and ``line`` 0.
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
       ``size_bytes``, ``blocks``, ``change``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
@@ -134,6 +137,11 @@ def _snapshot_frame(snapshot: Snapshot) -> DataFrame:
         rows.append((frames[0].file, frames[0].line, size, blocks, domain, stack))
     rows.sort(key=lambda row: (-row[2], -row[3], row[:2], row[5], row[4]))
     return table_of(("file", "line", "size_bytes", "blocks", "domain", "traceback"), rows)
+
+
+@_frame.register(SnapshotTable)
+def _snapshottable_frame(table: SnapshotTable) -> DataFrame:
+    return table_of(COLUMNS, table_rows(table))
 
 
 @_frame.register(SnapshotDiff)

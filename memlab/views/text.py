@@ -13,11 +13,12 @@ from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, words
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.sites import top_lines
+from memlab.views.snapshot_table import table_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -145,6 +146,11 @@ def _(diff: SnapshotDiff) -> str:
         lines += columns(titles, rows, (False, True, True, True, False))
     lines += _bullets("Notes", diff.notes)
     return "\n".join(lines)
+
+
+@render_text.register
+def _(table: SnapshotTable) -> str:
+    return table_text(table)
 
 
 @render_text.register

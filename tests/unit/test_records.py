@@ -31,7 +31,7 @@ from memlab.records.heap_results import (
 )
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.store.kinds import KINDS
 
@@ -57,10 +57,17 @@ class TestCapture(_OfKind):
 
 class TestSnapshot(_OfKind):
     kind = Snapshot.kind
+    test_has_no_instance_dict = None  # it has room for what follows from it
 
 
 class TestSnapshotDiff(_OfKind):
     kind = SnapshotDiff.kind
+    test_has_no_instance_dict = None  # it has room for what follows from it
+
+
+class TestSnapshotTable(_OfKind):
+    kind = SnapshotTable.kind
+    test_has_no_instance_dict = None  # it has room for what follows from it
 
 
 class TestLeakReport(_OfKind):
@@ -146,7 +153,12 @@ def tiny_snapshot(**changes):
         "frame_file": [0, 1],
         "frame_line": [7, 9],
     }
-    changed = {name: ints(changes.get(name, values)) for name, values in columns.items()}
+    narrow = ("hist_count", "hist_frames", "text_hash")
+    changed = {
+        name: np.array(values, np.uint32 if name in narrow else np.int64)
+        for name, values in {**columns, **changes}.items()
+        if name != "files"
+    }
     return Snapshot(**changed, files=changes.get("files", ("a.py", "b.py")))
 
 
@@ -175,6 +187,21 @@ def test_snapshot_totals_and_frames():
         {"starts": [0, 4, 3]},
         {"starts": [0, 2**63 - 1, -(2**63) + 9, 3]},
         {"files": ("a.py",)},
+        {"thread": [0]},
+        {"thread": [0, 0]},
+        {"hist_starts": [0, 1, 2]},
+        {"hist_starts": [0, 1], "hist_size": [4], "hist_count": [1], "hist_frames": [1]},
+        {"hist_starts": [0, 2, 1], "hist_size": [4], "hist_count": [1], "hist_frames": [1]},
+        {"hist_size": [4]},
+        {"frame_function": [0, 0]},
+        {"frame_function": [-2, -1]},
+        {"file_order": [0, 2]},
+        {"file_package": [0, 0]},
+        {"file_bytes": [-2, 0]},
+        {"file_bytes": [5]},
+        {"text_starts": [0, 0]},
+        {"text_starts": [0, 1, 1]},
+        {"text_hash": [1]},
     ],
     ids=str,
 )
