@@ -21,6 +21,7 @@ from memlab.errors import (
 if TYPE_CHECKING:
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
+    from memlab.faces.ipython.flame_widget import explore
     from memlab.faces.ipython.release import release
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from memlab.lab.recorder import record
     from memlab.records.capture import Capture, Mark, Peak
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.flame import FlameTree
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -54,6 +56,7 @@ __all__ = [
     "Capture",
     "CaptureError",
     "Explanation",
+    "FlameTree",
     "Frame",
     "Freed",
     "HeapCensus",
@@ -88,6 +91,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "dump_heap",
+    "explore",
     "find_leaks",
     "heap",
     "heap_window",
@@ -104,6 +108,7 @@ __all__ = [
 _HOME = {
     "Capture": "records.capture",
     "Explanation": "records.chain",
+    "FlameTree": "records.flame",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
     "HeapCensus": "records.heap_results",
@@ -132,6 +137,7 @@ _HOME = {
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
     "dump_heap": "lab.heap_dump",
+    "explore": "faces.ipython.flame_widget",
     "find_leaks": "lab.leak_hunt",
     "heap": "lab.heap",
     "heap_window": "lab.heap",

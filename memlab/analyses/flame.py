@@ -20,7 +20,7 @@ from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.units import format_bytes
 from memlab.errors import UsageError
 from memlab.records.columns import ints
-from memlab.records.flame import FlameSide, FlameTree
+from memlab.records.flame import MOST_BYTES, FlameSide, FlameTree
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,7 @@ ROWS = 10_000
 _MOST_ROWS = 100_000
 _LONGEST_CYCLE = 8
 _NOTEBOOK = "notebook"
+_TOP = "<module>"
 _IMPORTS = ("<frozen importlib._bootstrap", "importlib/_bootstrap")
 
 
@@ -48,6 +49,7 @@ class _Names:
     frame_function: Ints
     files: tuple[str, ...]
     functions: tuple[str, ...]
+    packages: tuple[str, ...]
     own: tuple[int, ...]
 
     def __len__(self) -> int:
@@ -111,7 +113,8 @@ def flame_tree(
             Default: only where it allocates itself.
 
     Raises:
-        UsageError: when the two come from different engines, or an argument cannot be used.
+        UsageError: when the two come from different engines, an argument cannot be used, or a snapshot from a
+            file holds sizes that no process can have.
     """
     if by not in get_args(FrameIs):
         raise UsageError(f"making a flame tree: by must be one of {', '.join(get_args(FrameIs))}, not {by!r}")
@@ -125,7 +128,9 @@ def flame_tree(
             "count different things, so take both with the same engine"
         )
     snapshots = [newer] if older is None else [newer, older]
-    depth = min(s.depth for s in snapshots)
+    if not all(_are_sizes(column) for s in snapshots for column in (s.size_bytes, s.blocks)):
+        raise UsageError("making a flame tree: a size in this snapshot is none that a process can have")
+    depth = max(1, min(s.depth for s in snapshots))
     names, frame_of = _names(snapshots, by)
     recorded = _stacks(snapshots, frame_of, depth)
     stacks = recorded if import_frames else _without_imports(recorded, names)
@@ -180,38 +185,63 @@ def package_of(file: str) -> str:
 # -- stacks
 
 
+def _are_sizes(column: Ints) -> bool:
+    """Tell whether a column could be true; a file may say anything, and sums must not overflow."""
+    return not len(column) or (int(column.min()) >= 0 and float(column.sum(dtype=np.float64)) <= MOST_BYTES)
+
+
 def _names(snapshots: Sequence[Snapshot], by: FrameIs) -> tuple[_Names, list[Ints]]:
-    """Return the common tables, and for each snapshot the common number of each of its frames."""
+    """Return the common tables, and for each snapshot the common number of each of its frames.
+
+    A line is known by its file and number. Its function is a property of it that one snapshot may know and
+    the other not, so it is joined in before lines are merged to functions.
+    """
     files = sorted({name for s in snapshots for name in s.files})
-    functions = sorted({"", *(name for s in snapshots for name in _functions(s)[0])})
+    functions = sorted({"", *(name or _TOP for s in snapshots for name in s.functions)})
     file_index = {name: i for i, name in enumerate(files)}
-    function_index = {name: i for i, name in enumerate(functions)}
+    file_of = [_through(file_index, s.files)[s.frame_file] for s in snapshots]
+    lines = np.concatenate(
+        [np.stack([file, s.frame_line], axis=1) for file, s in zip(file_of, snapshots, strict=True)]
+    )
+    known, line_of = np.unique(lines, axis=0, return_inverse=True)
+    line_of = line_of.reshape(-1)
+    function = np.zeros(len(known), np.int64)
+    np.maximum.at(function, line_of, np.concatenate(_functions(snapshots, functions)))
+    table = np.stack([known[:, 0], known[:, 1], function], axis=1)
+    if by == "file":
+        table[:, 1:] = 0
+    elif by == "function":
+        table[:, 1] = np.where(function > 0, 0, known[:, 1])
+    distinct, number = np.unique(table, axis=0, return_inverse=True)
+    bounds = np.cumsum([len(part) for part in file_of])[:-1]
+    own = {file_index[s.files[i]] for s in snapshots for i in s.own_files}
+    packages = {name: package_of(name) for name in files}
+    for snapshot in snapshots:
+        for file, package in zip(snapshot.files, snapshot.file_package.tolist(), strict=False):
+            packages[file] = snapshot.packages[package]
+    names = _Names(
+        frame_file=distinct[:, 0],
+        frame_line=distinct[:, 1],
+        frame_function=distinct[:, 2],
+        files=tuple(files),
+        functions=tuple(functions),
+        packages=tuple(packages[name] for name in files),
+        own=tuple(sorted(own)),
+    )
+    return names, np.split(number.reshape(-1)[line_of], bounds)
+
+
+def _functions(snapshots: Sequence[Snapshot], functions: list[str]) -> list[Ints]:
+    """Return each snapshot's frames' functions in the common table; the first entry is an unknown one."""
+    index = {name: i for i, name in enumerate(functions)}
     columns = []
     for snapshot in snapshots:
-        own_names, own_function = _functions(snapshot)
-        count = len(snapshot.frame_file)
-        file = _through(file_index, snapshot.files)[snapshot.frame_file]
-        function = (
-            _through(function_index, own_names)[own_function] if own_names else np.zeros(count, np.int64)
-        )
-        line = snapshot.frame_line
-        if by == "file":
-            line, function = np.zeros(count, np.int64), np.zeros(count, np.int64)
-        elif by == "function":
-            line = np.where(function > 0, 0, line)
-        columns.append(np.stack([file, line, function], axis=1))
-    distinct, number = np.unique(np.concatenate(columns), axis=0, return_inverse=True)
-    bounds = np.cumsum([len(part) for part in columns])[:-1]
-    own = {file_index[s.files[i]] for s in snapshots for i in s.own_files}
-    names = _Names(
-        distinct[:, 0], distinct[:, 1], distinct[:, 2], tuple(files), tuple(functions), tuple(sorted(own))
-    )
-    return names, np.split(number.reshape(-1), bounds)
-
-
-def _functions(snapshot: Snapshot) -> tuple[tuple[str, ...], Ints]:
-    """Return the names of functions and each frame's, where the engine recorded any."""
-    return getattr(snapshot, "functions", ()), getattr(snapshot, "frame_function", snapshot.frame_line)
+        if not len(snapshot.frame_function):
+            columns.append(np.zeros(len(snapshot.frame_file), np.int64))
+            continue
+        common = np.append(_through(index, [name or _TOP for name in snapshot.functions]), 0)
+        columns.append(common[snapshot.frame_function])  # -1, not looked up, is the last
+    return columns
 
 
 def _through(index: dict[str, int], names: Sequence[str]) -> Ints:
@@ -347,9 +377,8 @@ def _sides(trie: _Trie, order: Ints, stacks: _Stacks, frames: int) -> list[Flame
 
 
 def _packages(names: _Names) -> tuple[tuple[str, ...], Ints]:
-    of_file = [package_of(file) for file in names.files]
-    table = tuple(sorted(set(of_file)))
-    return table, ints(_through({name: i for i, name in enumerate(table)}, of_file))
+    table = tuple(sorted(set(names.packages)))
+    return table, ints(_through({name: i for i, name in enumerate(table)}, names.packages))
 
 
 def _ordered(trie: _Trie, listed: np.ndarray, width: Ints) -> tuple[Ints, Ints]:

@@ -19,10 +19,11 @@ from memlab.records.columns import Ints, check_lengths
 if TYPE_CHECKING:
     import os
 
-__all__ = ["FlameSide", "FlameTree"]
+__all__ = ["MOST_BYTES", "FlameSide", "FlameTree"]
 
 _MOST_ROWS = 1 << 17
-_MOST_BYTES = 1 << 45  # so that a sum over all rows fits in 64 bits, whatever a file says
+MOST_BYTES = 1 << 45
+"""Greatest size that a row may have, so that a sum over all rows fits in 64 bits, whatever a file says."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -46,7 +47,7 @@ class FlameSide:
     def __post_init__(self) -> None:
         for column in dataclasses.fields(self):
             values = getattr(self, column.name)
-            if len(values) and not 0 <= int(values.min()) <= int(values.max()) <= _MOST_BYTES:
+            if len(values) and not 0 <= int(values.min()) <= int(values.max()) <= MOST_BYTES:
                 raise ValueError(f"flame tree: {column.name} holds what is no size")
 
 

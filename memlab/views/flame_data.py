@@ -1,8 +1,8 @@
-"""A flame tree as the columns that ``assets/flame.js`` draws from, and what page and pictures say of its frames.
+"""A flame tree as the columns that ``assets/flame.js`` draws from, and what all views say of its frames.
 
-Every text is made printable here. Frames that no listed row needs and that allocated little are summed by file,
-under line 0, so that the treemap's sums stay exact. Colour of one snapshot: whose code it is. Of a difference:
-what part of the frame is growth, in five steps to either side; nearly equal is no colour.
+Every text is made printable here. Frames that no listed row needs and that allocated little are summed by
+file, so that the treemap's sums stay exact. Colour of one snapshot: whose code it is. Of a difference: what
+part of the frame is growth, in five steps to either side; nearly equal is no colour.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from memlab.views import words
 
 if TYPE_CHECKING:
     from memlab.records.columns import Ints
-    from memlab.records.flame import FlameSide, FlameTree
+    from memlab.records.flame import FlameTree
 
 __all__ = [
     "MODES",
@@ -119,10 +119,11 @@ def package_hues(tree: FlameTree) -> tuple[dict[int, int], tuple[str, ...]]:
 def flame_columns(tree: FlameTree) -> dict[str, Any]:
     """Return a tree as plain lists and texts, ready for JSON.
 
-    By row: ``kids`` (how many rows stand right below it), ``frame``, ``self``, ``blocks`` and, of a difference,
-    ``was``, ``wasBlocks``. ``rest`` lists what is folded: row, frames, bytes, blocks, bytes and blocks before.
-    ``repeats`` lists row and number. By frame: ``file``, ``line``, ``function``, ``sum``, ``sumBlocks``,
-    ``sumWas``, ``sumWasBlocks``. By file: ``files``, ``package``, ``hue``.
+    By row: ``kids`` (how many rows stand right below it), ``frame``, ``self``, ``blocks`` and, of a
+    difference, ``was``, ``wasBlocks``. ``rest`` lists what is folded: row, frames, bytes, blocks, bytes and
+    blocks before; ``repeats`` row and number. By frame: ``file``, ``line``, ``function``, ``sum``,
+    ``sumBlocks``, ``sumWas``, ``sumWasBlocks``. By file: ``files``, ``package``, ``hue``; ``other`` are the
+    sums of a file's lines that are not listed.
     """
     before = tree.before
     frames, renumbered = _shown_frames(tree)
@@ -134,7 +135,7 @@ def flame_columns(tree: FlameTree) -> dict[str, Any]:
         "inverted": tree.inverted,
         "by": tree.by,
         "kids": kids.tolist(),
-        "frame": np.where(tree.frame >= 0, renumbered[tree.frame], -1).tolist(),
+        "frame": np.append(renumbered, -1)[tree.frame].tolist(),  # -1, the root, is the last
         "self": tree.now.self_bytes.tolist(),
         "blocks": tree.now.self_blocks.tolist(),
         "rest": _rest_rows(tree),
@@ -166,9 +167,7 @@ def _rest_rows(tree: FlameTree) -> list[list[int]]:
     sides = [tree.now] if tree.before is None else [tree.now, tree.before]
     columns = [part(side) for side in sides for part in (tree.rest_bytes, tree.rest_blocks)]
     some = np.flatnonzero((tree.folded > 0) | np.any([column != 0 for column in columns], axis=0))
-    return [
-        [row, int(tree.folded[row]), *(int(column[row]) for column in columns)] for row in some.tolist()
-    ]
+    return [[row, int(tree.folded[row]), *(int(column[row]) for column in columns)] for row in some.tolist()]
 
 
 def _shown_frames(tree: FlameTree) -> tuple[Ints, Ints]:
@@ -192,14 +191,9 @@ def _other_lines(tree: FlameTree, frames: Ints, file_of: Ints, files: int) -> li
             total = np.zeros(files, np.int64)
             np.add.at(total, file_of[left], column[left])
             columns.append(total)
-    some = np.flatnonzero(np.any([column != 0 for column in columns], axis=0)) if columns else []
-    return [[int(file), *(int(column[file]) for column in columns)] for file in some]
+    some = np.flatnonzero(np.any([column != 0 for column in columns], axis=0))
+    return [[file, *(int(column[file]) for column in columns)] for file in some.tolist()]
 
 
 def _most(now: Ints, was: Ints | None) -> Ints:
     return now if was is None else np.maximum(now, was)
-
-
-def side_sizes(side: FlameSide | None, row: int) -> tuple[int, int]:
-    """Return bytes and blocks of a row's total; nought where there is no such side."""
-    return (int(side.total_bytes[row]), int(side.total_blocks[row])) if side is not None else (0, 0)

@@ -1,4 +1,4 @@
-"""A flame tree drawn for where there are no scripts: as an icicle of its widest frames, and a treemap of places.
+"""A flame tree drawn for where there are no scripts: an icicle of its widest frames, a treemap of places.
 
 ``assets/flame.js`` takes the place of both with views that zoom, search and turn.
 """
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes, format_things
 from memlab.views import words
-from memlab.views.flame_data import OTHERS, STEPS, frame_label, frame_name, package_hues, tone, widths
+from memlab.views.flame_data import frame_label, frame_name, package_hues, tone, widths
 from memlab.views.heap_blocks import share_text
 from memlab.views.layout import fit
 from memlab.views.page import Treemap, TreemapCell
@@ -18,10 +18,11 @@ from memlab.views.places import places
 from memlab.views.squarify import Rect, squarify
 
 if TYPE_CHECKING:
+    from memlab.records.columns import Ints
     from memlab.records.flame import FlameTree
     from memlab.views.places import Place
 
-__all__ = ["TONES", "flame_block", "places_block"]
+__all__ = ["TONES", "flame_block", "legend_of", "places_block"]
 
 TONES = ("shrank-5", "shrank-3", "shrank-1", "same", "grew-1", "grew-3", "grew-5")
 _WIDTH, _ROW = 1000, 22
@@ -45,14 +46,11 @@ def flame_block(tree: FlameTree, most: int = _MOST_CELLS) -> Treemap:
     hues, legend = package_hues(tree)
     cells = tuple(_flame_cell(tree, box, hues) for box in boxes)
     levels = max((box.level for box in boxes), default=0) + 1
-    caption = _caption(tree)
-    if left_out:
-        caption += f" {format_things(left_out, 'narrower frame')} not drawn here."
     return Treemap(
         "flame-graph",
         "Flame graph" if tree.before is None else "Differential flame graph",
         _summary(tree),
-        caption,
+        _caption(tree),
         _WIDTH,
         levels * _ROW,
         cells,
@@ -60,7 +58,16 @@ def flame_block(tree: FlameTree, most: int = _MOST_CELLS) -> Treemap:
         view="graph",
         data="flame",
         tones=_tones(tree),
+        note=f"{format_things(left_out, 'narrower frame')} not drawn here." if left_out else "",
     )
+
+
+def legend_of(tree: FlameTree) -> tuple[tuple[str, str], ...]:
+    """Return the classes of colours and what they mean."""
+    if tree.before is not None:
+        return _tones(tree)
+    _, legend = package_hues(tree)
+    return tuple((f"hue-{hue}", text) for hue, text in _hues(legend))
 
 
 def places_block(tree: FlameTree) -> Treemap:
@@ -98,9 +105,9 @@ def places_block(tree: FlameTree) -> Treemap:
 # -- the icicle
 
 
-def _laid(tree: FlameTree, width: object, most: int) -> tuple[list[_Box], int]:
+def _laid(tree: FlameTree, width: Ints, most: int) -> tuple[list[_Box], int]:
     """Return the boxes to draw, outer ones first, and how many listed rows have none."""
-    size = [int(w) for w in width]  # type: ignore[attr-defined]
+    size = width.tolist()
     scale = _WIDTH / size[0] if size[0] > 0 else 0.0
     at = [0.0] * len(size)  # where a row's next child begins
     level = [0] * len(size)
@@ -175,11 +182,11 @@ def _summary(tree: FlameTree) -> str:
 
 
 def _hues(legend: tuple[str, ...]) -> tuple[tuple[int, str], ...]:
-    return tuple(((i + 1) % len(legend), text) for i, text in enumerate(legend) if text or text == OTHERS)
+    return tuple(((i + 1) % len(legend), text) for i, text in enumerate(legend))
 
 
 def _tones(tree: FlameTree) -> tuple[tuple[str, str], ...]:
-    return tuple(zip(TONES, _LEGEND, strict=True)) if tree.before is not None and STEPS else ()
+    return tuple(zip(TONES, _LEGEND, strict=True)) if tree.before is not None else ()
 
 
 # -- the treemap
@@ -192,9 +199,7 @@ def _placed(place: Place, room: Rect, most: int) -> tuple[list[Place], list[Rect
     return kids, squarify([*sizes, rest] if rest > 0 else sizes, room)
 
 
-def _place_cell(
-    place: Place, box: Rect, whole: Place, *, differs: bool, inner: bool = False
-) -> TreemapCell:
+def _place_cell(place: Place, box: Rect, whole: Place, *, differs: bool, inner: bool = False) -> TreemapCell:
     figure = format_signed_bytes(place.now - place.was) if differs else format_bytes(place.now)
     letters = int((box.width - 10) / _LETTER)
     lines = int((box.height - 6) / _LINE) if letters > 3 else 0  # noqa: PLR2004 - no use below four letters

@@ -23,6 +23,7 @@ from markupsafe import Markup
 from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -39,10 +40,11 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import heap_page, heap_result_pages, other_pages
+from memlab.views import flame_page, heap_page, heap_result_pages, other_pages
+from memlab.views.flame_map import flame_block
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
-from memlab.views.palette import LIGHT, tints
+from memlab.views.palette import LIGHT, tints, tones
 from memlab.views.snapshot_table import table_page
 from memlab.views.words import printable
 
@@ -51,12 +53,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memlab.records._result import Result
-    from memlab.views.page import Page
+    from memlab.views.page import Page, Treemap
 
 __all__ = [
     "build_page",
     "embed_json",
+    "flame_assets",
     "heap_assets",
+    "render_flame",
     "render_page",
     "render_summary",
     "render_treemap",
@@ -76,8 +80,9 @@ def build_page(result: Result) -> Page:
 
 build_page.register(LeakReport, leak_page)
 build_page.register(Explanation, other_pages.explanation_page)
-build_page.register(Snapshot, other_pages.snapshot_page)
-build_page.register(SnapshotDiff, other_pages.diff_page)
+build_page.register(Snapshot, flame_page.snapshot_page)
+build_page.register(SnapshotDiff, flame_page.diff_page)
+build_page.register(FlameTree, flame_page.flame_page)
 build_page.register(SnapshotTable, table_page)
 build_page.register(Capture, other_pages.capture_page)
 build_page.register(Timeline, other_pages.timeline_page)
@@ -113,9 +118,7 @@ def render_page(result: Result) -> str:
 
 
 def _render(page: Page) -> str:
-    style, script = _asset("report.css"), _asset("report.js")
-    if page.heap is not None:
-        style, script = style + _asset("heap.css"), script + _asset("units.js") + _asset("heap.js")
+    script, style = _assets("report", *_HEAP * (page.heap is not None), *_FLAME * (page.flame is not None))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -128,6 +131,8 @@ def _render(page: Page) -> str:
     }
     if page.heap is not None:
         data["heap"] = page.heap
+    if page.flame is not None:
+        data["flame"] = page.flame
     return (
         _environment()
         .get_template("page.html.j2")
@@ -154,14 +159,31 @@ def render_summary(result: Result) -> str:
 
 def render_treemap(tree: HeapTree) -> str:
     """Return the treemap of a heap tree as one SVG picture: light, static, complete in itself."""
-    hues = dict(enumerate(tints(LIGHT))) | {-1: LIGHT["sunken"]}
+    return _picture(treemap_block(tree))
+
+
+def render_flame(tree: FlameTree) -> str:
+    """Return the flame graph of a tree as one SVG picture: light, static, complete in itself."""
+    return _picture(flame_block(tree, most=3_000))
+
+
+def _picture(block: Treemap) -> str:
+    hues: dict[int | str, str] = dict(enumerate(tints(LIGHT))) | {-1: LIGHT["sunken"]} | tones(LIGHT)
+    edges = {"": LIGHT["muted"], "same": LIGHT["line"], "grew": LIGHT["grew"], "shra": LIGHT["shrank"]}
     picture = _environment().get_template("treemap.svg.j2")
-    return picture.render(block=treemap_block(tree), colors=LIGHT, hues=hues)
+    return picture.render(block=block, colors=LIGHT, hues=hues, edges=edges)
 
 
 def heap_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
-    return _asset("units.js") + _asset("heap.js"), _asset("heap.css")
+    script, style = _assets(*_HEAP)
+    return script + "export default { render: renderHeap };\n", style
+
+
+def flame_assets() -> tuple[str, str]:
+    """Return the script and the style sheet that draw a flame tree, as a widget takes them."""
+    script, style = _assets(*_FLAME)
+    return script + "export default { render: renderFlame };\n", style
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> None:
@@ -206,7 +228,21 @@ def _template(name: str) -> str:
     return (resources.files("memlab.views") / "templates" / name).read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=8)
+_HEAP = ("units", "treemap", "heap")
+_FLAME = ("units", "treemap", "flame")
+
+
+def _assets(*names: str) -> tuple[str, str]:
+    """Return the script and the style sheet of some parts, each once, in their order."""
+    once = list(dict.fromkeys(names))
+    script = "".join(_asset(f"{name}.js") for name in once)
+    return script, "".join(_asset(f"{name}.css") for name in once if name not in _WITHOUT_STYLE)
+
+
+_WITHOUT_STYLE = {"units"}
+
+
+@lru_cache(maxsize=32)
 def _asset(name: str) -> str:
     return (resources.files("memlab.views") / "assets" / name).read_text(encoding="utf-8")
 

@@ -290,13 +290,14 @@ class TreemapCell:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Treemap:
-    """Rectangles of a tree, drawn for a page without scripts; the script puts a picture that opens in its place.
+    """Rectangles of a tree, drawn for a page without scripts; the script's own picture takes their place.
 
     Attributes:
         summary: the picture in words; ``caption`` in one sentence.
         cells: outer ones first, each before what is inside it.
         legend: hue and type.
         tones: tone and word, for a difference.
+        note: what is true of this drawing alone.
         data, view: which of the page's data the script draws (``heap``, ``flame``), and as what.
     """
 
@@ -313,6 +314,7 @@ class Treemap:
     data: str = "heap"
     view: str = "treemap"
     tones: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
 
 Block = Table | Charts | Cards | Chain | Facts | Texts | Tree | Treemap

@@ -42,7 +42,7 @@ DARK = {
 HUES = ("muted", "accent", "good", "native", "warn")
 """The colours of a treemap's types: every other type's first. The classes ``hue-0`` ... of heap.css."""
 
-STRENGTHS = (0.09, 0.18, 0.28, 0.38, 0.48)
+STRENGTHS = (0.11, 0.22, 0.35, 0.48, 0.60)
 """How much of its colour each step of a difference has, from almost none to all of it new or gone."""
 
 _TINT = 0.26

@@ -86,7 +86,11 @@ def _joined(place: Place) -> Place:
         inner = _joined(kid)
         while len(inner.kids) == 1:
             (only,) = inner.kids.values()
-            title = only.title if only.title.startswith(inner.title) else f"{inner.title}{_slash(inner)}{only.title}"
+            title = (
+                only.title
+                if only.title.startswith(inner.title)
+                else f"{inner.title}{_slash(inner)}{only.title}"
+            )
             inner = dataclasses.replace(only, title=title)
         place.kids[name] = inner
     return place

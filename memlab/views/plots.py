@@ -14,6 +14,7 @@ from memlab._base.units import format_bytes, format_signed_bytes
 from memlab.errors import MissingExtraError, UnavailableError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapDiff, HeapTree
 from memlab.records.leak_report import LeakReport
@@ -21,10 +22,11 @@ from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.flame_map import flame_block
 from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
-from memlab.views.palette import HUES, LIGHT, tints
+from memlab.views.palette import HUES, LIGHT, tints, tones
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from memlab.records._result import Result
+    from memlab.views.page import Treemap
 
 __all__ = ["plot"]
 
@@ -47,7 +50,8 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     A leak report shows one tested metric over iterations as change since the first tested reading, with the
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak; a
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
-    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars.
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a
+    flame tree is an icicle of its widest frames.
 
     Args:
         result: any result but an explanation, which is no picture of numbers.
@@ -225,27 +229,48 @@ def _memit(result: MemitResult, ax: Axes | None, _metric: str | None) -> Axes:
 def _heap_tree(tree: HeapTree, ax: Axes | None, _metric: str | None) -> Axes:
     if len(tree.parent) < 2:  # noqa: PLR2004 - the whole, and something in it
         raise UnavailableError("nothing to plot: the tree is empty")
+    axes = _rectangles(treemap_block(tree), _axes(ax))
+    _title(axes, f"{format_bytes(tree.total_bytes)} by what keeps it: areas are retained sizes")
+    return axes
+
+
+@_draw.register(FlameTree)
+def _flame(tree: FlameTree, ax: Axes | None, _metric: str | None) -> Axes:
+    if len(tree) < 2:  # noqa: PLR2004 - the root, and something in it
+        raise UnavailableError("nothing to plot: the tree is empty")
+    axes = _rectangles(flame_block(tree), _axes(ax))
+    live = f"{format_bytes(tree.total_bytes)} live"
+    grown = f", {format_signed_bytes(tree.total_diff_bytes)}" if tree.before is not None else ""
+    _title(axes, f"{live}{grown}, by call path")
+    return axes
+
+
+def _rectangles(block: Treemap, axes: Axes) -> Axes:
+    """Draw the rectangles that the page draws, with their legend."""
     from matplotlib.patches import Patch, Rectangle
 
-    axes = _axes(ax)
-    block = treemap_block(tree)
-    fills = tints(LIGHT)
+    hues, edges = tints(LIGHT), {"grew": LIGHT["grew"], "shra": LIGHT["shrank"], "same": LIGHT["muted"]}
+    fills = tones(LIGHT)
     for cell in block.cells:
         box = Rectangle((cell.x, cell.y), cell.width, cell.height)
-        box.set(facecolor=fills[max(cell.hue, 0)], lw=0.6 if cell.inner else 1.2)
-        box.set_edgecolor("white" if cell.inner else LIGHT["muted"])
+        box.set(facecolor=fills[cell.tone] if cell.tone else hues[max(cell.hue, 0)])
+        box.set(lw=0.6 if cell.inner or block.view == "graph" else 1.2)
+        box.set_edgecolor("white" if cell.inner or block.view == "graph" else LIGHT["muted"])
+        if cell.tone.startswith("shrank"):
+            box.set(edgecolor=LIGHT["shrank"], ls="--")
         axes.add_patch(box)
         for text in cell.texts:
             written = axes.text(cell.x + 6, cell.y + 4, text, fontsize=6, va="top", parse_math=False)
             written.set_clip_path(box)
     axes.set(xlim=(0, block.width), ylim=(block.height, 0), xticks=[], yticks=[])
-    patches = [Patch(facecolor=fills[hue], edgecolor=LIGHT[HUES[hue]]) for hue, _ in block.legend]
-    names = [_plain(name) for _, name in block.legend]
-    legend = axes.legend(patches, names, ncols=3, frameon=False, fontsize="x-small", loc="upper center")
+    patches = [Patch(facecolor=hues[hue], edgecolor=LIGHT[HUES[hue]]) for hue, _ in block.legend]
+    patches += [Patch(facecolor=fills[tone], edgecolor=edges[tone[:4]]) for tone, _ in block.tones]
+    names = [_plain(name) for _, name in (*block.legend, *block.tones)]
+    columns = len(block.tones) or 3
+    legend = axes.legend(patches, names, ncols=columns, frameon=False, fontsize="x-small", loc="upper center")
     legend.set_bbox_to_anchor((0.5, 0.0))
     for said in legend.get_texts():
         said.set_parse_math(False)
-    _title(axes, f"{format_bytes(tree.total_bytes)} by what keeps it: areas are retained sizes")
     axes.spines[:].set_visible(False)
     return axes
 

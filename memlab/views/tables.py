@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import words
+from memlab.views import flame_text, words
 from memlab.views.heap_rows import ROWS
 from memlab.views.snapshot_table import COLUMNS, table_rows
 
@@ -48,6 +49,9 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       package, module or thread, ``file`` is that name and ``line`` 0.
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
       ``size_bytes``, ``blocks``, ``change``.
+    - flame tree: one row a row of the tree, its root left out: ``parent`` (a row of the tree, 0 for its
+      root), ``level``, ``file``, ``line``, ``function``, ``self_bytes``, ``total_bytes``, ``total_blocks``,
+      their differences, ``folded``, ``repeats``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -142,6 +146,11 @@ def _snapshot_frame(snapshot: Snapshot) -> DataFrame:
 @_frame.register(SnapshotTable)
 def _snapshottable_frame(table: SnapshotTable) -> DataFrame:
     return table_of(COLUMNS, table_rows(table))
+
+
+@_frame.register(FlameTree)
+def _flame_frame(tree: FlameTree) -> DataFrame:
+    return table_of(flame_text.COLUMNS, flame_text.flame_rows(tree))
 
 
 @_frame.register(SnapshotDiff)

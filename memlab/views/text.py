@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, words
+from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.sites import top_lines
 from memlab.views.snapshot_table import table_text
@@ -151,6 +153,11 @@ def _(diff: SnapshotDiff) -> str:
 @render_text.register
 def _(table: SnapshotTable) -> str:
     return table_text(table)
+
+
+@render_text.register
+def _(tree: FlameTree) -> str:
+    return flame_text(tree)
 
 
 @render_text.register

@@ -17,6 +17,7 @@ from memlab.records._result import Result
 from memlab.records.capture import Capture, Peak
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
+from memlab.records.flame import FlameTree
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -68,6 +69,10 @@ class TestSnapshotDiff(_OfKind):
 class TestSnapshotTable(_OfKind):
     kind = SnapshotTable.kind
     test_has_no_instance_dict = None  # it has room for what follows from it
+
+
+class TestFlameTree(_OfKind):
+    kind = FlameTree.kind
 
 
 class TestLeakReport(_OfKind):

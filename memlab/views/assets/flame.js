@@ -557,7 +557,7 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
       if (widest() >= 0) focus(widest());
       else box.focus();
     },
-    knows: (text) => data.file.some((_, frame) => named(frame).label.startsWith(text)),
+    places: new Set(data.file.map((file, frame) => data.files[file] + (data.line[frame] ? `:${data.line[frame]}` : ""))),
   };
 }
 
@@ -673,7 +673,7 @@ export function startFlame(root) {
     const graph = mountFlame(host, held, { say });
     for (const place of root.querySelectorAll("td [data-copy]")) {
       const text = place.dataset.copy;
-      if (!graph.knows(text)) continue;
+      if (!graph.places.has(text)) continue;
       const made = node("button", "copy", "in graph");
       made.type = "button";
       made.setAttribute("aria-label", `Show ${text} in the flame graph`);
