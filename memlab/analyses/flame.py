@@ -18,6 +18,9 @@ import numpy as np
 
 from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.units import format_bytes
+from memlab.analyses.axes import GONE
+from memlab.analyses.diff import check_comparable
+from memlab.analyses.moved_lines import moves_between
 from memlab.errors import UsageError
 from memlab.records.columns import ints
 from memlab.records.flame import MOST_BYTES, FlameSide, FlameTree
@@ -122,16 +125,15 @@ def flame_tree(
         raise UsageError(
             f"making a flame tree: rows must be a whole number from 1 to {_MOST_ROWS:,}, not {rows!r}"
         )
-    if older is not None and newer.engine != older.engine:
-        raise UsageError(
-            f"comparing snapshots: one was recorded by {newer.engine}, the other by {older.engine}; they "
-            "count different things, so take both with the same engine"
-        )
-    snapshots = [newer] if older is None else [newer, older]
+    if older is not None:
+        check_comparable(newer, older)
+    moves = moves_between(newer, older) if older is not None else None
+    snapshots = [newer] if moves is None else [newer, moves.older]
+    lines = [newer.frame_line] if moves is None else [newer.frame_line, moves.lines]
     if not all(_are_sizes(column) for s in snapshots for column in (s.size_bytes, s.blocks)):
         raise UsageError("making a flame tree: a size in this snapshot is none that a process can have")
     depth = max(1, min(s.depth for s in snapshots))
-    names, frame_of = _names(snapshots, by)
+    names, frame_of = _names(snapshots, lines, by)
     recorded = _stacks(snapshots, frame_of, depth)
     stacks = recorded if import_frames else _without_imports(recorded, names)
     if merge_recursion:
@@ -162,7 +164,7 @@ def flame_tree(
         depth=depth,
         now_label=newer.label,
         before_label=older.label if older is not None else "",
-        notes=_notes(snapshots, recorded, depth),
+        notes=(*_notes(snapshots, recorded, depth), *(moves.notes if moves is not None else ())),
     )
 
 
@@ -190,20 +192,20 @@ def _are_sizes(column: Ints) -> bool:
     return not len(column) or (int(column.min()) >= 0 and float(column.sum(dtype=np.float64)) <= MOST_BYTES)
 
 
-def _names(snapshots: Sequence[Snapshot], by: FrameIs) -> tuple[_Names, list[Ints]]:
+def _names(snapshots: Sequence[Snapshot], lines: Sequence[Ints], by: FrameIs) -> tuple[_Names, list[Ints]]:
     """Return the common tables, and for each snapshot the common number of each of its frames.
 
-    A line is known by its file and number. Its function is a property of it that one snapshot may know and
-    the other not, so it is joined in before lines are merged to functions.
+    A line is known by its file and its number in the newer version of the file. Its function is a property
+    of it that one snapshot may know and the other not, so it is joined in before lines become functions.
     """
     files = sorted({name for s in snapshots for name in s.files})
     functions = sorted({"", *(name or _TOP for s in snapshots for name in s.functions)})
     file_index = {name: i for i, name in enumerate(files)}
     file_of = [_through(file_index, s.files)[s.frame_file] for s in snapshots]
-    lines = np.concatenate(
-        [np.stack([file, s.frame_line], axis=1) for file, s in zip(file_of, snapshots, strict=True)]
+    spots = np.concatenate(
+        [np.stack([file, line], axis=1) for file, line in zip(file_of, lines, strict=True)]
     )
-    known, line_of = np.unique(lines, axis=0, return_inverse=True)
+    known, line_of = np.unique(spots, axis=0, return_inverse=True)
     line_of = line_of.reshape(-1)
     function = np.zeros(len(known), np.int64)
     np.maximum.at(function, line_of, np.concatenate(_functions(snapshots, functions)))
@@ -221,7 +223,7 @@ def _names(snapshots: Sequence[Snapshot], by: FrameIs) -> tuple[_Names, list[Int
             packages[file] = snapshot.packages[package]
     names = _Names(
         frame_file=distinct[:, 0],
-        frame_line=distinct[:, 1],
+        frame_line=np.where(distinct[:, 1] >= GONE, distinct[:, 1] - GONE, distinct[:, 1]),
         frame_function=distinct[:, 2],
         files=tuple(files),
         functions=tuple(functions),

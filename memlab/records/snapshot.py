@@ -13,8 +13,8 @@ from __future__ import annotations
 import dataclasses
 import enum
 import functools
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
 
 import numpy as np
 
@@ -34,6 +34,7 @@ __all__ = [
     "Change",
     "Cumulative",
     "Frame",
+    "Rows",
     "Site",
     "SiteDiff",
     "SiteTotal",
@@ -128,7 +129,7 @@ class Snapshot(Result):
         thread: row -> index into ``threads``, shape ``(rows,)``; empty where the engine knows no threads
             (tracemalloc does not). Two threads with one traceback are two rows then.
         threads: names of threads.
-        hist_starts: shape ``(rows + 1,)``, offsets into the next three; empty when single sizes were not kept.
+        hist_starts: shape ``(rows + 1,)``, offsets into the next three; empty when single sizes are not kept.
         hist_size, hist_count: how many blocks of a row have which size.
         hist_frames: how many frames these blocks' tracebacks had before they were cut to ``depth``.
         frame_function: frame -> index into ``functions``, shape ``(frames,)``, -1 where it was not looked
@@ -403,8 +404,10 @@ class Sites:
         return len(self.starts) - 1
 
     @functools.cached_property
-    def _own(self) -> frozenset[int]:
-        return frozenset(self.own_files)
+    def _own(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        own = np.zeros(max(len(self.files), 1), np.bool_)
+        own[list(self.own_files)] = True
+        return own
 
     @functools.cached_property
     def _frames(self) -> dict[int, Frame]:
@@ -422,9 +425,9 @@ class Sites:
     def __getitem__(self, row: int) -> Site:
         if not 0 <= row < len(self):
             raise IndexError(row)
-        entries = self.frame_of[self.starts[row] : self.starts[row + 1]].tolist()
-        user = next((i for i, e in enumerate(entries) if int(self.frame_file[e]) in self._own), -1)
-        return Site(tuple(self.frame(e) for e in entries), user)
+        entries = self.frame_of[self.starts[row] : self.starts[row + 1]]
+        user = np.flatnonzero(self._own[self.frame_file[entries]])[:1]
+        return Site(tuple(map(self.frame, entries.tolist())), int(user[0]) if len(user) else -1)
 
     @classmethod
     def of(cls, sites: Iterable[Site]) -> Self:
@@ -451,6 +454,40 @@ class Sites:
             functions=tuple(functions),
             own_files=tuple(sorted(own)),
         )
+
+
+_Row = TypeVar("_Row")
+
+
+class Rows(Sequence[_Row]):
+    """Rows of a table as objects that are made one by one; equal to the tuple of them."""
+
+    __slots__ = ("_count", "_make")
+
+    def __init__(self, count: int, make: Callable[[int], _Row]) -> None:
+        self._count = count
+        self._make = make
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, row: int) -> _Row: ...
+    @overload
+    def __getitem__(self, row: slice) -> tuple[_Row, ...]: ...
+    def __getitem__(self, row: int | slice) -> _Row | tuple[_Row, ...]:
+        picked = range(self._count)[row]
+        return self._make(picked) if isinstance(picked, int) else tuple(map(self._make, picked))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, (Rows, tuple)):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{self._count:,} rows>"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -501,10 +538,10 @@ class SnapshotTable(Result):
     def __getitem__(self, row: int) -> SiteTotal:
         return SiteTotal(self.places[row], int(self.size_bytes[row]), int(self.blocks[row]))
 
-    @functools.cached_property
-    def sites(self) -> tuple[SiteTotal, ...]:
-        """All rows as objects."""
-        return tuple(self[row] for row in range(len(self)))
+    @property
+    def sites(self) -> Rows[SiteTotal]:
+        """The rows as objects, each made when it is looked at."""
+        return Rows(len(self), self.__getitem__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -603,10 +640,21 @@ class SnapshotDiff(Result):
         change = _change(size, size_diff, blocks, blocks_diff)
         return SiteDiff(self.places[row], size, size_diff, blocks, blocks_diff, change, moved)
 
-    @functools.cached_property
-    def sites(self) -> tuple[SiteDiff, ...]:
-        """All rows as objects."""
-        return tuple(self[row] for row in range(len(self)))
+    @property
+    def sites(self) -> Rows[SiteDiff]:
+        """The rows as objects, each made when it is looked at."""
+        return Rows(len(self), self.__getitem__)
+
+    def counts(self) -> dict[Change, int]:
+        """Return how many sites appeared, vanished, grew and shrank; what no site did is left out."""
+        appeared = (self.size_bytes == self.size_diff_bytes) & (self.blocks == self.blocks_diff)
+        same = (self.size_diff_bytes == 0) & (self.blocks_diff == 0)
+        vanished = (self.size_bytes == 0) & (self.blocks == 0)
+        rose = np.where(self.size_diff_bytes != 0, self.size_diff_bytes, self.blocks_diff) > 0
+        code = np.select([same, appeared, vanished, rose], [4, 0, 1, 2], 3)
+        return {
+            change: n for change, n in zip(Change, np.bincount(code, minlength=5).tolist(), strict=True) if n
+        }
 
     @classmethod
     def of(cls, sites: Iterable[SiteDiff], **fields: Any) -> Self:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes
 from memlab.errors import UsageError
-from memlab.records.snapshot import Change, Frame
+from memlab.records.snapshot import Frame
 from memlab.views import words
 from memlab.views.flame_data import flame_columns
 from memlab.views.flame_map import flame_block, places_block
@@ -88,9 +88,7 @@ def diff_page(diff: SnapshotDiff) -> Page:
     tree, problem = _tree(diff)
     names = " to ".join(name for name in (diff.older_label, diff.newer_label) if name)
     table = _diff_table(diff)
-    sites = diff.sites
-    counts = {change: sum(site.change is change for site in sites) for change in Change}
-    fates = ", ".join(f"{count:,} {change.value}" for change, count in counts.items() if count)
+    fates = ", ".join(f"{count:,} {change.value}" for change, count in diff.counts().items())
     said = f"What changed from {names}." if names else "What changed between two snapshots."
     per = f" {_rate(diff)}" if diff.per > 1 else ""
     return Page(
@@ -267,9 +265,9 @@ def _frames_table(tree: FlameTree) -> Table:
 
 
 def _diff_table(diff: SnapshotDiff) -> Table:
-    most = max((abs(site.size_diff_bytes) for site in diff.sites), default=0) or 1
-    rows = tuple(_diff_row(site, most) for site in diff.sites[:_MOST_LINES])
-    return Table("changes", f"What changed, by {diff.by}", _diff_columns("Site"), rows, len(diff.sites))
+    most = int(abs(diff.size_diff_bytes).max(initial=0)) or 1
+    rows = tuple(_diff_row(diff[row], most) for row in range(min(len(diff), _MOST_LINES)))
+    return Table("changes", f"What changed, by {diff.by}", _diff_columns("Site"), rows, len(diff))
 
 
 def _diff_columns(first: str) -> tuple[Column, ...]:
@@ -312,7 +310,7 @@ def _diff_figures(diff: SnapshotDiff, fates: str, tree: FlameTree | None) -> tup
     figures = [
         Figure("Growth", format_signed_bytes(diff.total_diff_bytes), f"on the books of {diff.engine}"),
         Figure("Blocks", words.growth("blocks", diff.total_diff_blocks)),
-        Figure("Sites that changed", f"{len(diff.sites):,}", fates),
+        Figure("Sites that changed", f"{len(diff):,}", fates),
     ]
     if diff.per > 1:
         rate = format_signed_bytes(diff.total_diff_bytes / diff.per)

@@ -45,7 +45,7 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - explanation: one row a link: ``chain``, ``step``, ``root``, ``via``, ``label``, ``type``.
     - snapshot: one row a traceback and domain, greatest first: ``file``, ``line``, ``size_bytes``,
       ``blocks``, ``domain``, ``traceback`` (most recent call first).
-    - snapshot by site: ``file``, ``line``, ``function``, ``size_bytes``, ``blocks``, ``traceback``. Grouped by
+    - snapshot by site: ``file``, ``line``, ``function``, ``size_bytes``, ``blocks``, ``traceback``. By
       package, module or thread, ``file`` is that name and ``line`` 0.
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
       ``size_bytes``, ``blocks``, ``change``.
