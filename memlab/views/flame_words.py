@@ -96,8 +96,8 @@ def folded_note(tree: FlameTree) -> tuple[str, ...]:
         change = f", {format_signed_bytes(now - int(tree.rest_bytes(tree.before).sum()))} of the change"
     said = (
         f"The flame graph is cut at {len(tree):,} rows: {format_things(frames, 'smaller frame')} with"
-        f" {format_bytes(now)}{change} are folded into the frames above them (hatched). Tables and treemap"
-        " are not cut."
+        f" {format_bytes(now)}{change} are folded into the frames above them (hatched), and count for the"
+        " line of your own that is above them. Other tables and the treemap are not cut."
     )
     return (said,)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_diff import make
+from stacks import make
 
 from memlab.analyses.flame import flame_tree, package_of
 from memlab.errors import UsageError

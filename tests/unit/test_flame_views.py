@@ -1,4 +1,4 @@
-"""A flame tree shown: page, columns for the script, picture, text, table, plot; hostile names change nothing."""
+"""A flame tree shown: page, columns for the script, picture, text, table, plot, under hostile names too."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 import samples
 from hostile import harmless, refill, strings
 from hypothesis import given, settings
+from stacks import make
 from strategies import results
-from test_diff import make
 
 from memlab.analyses.flame import flame_tree
 from memlab.errors import MissingExtraError, UsageError
@@ -83,10 +83,9 @@ def test_own_lines_get_the_stacks_that_they_lead_to_once():
 
 def test_folded_bytes_count_for_the_line_they_are_folded_under():
     newer, older = two()
-    cut = flame_tree(newer, older, rows=3)
-    assert cut.folded.sum() > 0
+    cut = flame_tree(newer, older, rows=2)
     changes = {frame_label(cut, line.frame): line.now - line.was for line in own_lines(cut)}
-    assert changes["app/main.py:3"] + changes.get("app/db.py:7", 0) == 20 * KIB
+    assert changes == {"app/main.py:3": 20 * KIB}
 
 
 def test_a_tone_tells_direction_and_part():
@@ -188,14 +187,14 @@ def test_a_difference_without_stacks_still_has_its_table():
 
 
 @given(results(Snapshot))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_snapshot_has_a_page(snapshot):
     """Whatever a file may hold: sizes below nought, sums beyond 64 bits, depths that are none."""
     assert render_page(snapshot).startswith("<!doctype html>")
 
 
 @given(results(FlameTree))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_tree_has_all_views(one):
     assert render_page(one).startswith("<!doctype html>")
     assert render_flame(one).startswith("<svg")
