@@ -22,6 +22,7 @@ __all__ = [
     "MODES",
     "OTHERS",
     "STEPS",
+    "first_mode",
     "flame_columns",
     "frame_label",
     "frame_name",
@@ -35,6 +36,7 @@ STEPS = (0.01, 0.05, 0.15, 0.4, 0.8)
 """From which part of a frame on its growth has the next stronger colour."""
 OTHERS = "other packages"
 _YOURS = "your code"
+_LEAST_SEEN = 0.1
 _MOST_HUES = 4
 _MOST_FRAMES = 6_000
 _LONGEST = 200
@@ -50,6 +52,14 @@ def tone(now: float, was: float) -> str:
     part = abs(now - was) / greater if greater > 0 else 0.0
     strength = sum(part >= step for step in STEPS)
     return f"{'grew' if now > was else 'shrank'}-{strength}" if strength else "same"
+
+
+def first_mode(tree: FlameTree) -> str:
+    """Return the widths to begin with: the change alone where it would be lost in what stayed."""
+    if tree.before is None:
+        return "now"
+    change, most = int(widths(tree, "change")[0]), int(widths(tree, "most")[0])
+    return "change" if 0 < change < _LEAST_SEEN * most else "most"
 
 
 def frame_name(tree: FlameTree, frame: int) -> tuple[str, str]:
@@ -119,11 +129,11 @@ def package_hues(tree: FlameTree) -> tuple[dict[int, int], tuple[str, ...]]:
 def flame_columns(tree: FlameTree) -> dict[str, Any]:
     """Return a tree as plain lists and texts, ready for JSON.
 
-    By row: ``kids`` (how many rows stand right below it), ``frame``, ``self``, ``blocks`` and, of a
-    difference, ``was``, ``wasBlocks``. ``rest`` lists what is folded: row, frames, bytes, blocks, bytes and
-    blocks before; ``repeats`` row and number. By frame: ``file``, ``line``, ``function``, ``sum``,
-    ``sumBlocks``, ``sumWas``, ``sumWasBlocks``. By file: ``files``, ``package``, ``hue``; ``other`` are the
-    sums of a file's lines that are not listed.
+    ``mode`` is the width to begin with. By row: ``kids`` (how many rows stand right below it), ``frame``,
+    ``self``, ``blocks`` and, of a difference, ``was``, ``wasBlocks``. ``rest`` lists what is folded: row,
+    frames, bytes, blocks, bytes and blocks before; ``repeats`` row and number. By frame: ``file``, ``line``,
+    ``function``, ``sum``, ``sumBlocks``, ``sumWas``, ``sumWasBlocks``. By file: ``files``, ``package``,
+    ``hue``; ``other`` are the sums of a file's lines that are not listed.
     """
     before = tree.before
     frames, renumbered = _shown_frames(tree)
@@ -134,6 +144,7 @@ def flame_columns(tree: FlameTree) -> dict[str, Any]:
     data: dict[str, Any] = {
         "inverted": tree.inverted,
         "by": tree.by,
+        "mode": first_mode(tree),
         "kids": kids.tolist(),
         "frame": np.append(renumbered, -1)[tree.frame].tolist(),  # -1, the root, is the last
         "self": tree.now.self_bytes.tolist(),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes, format_things
 from memlab.views import words
-from memlab.views.flame_data import frame_label, frame_name, package_hues, tone, widths
+from memlab.views.flame_data import first_mode, frame_label, frame_name, package_hues, tone, widths
 from memlab.views.heap_blocks import share_text
 from memlab.views.layout import fit
 from memlab.views.page import Treemap, TreemapCell
@@ -42,14 +42,15 @@ class _Box:
 
 def flame_block(tree: FlameTree, most: int = _MOST_CELLS) -> Treemap:
     """Return the drawn icicle of a tree: rows that are wide enough, the outermost at the top."""
-    boxes, left_out = _laid(tree, widths(tree, "most"), most)
+    mode = first_mode(tree)
+    boxes, left_out = _laid(tree, widths(tree, mode), most)
     hues, legend = package_hues(tree)
     cells = tuple(_flame_cell(tree, box, hues) for box in boxes)
     levels = max((box.level for box in boxes), default=0) + 1
     return Treemap(
         "flame-graph",
         "Flame graph" if tree.before is None else "Differential flame graph",
-        _summary(tree),
+        _summary(tree, mode),
         _caption(tree),
         _WIDTH,
         levels * _ROW,
@@ -58,7 +59,7 @@ def flame_block(tree: FlameTree, most: int = _MOST_CELLS) -> Treemap:
         view="graph",
         data="flame",
         tones=_tones(tree),
-        note=f"{format_things(left_out, 'narrower frame')} not drawn here." if left_out else "",
+        note=_note(mode, left_out),
     )
 
 
@@ -170,15 +171,21 @@ def _caption(tree: FlameTree) -> str:
         else "A frame's callers are above it; what it called is below."
     )
     if tree.before is None:
-        return f"Widths are live bytes. {way}"
+        return way
     return (
-        f"Widths are the greater of before and after. {way} Red grew; blue and dashed shrank;"
-        " the stronger the colour, the greater the part that changed."
+        f"{way} Red grew; blue and dashed shrank; the stronger the colour, the greater the part of the frame"
+        " that changed."
     )
 
 
-def _summary(tree: FlameTree) -> str:
-    return f"{_caption(tree)} In all {_figures(tree, *_sizes(tree, 0))}."
+def _note(mode: str, left_out: int) -> str:
+    is_what = {"now": "live bytes", "most": "the greater of before and after", "change": "the change alone"}
+    more = f" {format_things(left_out, 'narrower frame')} not drawn here." if left_out else ""
+    return f"Widths are {is_what[mode]}.{more}"
+
+
+def _summary(tree: FlameTree, mode: str) -> str:
+    return f"{_note(mode, 0)} {_caption(tree)} In all {_figures(tree, *_sizes(tree, 0))}."
 
 
 def _hues(legend: tuple[str, ...]) -> tuple[tuple[int, str], ...]:

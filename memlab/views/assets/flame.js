@@ -237,7 +237,7 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
   const upright = readFlame(data);
   const named = readFrames(data);
   const trees = { [upright.inverted]: upright };
-  const state = { tree: upright, mode: upright.differs ? "most" : "now", zoom: 0, at: 0, bottom: false, hits: null };
+  const state = { tree: upright, mode: data.mode, zoom: 0, at: 0, bottom: false, hits: null };
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
   const room = node("div", "flame-room");
   const read = node("p", "readout");
@@ -245,6 +245,7 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
   const bar = node("div", "flame-bar");
   const found = node("output", "flame-found");
   const box = node("input");
+  const allFolded = [...upright.folded.values()].reduce((sum, one) => sum + one.folded, 0);
   let elements = new Map();
   let placed = [];
 
@@ -258,8 +259,8 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
     parts.push(differs ? `${many} (${signedCount(blocks[row] - wasBlocks[row])})` : many);
     const times = state.tree.repeats.get(row);
     if (times) parts.push(`recurs up to ${formatCount(times)} times, merged`);
-    const rest = state.tree.folded.get(row);
-    if (rest && rest.folded) parts.push(`${formatCount(rest.folded)} smaller frames below are folded`);
+    const folded = row ? state.tree.folded.get(row)?.folded : allFolded;
+    if (folded) parts.push(`${formatCount(folded)} smaller ${folded === 1 ? "frame is" : "frames are"} folded`);
     return parts;
   };
   const changeOf = (now, was) => {
@@ -455,6 +456,7 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
     for (const [mode, { title }] of Object.entries(WIDTHS)) {
       const option = node("option", "", title);
       option.value = mode;
+      option.selected = mode === state.mode;
       choice.append(option);
     }
     choice.addEventListener("change", () => {
@@ -608,10 +610,14 @@ export function placesOf(data, mode, group) {
   const list = (place, parent) => {
     const row = tree.places.length;
     let one = place;
+    let before = ""; // what the title has in front of its last step
+    let last = place.title;
     while (one.kids.size === 1 && row) { // a step that holds one step alone shows no choice
-      const [only] = one.kids.values();
-      one = { ...only, title: only.title.startsWith(one.title) ? only.title : `${one.title}${one.title.endsWith("/") ? "" : "/"}${only.title}` };
+      [one] = one.kids.values();
+      if (!one.title.startsWith(last)) before += last.endsWith("/") ? last : `${last}/`;
+      last = one.title;
     }
+    one = { ...one, title: before + last };
     tree.places.push(one);
     tree.parent.push(parent);
     tree.size.push(one.size);
@@ -637,7 +643,7 @@ export function placesOf(data, mode, group) {
 
 /** Put the treemap of places into a box, with the choice of what its areas are and how they are grouped. */
 export function mountPlaces(host, data, { say = () => {}, name = "Treemap of places" } = {}) {
-  const state = { mode: data.was === undefined ? "now" : "most", group: "package" };
+  const state = { mode: data.mode === "change" ? "most" : data.mode, group: "package" };
   const bar = node("div", "flame-bar");
   const map = node("div");
   const draw = () => mountTreemap(map, placesOf(data, state.mode, state.group), { say, name });
