@@ -5,8 +5,8 @@ level by level: one sort of (row above, frame) pairs a level, no loop over stack
 ends and are then summed towards the root.
 
 Recursion is merged before the tree is made: a group of frames that stands several times right under itself
-is kept once, so that a stack passes through each row once. Widths of a difference must add up as well, which
-the greater of two totals does not; so width is defined where stacks end and summed from there.
+is kept once, so that a stack passes through each row once. Which rows are listed is decided by sums of what
+changed where stacks end, which never fall towards the root, so that a row's parent is always listed too.
 """
 
 from __future__ import annotations
@@ -350,7 +350,8 @@ def _chosen(trie: _Trie, rows: int, *, differs: bool) -> tuple[Ints, Ints]:
     share = np.maximum(width / max(int(width[0]), 1), change / max(int(change[0]), 1))
     listed = np.zeros(len(share), bool)
     listed[np.argsort(-share, kind="stable")[:rows]] = True  # a row is never less than those below it
-    return _ordered(trie, listed, width)
+    greater = np.maximum(trie.total[0], trie.total[2]) if differs else trie.total[0]
+    return _ordered(trie, listed, greater)
 
 
 def _folded(trie: _Trie, order: Ints, place: Ints) -> Ints:

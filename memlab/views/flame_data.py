@@ -27,6 +27,7 @@ __all__ = [
     "frame_label",
     "frame_name",
     "package_hues",
+    "scales",
     "tone",
     "widths",
 ]
@@ -58,7 +59,8 @@ def first_mode(tree: FlameTree) -> str:
     """Return the widths to begin with: the change alone where it would be lost in what stayed."""
     if tree.before is None:
         return "now"
-    change, most = int(widths(tree, "change")[0]), int(widths(tree, "most")[0])
+    first = tree.parent == 0
+    change, most = (int(widths(tree, mode)[first].sum()) for mode in ("change", "most"))
     return "change" if 0 < change < _LEAST_SEEN * most else "most"
 
 
@@ -87,20 +89,42 @@ def frame_label(tree: FlameTree, frame: int) -> str:
 
 
 def widths(tree: FlameTree, mode: str) -> Ints:
-    """Return each row's width in bytes, which adds up along the tree.
+    """Return what each row's width stands for in bytes: ``now``, the greater of both (``most``), ``change``.
 
-    ``now`` is its total. ``most`` and ``change`` are the greater of before and after, and the change, of
-    what ends in it or below it, each summed where a stack ends; of folded frames as if they were one.
+    Only ``now`` adds up. Where parts of a row grew and others shrank, they may need more room than it has and
+    are then drawn narrower, all by the same factor (``scales``): widths compare siblings.
     """
-    if mode == "now" or tree.before is None:
-        return tree.now.total_bytes
-    of = np.maximum if mode == "most" else lambda a, b: np.abs(a - b)
-    width = of(tree.now.self_bytes, tree.before.self_bytes)
-    width = width + of(tree.rest_bytes(tree.now), tree.rest_bytes(tree.before))
-    total, parent = width.tolist(), tree.parent.tolist()
-    for row in range(len(total) - 1, 0, -1):
-        total[parent[row]] += total[row]
-    return np.array(total, np.int64)
+    return _of(mode, tree.now.total_bytes, tree.before.total_bytes if tree.before is not None else None)
+
+
+def scales(tree: FlameTree, mode: str) -> list[float]:
+    """Return for each row the width of a byte in the parts right below it, where the root is 1 wide.
+
+    A row is as wide as ``widths`` says times its parent's scale; the root is 1 wide.
+    """
+    width = widths(tree, mode)
+    parts = width.copy()
+    parts[:] = 0
+    np.add.at(parts, tree.parent[1:], width[1:])
+    for column, total in (("self_bytes", False), ("rest_bytes", True)):
+        sides = [tree.now] if tree.before is None else [tree.now, tree.before]
+        values = [tree.rest_bytes(side) if total else getattr(side, column) for side in sides]
+        parts += _of(mode, values[0], values[1] if len(values) > 1 else None)
+    found, wide, needed = [0.0] * len(tree), width.tolist(), parts.tolist()
+    for row, parent in enumerate(tree.parent.tolist()):
+        if parent < 0:
+            room = 1.0
+            found[row] = room / max(needed[row], 1)
+        else:
+            room = wide[row] * found[parent]
+            found[row] = min(found[parent], room / needed[row]) if needed[row] > 0 else 0.0
+    return found
+
+
+def _of(mode: str, now: Ints, was: Ints | None) -> Ints:
+    if was is None or mode == "now":
+        return now
+    return np.maximum(now, was) if mode == "most" else np.abs(now - was)
 
 
 def package_hues(tree: FlameTree) -> tuple[dict[int, int], tuple[str, ...]]:

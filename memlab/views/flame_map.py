@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes, format_things
 from memlab.views import words
-from memlab.views.flame_data import first_mode, frame_label, frame_name, package_hues, tone, widths
+from memlab.views.flame_data import first_mode, frame_label, frame_name, package_hues, scales, tone, widths
 from memlab.views.heap_blocks import share_text
 from memlab.views.layout import fit
 from memlab.views.page import Treemap, TreemapCell
@@ -18,7 +18,6 @@ from memlab.views.places import places
 from memlab.views.squarify import Rect, squarify
 
 if TYPE_CHECKING:
-    from memlab.records.columns import Ints
     from memlab.records.flame import FlameTree
     from memlab.views.places import Place
 
@@ -43,7 +42,7 @@ class _Box:
 def flame_block(tree: FlameTree, most: int = _MOST_CELLS) -> Treemap:
     """Return the drawn icicle of a tree: rows that are wide enough, the outermost at the top."""
     mode = first_mode(tree)
-    boxes, left_out = _laid(tree, widths(tree, mode), most)
+    boxes, left_out = _laid(tree, mode, most)
     hues, legend = package_hues(tree)
     cells = tuple(_flame_cell(tree, box, hues) for box in boxes)
     levels = max((box.level for box in boxes), default=0) + 1
@@ -106,17 +105,17 @@ def places_block(tree: FlameTree) -> Treemap:
 # -- the icicle
 
 
-def _laid(tree: FlameTree, width: Ints, most: int) -> tuple[list[_Box], int]:
+def _laid(tree: FlameTree, mode: str, most: int) -> tuple[list[_Box], int]:
     """Return the boxes to draw, outer ones first, and how many listed rows have none."""
-    size = width.tolist()
-    scale = _WIDTH / size[0] if size[0] > 0 else 0.0
+    size, scale = widths(tree, mode).tolist(), scales(tree, mode)
     at = [0.0] * len(size)  # where a row's next child begins
     level = [0] * len(size)
     boxes = [_Box(0, 0.0, float(_WIDTH), 0)]
     parents = tree.parent.tolist()
     drawn = {0}
     for row in range(1, len(size)):
-        parent, wide = parents[row], size[row] * scale
+        parent = parents[row]
+        wide = size[row] * scale[parent] * _WIDTH
         x = at[parent]
         at[parent] += wide
         at[row], level[row] = x, level[parent] + 1

@@ -55,7 +55,7 @@ def flame_text(tree: FlameTree) -> str:
         now = int(tree.now.total_bytes[row])
         was = int(tree.before.total_bytes[row]) if tree.before is not None else 0
         change = (format_signed_bytes(now - was),) if differs else ()
-        share = share_text(int(width[row]), int(width[0]))
+        share = share_text(int(width[row]), max(int(width[0]), 1))
         rows.append((" " * (_INDENT * depth) + name + times, *change, format_bytes(now), share))
     if rows:
         head = "Allocating lines, their callers below" if tree.inverted else "Callers, what they called below"

@@ -103,13 +103,13 @@ def folded_note(tree: FlameTree) -> tuple[str, ...]:
 
 
 def widths_note(tree: FlameTree) -> tuple[str, ...]:
-    """Say how widths of a difference are summed, which the totals that are read out are not."""
+    """Say what widths of a difference are, which need not add up."""
     if tree.before is None:
         return ()
     said = (
-        "Widths add up along a stack: the greater of before and after, or the change, is taken where each"
-        " stack ends and summed from there. Where parts of a frame grew and others shrank, it is therefore"
-        " wider than its own totals."
+        "A frame is as wide as the greater of what it held before and after, or as its change. Where parts of"
+        " it grew and others shrank they can need more room than it has; then they are drawn narrower, all by"
+        " the same factor."
     )
     return (said,)
 

@@ -17,13 +17,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import samples
 from hostile import refill, strings
+from planted import Program
 from stacks import make
 from test_report_page import status, visit  # noqa: F401 - a fixture
 
 from memlab.analyses.flame import flame_tree
 from memlab.records.columns import ints
 from memlab.records.flame import FlameSide, FlameTree
-from memlab.views.flame_data import flame_columns, frame_label, tone, widths
+from memlab.views.flame_data import flame_columns, frame_label, scales, tone, widths
 from memlab.views.flame_map import legend_of
 from memlab.views.html import flame_assets, render_page
 from memlab.views.places import places
@@ -41,9 +42,8 @@ def stacks(count, seed, depth=14, lines=900):
             known = ways.setdefault(path[-3:], [])
             if len(known) < 2 or chance.random() < 0.2:
                 line = chance.randrange(lines)
-                known.append(
-                    (f"{('app', 'pandas', 'numpy', 'lib')[line % 4]}/m{line % 23}/f{line % 61}.py", line)
-                )
+                package = ("app", "pandas", "numpy", "lib")[line % 4]
+                known.append((f"{package}/m{line % 23}/f{line % 61}.py", line))
             path = (*path, chance.choice(known))
         found[path[::-1]] = int(chance.paretovariate(1.1) * 500)
     return found
@@ -224,12 +224,10 @@ def test_widths_can_be_the_greater_the_newer_or_the_change(visit):
     page = visit(samples.flame_tree())
     tree = samples.flame_tree()
     whole = page.locator(".flame-room").bounding_box()["width"]
-    row = 1
     for title, mode in (("after", "now"), ("change", "change"), ("greater of before and after", "most")):
         page.get_by_label("Width").select_option(label=title)
         page.wait_for_timeout(220)
-        wide = widths(tree, mode)
-        share = int(wide[row]) / int(wide[0])
+        share = int(widths(tree, mode)[1]) * scales(tree, mode)[0]
         assert frame(page, "app/service.py:88").bounding_box()["width"] / whole == pytest.approx(
             share, abs=0.002
         )
@@ -298,8 +296,7 @@ WALK = """(() => {
     tree.open(row);
     const path = [];
     for (let up = row; up > 0; up = tree.parent[up]) path.unshift(named(tree.frame[up], true).label);
-    out.push([path, tree.now[row], tree.was[row], tree.blocks[row], tree.wasBlocks[row], tree.width.most[row],
-      tree.width.change[row]]);
+    out.push([path, tree.now[row], tree.was[row], tree.blocks[row], tree.wasBlocks[row]]);
   }
   return out;
 })()"""
@@ -308,7 +305,6 @@ WALK = """(() => {
 def told(tree):
     """What Python says of each row, in order."""
     out = []
-    most, change = widths(tree, "most").tolist(), widths(tree, "change").tolist()
     for row in range(len(tree)):
         path, up = [], row
         while up > 0:
@@ -316,7 +312,7 @@ def told(tree):
             up = int(tree.parent[up])
         before = tree.before or tree.now
         sums = (tree.now.total_bytes, before.total_bytes, tree.now.total_blocks, before.total_blocks)
-        out.append([path, *(int(column[row]) for column in sums), most[row], change[row]])
+        out.append([path, *(int(column[row]) for column in sums)])
     return out
 
 
@@ -334,6 +330,28 @@ def test_python_and_script_turn_a_tree_round_alike(visit):
         made = run_module(visit, WALK.replace("TREE", "invertFlame(readFlame(data))"), flame_columns(one))
         key = lambda row: row[0]
         assert sorted(made, key=key) == sorted(told(other), key=key)
+
+
+def test_python_and_script_lay_out_alike(visit):
+    newer, older = pair(300)
+    tree = flame_tree(newer, older, rows=400)
+    for mode in ("most", "now", "change"):
+        lay = f"layFlame(readFlame(data), 0, '{mode}', 1000).drawn.filter((one) => one.row >= 0)"
+        made = run_module(
+            visit, f"{lay}.map((one) => [one.row, one.x, one.wide, one.level])", flame_columns(tree)
+        )
+        scale, wide = scales(tree, mode), widths(tree, mode)
+        at, place = [0.0] * len(tree), {0: (0.0, 1.0)}
+        for row in range(1, len(tree)):
+            parent = int(tree.parent[row])
+            room = float(wide[row]) * scale[parent]
+            place[row] = (at[parent], room)
+            at[row], at[parent] = at[parent], at[parent] + room
+        assert {row: pytest.approx(place[row], abs=1e-9) for row, *_ in made} == {
+            row: (x, room) for row, x, room, _ in made
+        }
+        seen = {row for row, (_, room) in place.items() if room * 1000 >= 3.001}
+        assert seen <= {row for row, *_ in made}
 
 
 def test_python_and_script_choose_the_same_tones(visit):
@@ -367,6 +385,21 @@ def test_the_treemap_goes_from_packages_to_lines(visit):
     assert cells.first.locator(".title .name").text_content() == "models.py:42"
     page.get_by_label("Group by").select_option(label="lines")
     assert cells.count() == 5
+
+
+def test_the_planted_change_is_the_widest_red_frame(visit):
+    """As a reader does it: allocating line first, widths the change; the widest red frame is that line."""
+    newer, older, (file, line) = Program(10).both()
+    page = visit(newer.diff(older))
+    page.get_by_role("button", name="Allocating line first").click()
+    page.get_by_label("Width").select_option(label="change")
+    page.wait_for_timeout(220)
+    label = page.evaluate(
+        """() => [...document.querySelectorAll('.flame-room .frame[aria-level="2"][class*="grew"]')]
+                 .sort((a, b) => b.getBoundingClientRect().width - a.getBoundingClientRect().width)[0]
+                 .getAttribute("aria-label")"""
+    )
+    assert label.startswith((f"{file}:{line} in ", f"{file}:{line},"))
 
 
 def test_without_scripts_both_pictures_are_drawn(visit):

@@ -23,7 +23,7 @@ from memlab.errors import MissingExtraError, UsageError
 from memlab.faces.ipython.flame_widget import explore
 from memlab.records.flame import FlameTree
 from memlab.records.snapshot import Snapshot
-from memlab.views.flame_data import flame_columns, frame_label, package_hues, tone, widths
+from memlab.views.flame_data import flame_columns, frame_label, package_hues, scales, tone, widths
 from memlab.views.flame_map import flame_block, places_block
 from memlab.views.flame_words import growth_headline, live_headline, own_lines
 from memlab.views.html import build_page, flame_assets, render_flame, render_page, render_summary
@@ -100,15 +100,20 @@ def test_a_tone_tells_direction_and_part():
     assert tone(0, 0) == "same"
 
 
-def test_widths_add_up_and_are_never_less_than_a_total():
+def test_widths_are_what_they_say_and_their_parts_always_fit():
     one = tree()
+    assert (widths(one, "now") == one.now.total_bytes).all()
+    assert (widths(one, "most") == np.maximum(one.now.total_bytes, one.before.total_bytes)).all()
+    assert widths(one, "change")[0] == 9 * KIB
     for mode in ("most", "now", "change"):
-        width = widths(one, mode)
-        parts = np.zeros(len(one), np.int64)
-        np.add.at(parts, one.parent[1:], width[1:])
-        assert (parts <= width).all()
-    assert (widths(one, "most") >= np.maximum(one.now.total_bytes, one.before.total_bytes)).all()
-    assert widths(one, "change")[0] == 51 * KIB
+        scale, wide = scales(one, mode), widths(one, mode)
+        room = [1.0] + [float(wide[row]) * scale[one.parent[row]] for row in range(1, len(one))]
+        taken = np.zeros(len(one))
+        np.add.at(taken, one.parent[1:], room[1:])
+        assert (taken <= np.array(room) + 1e-9).all()
+    first = {frame_label(one, int(one.frame[row])): row for row in np.flatnonzero(one.parent == 0)}
+    assert scales(one, "change")[0] == pytest.approx(1 / (51 * KIB))  # 20 and 1 grew, 30 shrank: all are seen
+    assert len(first) == 4
 
 
 def test_the_columns_hold_every_byte_of_rows_and_of_places():

@@ -38,14 +38,13 @@ export function readFlame(data) {
     count: Int32Array.from(data.kids), frame: data.frame, folded: new Map(), repeats: new Map(data.repeats),
     now: Float64Array.from(data.self), was: differs ? Float64Array.from(data.was) : column(),
     blocks: Float64Array.from(data.blocks), wasBlocks: differs ? Float64Array.from(data.wasBlocks) : column(),
-    width: { most: column(), now: column(), change: column() }, size: () => rows, open: () => {},
+    size: () => rows, open: () => {},
   };
   let next = 1;
   for (let row = 0; row < rows; row += 1) {
     tree.first[row] = next;
     for (let i = 0; i < data.kids[row]; i += 1) tree.parent[next + i] = row;
     next += data.kids[row];
-    for (const [mode, width] of Object.entries(tree.width)) width[row] = WIDTHS[mode].of(tree.now[row], tree.was[row]);
   }
   for (const [row, folded, now, blocks, was = 0, wasBlocks = 0] of data.rest) {
     tree.folded.set(row, { folded, now, was });
@@ -53,9 +52,8 @@ export function readFlame(data) {
     tree.was[row] += was;
     tree.blocks[row] += blocks;
     tree.wasBlocks[row] += wasBlocks;
-    for (const [mode, width] of Object.entries(tree.width)) width[row] += WIDTHS[mode].of(now, was);
   }
-  const sums = [tree.now, tree.was, tree.blocks, tree.wasBlocks, ...Object.values(tree.width)];
+  const sums = [tree.now, tree.was, tree.blocks, tree.wasBlocks];
   for (let row = rows - 1; row > 0; row -= 1) for (const sum of sums) sum[tree.parent[row]] += sum[row];
   return tree;
 }
@@ -73,27 +71,24 @@ export function invertFlame(tree) {
   const made = {
     data, differs: tree.differs, inverted: !tree.inverted, parent: [-1], first: [0], count: [-1], frame: [-1],
     folded: new Map(), repeats: new Map(), now: [tree.now[0]], was: [tree.was[0]], blocks: [tree.blocks[0]],
-    wasBlocks: [tree.wasBlocks[0]], width: {}, size: () => made.frame.length,
+    wasBlocks: [tree.wasBlocks[0]], size: () => made.frame.length,
   };
-  for (const mode of Object.keys(WIDTHS)) made.width[mode] = [0];
   // By row: the stacks in it, each with the row of the tree that comes next.
   const stacks = [ends.map(([at, row, own]) => ({ frame: at < 0 ? -1 : tree.frame[at], next: at < 0 ? row : tree.parent[row], own, at }))];
-  for (const { own } of stacks[0]) for (const mode of Object.keys(WIDTHS)) made.width[mode][0] += WIDTHS[mode].of(own[0], own[1]);
   made.open = (row) => {
     if (made.count[row] >= 0) return;
     const groups = new Map();
     for (const one of stacks[row]) {
       if (row && one.next <= 0) continue; // the stack's outermost call: it ends here
       const key = row ? tree.frame[one.next] : one.frame;
-      const group = groups.get(key) || { frame: key, sums: [0, 0, 0, 0], width: { most: 0, now: 0, change: 0 }, times: 1, stacks: [] };
+      const group = groups.get(key) || { frame: key, sums: [0, 0, 0, 0], times: 1, stacks: [] };
       one.own.forEach((value, i) => { group.sums[i] += value; });
-      for (const mode of Object.keys(WIDTHS)) group.width[mode] += WIDTHS[mode].of(one.own[0], one.own[1]);
       const here = row ? one.next : one.at;
       group.times = Math.max(group.times, tree.repeats.get(here) || 1);
       group.stacks.push(row ? { ...one, next: tree.parent[one.next] } : one);
       groups.set(key, group);
     }
-    const kids = [...groups.values()].sort((a, b) => b.width.most - a.width.most || a.frame - b.frame);
+    const kids = [...groups.values()].sort((a, b) => Math.max(b.sums[0], b.sums[1]) - Math.max(a.sums[0], a.sums[1]) || a.frame - b.frame);
     made.first[row] = made.frame.length;
     made.count[row] = kids.length;
     for (const kid of kids) {
@@ -106,7 +101,6 @@ export function invertFlame(tree) {
       made.was.push(kid.sums[1]);
       made.blocks.push(kid.sums[2]);
       made.wasBlocks.push(kid.sums[3]);
-      for (const mode of Object.keys(WIDTHS)) made.width[mode].push(kid.width[mode]);
       if (kid.times > 1) made.repeats.set(at, kid.times);
       stacks[at] = kid.stacks;
     }
@@ -190,26 +184,42 @@ async function copyText(text) {
 
 // -- the picture
 
-/** Choose what is drawn below a row: frames with their places from 0 to 1, and strips of narrow ones. */
+/**
+ * Choose what is drawn below a row: frames with their places from 0 to 1, and strips of narrow ones.
+ *
+ * A part is as wide as its bytes times the scale of the row above. Where parts need more room than there is, since some
+ * grew and others shrank, all of them are drawn narrower: widths compare siblings (see views/flame_data.py).
+ */
 export function layFlame(tree, zoom, mode, pixels, most = MOST_DRAWN) {
-  const width = tree.width[mode];
+  const of = (now, was) => WIDTHS[mode].of(now, was);
   const path = [];
   for (let up = zoom; up >= 0; up = tree.parent[up]) path.unshift(up);
   for (let least = LEAST; ; least *= 2) {
     const drawn = path.map((row, level) => ({ row, x: 0, wide: 1, level, above: row !== zoom }));
-    const scale = width[zoom] > 0 ? 1 / width[zoom] : 0;
-    const pending = [{ row: zoom, x: 0, level: path.length - 1 }];
+    const pending = [{ row: zoom, x: 0, wide: 1, level: path.length - 1, scale: Infinity }];
     let levels = path.length;
     while (pending.length) {
-      const { row, x, level } = pending.pop();
+      const { row, x, wide: room, level, scale: above } = pending.pop();
       tree.open(row);
+      const stop = tree.first[row] + tree.count[row];
+      const rest = tree.folded.get(row) || { now: 0, was: 0 };
+      let ownNow = tree.now[row] - rest.now;
+      let ownWas = tree.was[row] - rest.was;
+      let needed = of(rest.now, rest.was);
+      for (let kid = tree.first[row]; kid < stop; kid += 1) {
+        ownNow -= tree.now[kid];
+        ownWas -= tree.was[kid];
+        needed += of(tree.now[kid], tree.was[kid]);
+      }
+      needed += of(ownNow, ownWas);
+      const scale = needed > 0 ? Math.min(above, room / needed) : 0;
       const kids = [];
       let at = x;
       let strip = null;
-      for (let kid = tree.first[row]; kid < tree.first[row] + tree.count[row]; kid += 1) {
-        const wide = width[kid] * scale;
+      for (let kid = tree.first[row]; kid < stop; kid += 1) {
+        const wide = of(tree.now[kid], tree.was[kid]) * scale;
         if (wide * pixels >= least) {
-          kids.push({ row: kid, x: at, wide, level: level + 1 });
+          kids.push({ row: kid, x: at, wide, level: level + 1, scale });
           strip = null;
         } else if (wide > 0) {
           if (!strip) {
@@ -221,8 +231,7 @@ export function layFlame(tree, zoom, mode, pixels, most = MOST_DRAWN) {
         }
         at += wide;
       }
-      const rest = tree.folded.get(row);
-      const wide = rest ? WIDTHS[mode].of(rest.now, rest.was) * scale : 0;
+      const wide = of(rest.now, rest.was) * scale;
       if (wide * pixels >= LEAST) drawn.push({ row: -1, x: at, wide, level: level + 1, folded: rest });
       if (kids.length || wide > 0) levels = Math.max(levels, level + 2);
       drawn.push(...kids);
@@ -406,10 +415,11 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
     }
     draw();
   };
+  const sizeOf = (row) => WIDTHS[state.mode].of(state.tree.now[row], state.tree.was[row]);
   const widest = () => {
     let best = -1;
     for (const { row } of placed) {
-      if (row > 0 && state.hits && state.tree.frame[row] >= 0 && state.hits[state.tree.frame[row]] && (best < 0 || state.tree.width[state.mode][row] > state.tree.width[state.mode][best])) best = row;
+      if (row > 0 && state.hits && state.tree.frame[row] >= 0 && state.hits[state.tree.frame[row]] && (best < 0 || sizeOf(row) > sizeOf(best))) best = row;
     }
     return best;
   };
