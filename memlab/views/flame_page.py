@@ -14,7 +14,14 @@ from memlab.records.snapshot import Frame
 from memlab.views import words
 from memlab.views.flame_data import flame_columns
 from memlab.views.flame_map import flame_block, places_block
-from memlab.views.flame_words import folded_note, growth_headline, live_headline, own_lines, widths_note
+from memlab.views.flame_words import (
+    folded_note,
+    growth_headline,
+    live_headline,
+    most_frame,
+    own_lines,
+    widths_note,
+)
 from memlab.views.heap_blocks import share_text
 from memlab.views.leak_page import site_cell
 from memlab.views.page import Bar, Cell, Column, Figure, Page, Section, Table, Texts
@@ -332,6 +339,8 @@ def _through_yours(tree: FlameTree | None) -> str:
     if not own:
         return ""
     first = own[0]
+    if first.frame == most_frame(tree):
+        return ""  # the headline says so
     spot = words.place(_frame(tree, first.frame))
     if tree.before is None:
         return f" In your own code, {spot} leads to most of it: {format_bytes(first.now)}."

@@ -14,7 +14,15 @@ from memlab.views.flame_data import frame_label
 if TYPE_CHECKING:
     from memlab.records.flame import FlameTree
 
-__all__ = ["OwnLine", "folded_note", "growth_headline", "live_headline", "own_lines", "widths_note"]
+__all__ = [
+    "OwnLine",
+    "folded_note",
+    "growth_headline",
+    "live_headline",
+    "most_frame",
+    "own_lines",
+    "widths_note",
+]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -62,26 +70,32 @@ def own_lines(tree: FlameTree) -> tuple[OwnLine, ...]:
     )
 
 
+def most_frame(tree: FlameTree) -> int:
+    """Return the frame that allocated most of what changed, or of what there is; -1 for none."""
+    held = tree.now.frame_bytes if tree.before is None else tree.now.frame_bytes - tree.before.frame_bytes
+    return int(np.argmax(np.abs(held))) if len(held) and held.any() else -1
+
+
 def growth_headline(tree: FlameTree) -> str:
     """Say by how much memory grew and which line allocated most of it."""
     growth = tree.total_diff_bytes
     if tree.before is None:
         return live_headline(tree)
     grown = f"{format_signed_bytes(growth)} between the two snapshots"
-    change = tree.now.frame_bytes - tree.before.frame_bytes
-    if not len(change) or not change.any():
+    most = most_frame(tree)
+    if most < 0:
         return "Nothing changed between the two snapshots" if not growth else grown
-    most = int(np.argmax(np.abs(change)))
-    return f"{grown}, most at {_spot(tree, most)}: {format_signed_bytes(int(change[most]))}"
+    change = int(tree.now.frame_bytes[most] - tree.before.frame_bytes[most])
+    return f"{grown}, most at {_spot(tree, most)}: {format_signed_bytes(change)}"
 
 
 def live_headline(tree: FlameTree) -> str:
     """Say how much is live and which line allocated most of it."""
     blocks = format_things(int(tree.now.total_blocks[0]), "block")
     live = f"{format_bytes(tree.total_bytes)} live in {blocks}"
-    if not tree.total_bytes:
+    most = int(np.argmax(tree.now.frame_bytes)) if tree.now.frame_bytes.any() else -1
+    if most < 0:
         return live
-    most = int(np.argmax(tree.now.frame_bytes))
     return f"{live}, most at {_spot(tree, most)}: {format_bytes(int(tree.now.frame_bytes[most]))}"
 
 

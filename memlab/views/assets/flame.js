@@ -273,8 +273,9 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
     return parts;
   };
   const changeOf = (now, was) => {
-    const share = was > 0 && now !== was ? ` (${signedCount(((now - was) / was) * 100)} %)` : "";
-    return now === was ? "as before" : signedBytes(now - was) + (was > 0 ? share : ", new");
+    if (now === was) return "as before";
+    const percent = Math.round(((now - was) / was) * 100);
+    return signedBytes(now - was) + (was > 0 ? (percent ? ` (${signedCount(percent)} %)` : "") : ", new");
   };
   const words = (row) => [nameOf(row).label, ...figures(row)].join(", ");
   const paint = (row) => {
