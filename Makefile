@@ -16,9 +16,8 @@ FULL := $(VENV)/.full$(if $(LOCKED),-locked)
 BUILT := pyproject.toml setup.py $(wildcard memlab/_native/*.c)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# uv where it is on PATH, else pip: the same result, sooner.
-HAVE_UV := $(shell command -v uv 2>/dev/null)
-INSTALL := $(if $(HAVE_UV),uv pip install --quiet --compile-bytecode --python $(BIN)/python,$(BIN)/python -m pip install --quiet)
+# uv where it can be had, else pip: the same result, sooner.
+INSTALL := $(BIN)/python scripts/install.py
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lab check bench corpus test-all test-all-envs test-long html format lock environment sanitize clean
@@ -29,8 +28,8 @@ help:  ## List these targets
 demo: $(CORE)  ## Hunt the leak of a real published package, then its fixed version; writes two reports
 	$(BIN)/python -m memlab demo --keep out/demo
 
-test: $(FULL)  ## Run every test; those of the browser need Chromium and say so when they skip
-	$(BIN)/python -m pytest $(ARGS)
+test: $(FULL)  ## Run every test, or pytest with ARGS="..."; tests of the browser say when they lack Chromium
+	$(BIN)/python $(if $(ARGS),-m pytest $(ARGS),scripts/run_tests.py)
 
 lab: $(FULL)  ## Open JupyterLab on the notebooks
 	$(BIN)/python -m memlab lab
@@ -68,8 +67,8 @@ format: $(FULL)  ## Format the code and strip the notebooks' outputs
 	$(BIN)/ruff format .
 	$(BIN)/python scripts/strip_notebooks.py notebooks/*.ipynb
 
-lock:  ## Make requirements.lock anew (needs uv on PATH)
-	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+lock: $(FULL)  ## Make requirements.lock anew
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-annotate --extra notebook --extra dev pyproject.toml --output-file requirements.lock
 
 sanitize: $(FULL)  ## Run the C extension under sanitizers and valgrind (ten minutes; Linux, gcc or clang)
@@ -98,13 +97,13 @@ $(CORE): $(BUILT) | $(BIN)/python
 	@touch $@
 
 $(VENV)/.full: $(BUILT) | $(CORE)
-	@echo "installing JupyterLab, matplotlib, pandas and the tools of development (a minute or two with pip)"
+	@echo "installing JupyterLab, matplotlib, pandas and the tools of development (half a minute; two with pip)"
 	@$(INSTALL) -e '.[notebook,dev]'
 	@touch $@
 
 # The lock pins what memlab needs at run time; memlab itself is this folder, built by setuptools in isolation.
 $(VENV)/.full-locked: requirements.lock $(BUILT) | $(BIN)/python
-	@echo "installing exactly what requirements.lock names (a minute or two with pip)"
+	@echo "installing exactly what requirements.lock names (half a minute; two with pip)"
 	@$(INSTALL) --require-hashes -r requirements.lock
 	@$(INSTALL) --no-deps -e .
 	@touch $@ $(CORE) $(VENV)/.full

@@ -23,15 +23,18 @@ if TYPE_CHECKING:
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.flame_widget import explore
     from memlab.faces.ipython.release import release
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.memit import memit
+    from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
-    from memlab.records.capture import Capture, Mark, Peak
+    from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.flame import FlameTree
+    from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -46,7 +49,8 @@ if TYPE_CHECKING:
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.memit import MemitResult
-    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+    from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
 
@@ -55,10 +59,13 @@ __version__ = VERSION
 __all__ = [
     "Capture",
     "CaptureError",
+    "Ceiling",
+    "Child",
     "Explanation",
     "FlameTree",
     "Frame",
     "Freed",
+    "GcPauses",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -76,13 +83,19 @@ __all__ = [
     "Mark",
     "MemitResult",
     "MemlabError",
+    "MemoryProfiler",
     "MissingExtraError",
+    "Outcome",
     "Peak",
     "ReferenceChain",
     "RootKind",
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "SnapshotFilter",
+    "SnapshotTable",
+    "Span",
+    "StackSample",
     "StepError",
     "Suspect",
     "Timeline",
@@ -96,6 +109,7 @@ __all__ = [
     "heap",
     "heap_window",
     "holdings",
+    "import_tracemalloc",
     "load",
     "memit",
     "record",
@@ -107,10 +121,13 @@ __all__ = [
 
 _HOME = {
     "Capture": "records.capture",
+    "Ceiling": "records.capture",
+    "Child": "records.capture",
     "Explanation": "records.chain",
     "FlameTree": "records.flame",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GcPauses": "records.gc_pauses",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -127,12 +144,18 @@ _HOME = {
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "MemoryProfiler": "lab.profiler",
+    "Outcome": "records.capture",
     "Peak": "records.capture",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "SnapshotFilter": "records.snapshot_filter",
+    "SnapshotTable": "records.snapshot",
+    "Span": "records.capture",
+    "StackSample": "records.capture",
     "Suspect": "records.leak_report",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
@@ -142,6 +165,7 @@ _HOME = {
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",
+    "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
     "record": "lab.recorder",

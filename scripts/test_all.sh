@@ -37,18 +37,13 @@ for version in "$@"; do
         echo "Python $version: making $venv"
         "$python" -m venv "$venv"
         # shellcheck disable=SC2086 - a list of words
-        if command -v uv >/dev/null 2>&1; then
-            uv pip install --quiet --compile-bytecode --python "$venv/bin/python" -e . $NEEDS
-        else
-            "$venv/bin/python" -m pip install --quiet -e . $NEEDS
-        fi
+        "$venv/bin/python" scripts/install.py -e . $NEEDS
         touch "$venv/.unit"
     fi
     [ -z "$prepare" ] || continue
     echo "Python $version: $("$venv/bin/python" --version)"
     ran="$ran $version"
-    # shellcheck disable=SC2086 - a list of paths
-    "$venv/bin/python" -m pytest -q ${UNIT:-tests/unit} || failed="$failed $version"
+    "$venv/bin/python" scripts/run_tests.py ":$(echo "${UNIT:-tests/unit}" | tr -s ' ' ',')" || failed="$failed $version"
 done
 [ -z "$prepare" ] || exit 0
 if [ -z "$ran" ]; then

@@ -17,6 +17,16 @@ import pytest
 _LEAVE_ONE_CALLBACK = {"hypothesis.internal.conjecture.junkdrawer"}  # on first use, to time the collector
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leave the soaks and long fuzzes to ``make test-long``, which sets MEMLAB_LONG=1."""
+    if os.environ.get("MEMLAB_LONG") == "1":
+        return
+    long = [item for item in items if item.get_closest_marker("long")]
+    if long:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("long")]
+
+
 def _module_of(callback):
     return getattr(callback, "__module__", "")
 

@@ -14,9 +14,11 @@ from collections.abc import Mapping
 import numpy as np
 from hypothesis import strategies as st
 
+from memlab.records.capture import Peak, Span
 from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
 from memlab.records.flame import FlameSide, FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
@@ -60,6 +62,25 @@ def _timelines(draw):
     names = st.dictionaries(TEXT.filter(lambda name: name != "time_s"), _column(length), max_size=3)
     labels = st.dictionaries(TEXT, TEXT, max_size=2)
     return Timeline(floats(sorted(draw(times))), draw(names), draw(labels), draw(labels), draw(TEXT))
+
+
+@st.composite
+def _gc_pauses(draw):
+    length = draw(st.integers(0, 4))
+    times = st.floats(0, 1e9)
+    column = lambda: draw(st.lists(times, min_size=length, max_size=length))
+    counts = [draw(_column(length)) for _ in range(3)]
+    notes = tuple(draw(st.lists(TEXT, max_size=2)))
+    return GcPauses(
+        floats(sorted(column())), floats(column()), *counts, draw(st.floats()), draw(INT64), notes
+    )
+
+
+@st.composite
+def _spans(draw):
+    start, end = sorted(draw(st.tuples(*[st.floats(-1e9, 1e9)] * 2)))
+    peak = draw(st.none() | _from_hint(Peak))
+    return Span(draw(TEXT), start, end, peak, draw(TEXT), draw(INT64), draw(st.booleans()))
 
 
 @st.composite
@@ -290,6 +311,8 @@ def _table(cls, names, columns):
 
 
 BY_HAND = {
+    GcPauses: _gc_pauses,
+    Span: _spans,
     Timeline: _timelines,
     Site: _sites,
     Sites: _site_columns,

@@ -1,7 +1,7 @@
 """A source file's lines as hashes, and which function each stands in: what a snapshot keeps of the source.
 
-The hash of a line leaves out blanks, comments, what stands inside strings, and which digits a number has, so
-that it tells which line is which between two versions of a file and not what a password was. Functions are
+The hash of a line leaves out blanks, comments, what stands inside strings, and all digits, so that it tells
+which line is which between two versions of a file and not what a password was. Functions are
 told by indentation: a body ends before the first logical line that is not deeper than its ``def``. No syntax
 tree is made: while allocations are traced, each of its hundred thousand nodes would be. One regular
 expression empties the literals (what it takes for two, quotes inside an f-string, only makes a hash a
@@ -19,12 +19,14 @@ import io
 import linecache
 import os
 import re
-import zlib
+import stat
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["SourceLines", "source_lines", "source_size"]
+from memlab._base.safety import clean
+
+__all__ = ["SourceLines", "source_lines", "source_size", "source_text"]
 
 _LONGEST = 2_000_000
 _MOST = 4096
@@ -33,8 +35,7 @@ _LITERALS = re.compile(
 )
 _SCOPES = re.compile(rb"^[ \t\f]*(?:async[ \t]+def|def|class)\b[ \t]*([^\W\d][^ \t(:\[\\]*)", re.MULTILINE)
 _TRIPLE = 3
-_AS_ZERO = bytes.maketrans(b"123456789", b"000000000")
-_BLANKS = b" \t\f\\"
+_LEFT_OUT = b" \t\f\\0123456789"
 _NEWLINE, _BACKSLASH = ord("\n"), ord("\\")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
@@ -68,9 +69,10 @@ _kept: dict[str, tuple[_Stamp, SourceLines | None]] = {}
 def source_size(filename: str) -> int:
     """Return the size of a source file in bytes, -1 when there is none."""
     try:
-        return os.stat(filename).st_size  # noqa: PTH116 - a name from a code object, any text
+        status = os.stat(filename)  # noqa: PTH116 - a name from a code object, any text
     except (OSError, ValueError):
         return -1
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1
 
 
 def source_lines(filename: str, *, is_cell: bool = False) -> SourceLines | None:
@@ -95,14 +97,21 @@ def source_lines(filename: str, *, is_cell: bool = False) -> SourceLines | None:
 
 
 def _file_stamp(filename: str) -> _Stamp | None:
+    """Return when a file was changed and its size; None when it is too long, or none to be read.
+
+    A program may come through a pipe: reading that again would take its input away, or wait for ever.
+    """
     try:
         status = os.stat(filename)  # noqa: PTH116
     except (OSError, ValueError):
         return None
-    return (status.st_mtime_ns, status.st_size) if status.st_size <= _LONGEST else None
+    readable = stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST
+    return (status.st_mtime_ns, status.st_size) if readable else None
 
 
 def _file_text(filename: str) -> str | None:
+    if _file_stamp(filename) is None:
+        return None
     try:
         with io.FileIO(filename) as file:
             content = file.read(_LONGEST)
@@ -142,7 +151,7 @@ def _hollow(match: re.Match[str]) -> str:
 
 def _hashes(plain: bytes) -> npt.NDArray[np.uint32]:
     """Hash each line: the sum of its bytes, each mixed with its place in the line."""
-    short = np.frombuffer(plain.translate(_AS_ZERO, _BLANKS) + b"\n", np.uint8)
+    short = np.frombuffer(plain.translate(None, _LEFT_OUT) + b"\n", np.uint8)
     ends = np.flatnonzero(short == _NEWLINE)
     starts = np.concatenate([[0], ends[:-1] + 1])
     place = np.arange(len(short)) - starts.repeat(ends - starts + 1)
@@ -197,3 +206,17 @@ def _logical_lines(
     goes_on = np.concatenate([[False], continued[:-1]])
     first = np.flatnonzero((text != ends) & (inside <= 0) & ~goes_on)
     return first, text[first] - starts[first]
+
+
+def source_text(filename: str, line: int) -> str:
+    """Return one line, stripped, without what stands in its strings and without its comment.
+
+    Empty when it cannot be read.
+    """
+    text = _file_text(filename) if filename else None
+    if text is None:
+        text = _cell_text(filename)
+    if text is None:
+        return ""
+    plain = _LITERALS.sub(_hollow, text.replace("\r\n", "\n").replace("\r", "\n")).split("\n")
+    return clean(plain[line - 1].strip().removesuffix("\\")) if 1 <= line <= len(plain) else ""

@@ -98,7 +98,11 @@ def diff_snapshots(
 
 
 def check_comparable(newer: Snapshot, older: Snapshot) -> None:
-    """Raise UsageError when two snapshots come from different engines or measure different things."""
+    """Refuse snapshots whose figures are no like quantities.
+
+    Raises:
+        UsageError: when the two come from different engines, or measure different things.
+    """
     if newer.engine != older.engine:
         raise UsageError(
             f"comparing snapshots: one was recorded by {newer.engine}, the other by {older.engine}; they "

@@ -1,4 +1,4 @@
-"""The part of a snapshot that passes some filters: rows are dropped, nothing else changes."""
+"""The part of a snapshot that passes some filters: rows and their tracebacks are dropped, no more."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memlab._base.ragged import take_rows
 from memlab.errors import UsageError
 from memlab.records.columns import frozen, ints
 from memlab.records.snapshot_filter import SnapshotFilter
@@ -78,7 +79,14 @@ def _frames(snapshot: Snapshot, one: SnapshotFilter) -> tuple[npt.NDArray[np.boo
 def _rows(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> Snapshot:
     if len(rows) == len(snapshot):
         return snapshot
+    used, traceback = np.unique(snapshot.traceback[rows], return_inverse=True)
+    frame_of, lengths = take_rows(snapshot.frame_of, np.diff(snapshot.starts), used)
     changes = {name: ints(getattr(snapshot, name)[rows]) for name in _ROWS}
+    changes |= {
+        "traceback": ints(traceback),
+        "frame_of": ints(frame_of),
+        "starts": ints(np.concatenate([[0], lengths.cumsum()])),
+    }
     if len(snapshot.thread):
         changes["thread"] = ints(snapshot.thread[rows])
     part = dataclasses.replace(snapshot, **changes, **_sizes(snapshot, rows))  # type: ignore[arg-type]
@@ -86,7 +94,7 @@ def _rows(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> Snapshot:
     return part
 
 
-_ROWS = ("traceback", "domain", "size_bytes", "blocks")
+_ROWS = ("domain", "size_bytes", "blocks")
 
 
 def _sizes(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.generic]]:

@@ -46,7 +46,8 @@ def _table(snapshot: Snapshot, by: By, mode: Cumulative) -> SnapshotTable:
         size, blocks = traceback_totals(snapshot)
         lengths = np.diff(snapshot.starts)
         entries = codes[snapshot.frame_of]
-        order = np.lexsort((-blocks, -size))
+        order = np.unique(snapshot.traceback)  # one that no row has is no site
+        order = order[np.lexsort((-blocks[order], -size[order]))]
         order = rank_tied(order, (size, blocks), entries, lengths)
         places = axis.sites(*take_rows(entries, lengths, order))
     else:
@@ -72,10 +73,8 @@ def _notes(places: Sites) -> tuple[str, ...]:
     unknown = [i for i, name in enumerate(places.functions) if name == UNKNOWN]
     if not unknown or not bool((places.frame_function == unknown[0]).any()):
         return ()
-    return (
-        "functions are unknown where the source is not there, or is not of the size it had at capture: "
-        "generated code, compiled code, another version of a library",
-    )
+    where = "functions are unknown where the source is not there, or is not of the size it had at capture"
+    return (f"{where}: generated code, compiled code, another version of a library",)
 
 
 def traceback_totals(snapshot: Snapshot) -> tuple[Ints, Ints]:
@@ -110,10 +109,13 @@ def site_sums(snapshot: Snapshot, codes: Ints, by: By, mode: Cumulative) -> tupl
     size, blocks = traceback_totals(snapshot)
     used, frame_site = np.unique(codes, return_inverse=True)
     if not mode:
-        place = frame_site[snapshot.frame_of[snapshot.starts[:-1]]]
+        rows = np.unique(snapshot.traceback)  # a traceback that no row has is no site
+        place = frame_site[snapshot.frame_of[snapshot.starts[rows]]]
+        size, blocks = size[rows], blocks[rows]
     else:
         owner = np.arange(len(size)).repeat(np.diff(snapshot.starts))
-        place = frame_site[snapshot.frame_of]
+        present = (np.bincount(snapshot.traceback, minlength=len(size)) > 0)[owner]
+        owner, place = owner[present], frame_site[snapshot.frame_of][present]
         if mode == "inclusive":  # a recursive frame is on the traceback once
             once, _ = group_keys(pack_keys(owner, place))
             owner, place = owner[once], place[once]

@@ -140,7 +140,8 @@ def line_map(older: Nodes, newer: Nodes) -> Ints:
     """Return, for each line of the older version, its line in the newer one, counted from 1; 0 when gone.
 
     Args:
-        older, newer: hashes of lines, 0 for an empty one.
+        older: hashes of lines, 0 for an empty one.
+        newer: the same of the newer version.
 
     >>> line_map(np.array([5, 6, 7], np.uint32), np.array([9, 5, 7, 6], np.uint32)).tolist()
     [2, 4, 3]
@@ -166,21 +167,15 @@ def line_map(older: Nodes, newer: Nodes) -> Ints:
     rest_new = [j for j, used in enumerate(taken) if not used]
     for i, j in _once(old, new, rest_old, rest_new):
         pair(i, j)
-    for i in range(len(old)):  # downwards from each pair, then upwards
-        _follow(old, new, to, taken, i, 1)
-    for i in range(len(old) - 1, -1, -1):
-        _follow(old, new, to, taken, i, -1)
+    for step in (1, -1):  # downwards from each pair, then upwards
+        for i in range(len(old))[::step]:
+            before = i - step
+            if to[i] >= 0 or not 0 <= before < len(old) or to[before] < 0:
+                continue
+            j = to[before] + step
+            if 0 <= j < len(new) and not taken[j] and new[j] == old[i]:
+                pair(i, j)
     return np.array([j + 1 for j in to], np.int64)
-
-
-def _follow(old: list[int], new: list[int], to: list[int], taken: list[bool], i: int, step: int) -> None:
-    before = i - step
-    if to[i] >= 0 or not 0 <= before < len(old) or to[before] < 0:
-        return
-    j = to[before] + step
-    if 0 <= j < len(new) and not taken[j] and new[j] == old[i]:
-        to[i] = j
-        taken[j] = True
 
 
 def _match(

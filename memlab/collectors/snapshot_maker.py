@@ -8,7 +8,7 @@ beside the value as long as it lives, so that it can be given back as tracemallo
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from memlab._base.grouping import group_keys, pack_keys, sums
 from memlab._base.packages import package_of
 from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.source_lines import source_lines, source_size
+from memlab._base.units import format_bytes
 from memlab.records.columns import frozen, ints, no_nodes
 from memlab.records.snapshot import Snapshot
 
@@ -23,11 +24,12 @@ if TYPE_CHECKING:
     from memlab._base.paths import PathLabels
     from memlab._base.source_lines import SourceLines
     from memlab.collectors.trace_blocks import TraceColumns
-    from memlab.records.columns import Ints, Nodes
+    from memlab.records.columns import Ints
 
 __all__ = ["to_snapshot"]
 
 _LINE_BITS = 32
+_MOST_SOURCE = 16 * 1024 * 1024
 _LINE_MASK = (1 << _LINE_BITS) - 1
 
 
@@ -37,6 +39,7 @@ def to_snapshot(
     label: str = "",
     depth: int | None = None,
     notes: tuple[str, ...] = (),
+    *,
     sources: str = "own",
 ) -> Snapshot:
     """Label the files and make a Snapshot: rows, tracebacks and frames merged by labelled content.
@@ -64,7 +67,9 @@ def to_snapshot(
     kept_frames, frame_of = np.unique(frame_of, return_inverse=True)
     codes = codes[kept_frames]
     frame_file, frame_line = codes >> _LINE_BITS, codes & _LINE_MASK
-    source = _Source(files, labels, sources, frame_file, frame_line)
+    of_files = files.columns()
+    source = _Source(files, labels, sources, frame_file, frame_line, of_files["file_bytes"].tolist())
+    of_source = source.columns()
     snapshot = Snapshot(
         traceback=ints(place),
         domain=ints(read.domain[one][order]),
@@ -79,10 +84,10 @@ def to_snapshot(
         engine="tracemalloc",
         depth=read.depth if depth is None else min(depth, read.depth),
         label=label,
-        notes=notes,
+        notes=(*notes, *source.notes()),
         **_histogram(read, row, order),
-        **files.columns(),
-        **source.columns(),
+        **of_files,
+        **of_source,
     )
     snapshot.__dict__["raw_files"] = files.raw
     return snapshot
@@ -97,7 +102,7 @@ def _cut(entries: Ints, lengths: Ints, depth: int | None) -> tuple[Ints, Ints]:
     return entries[starts.repeat(cut) + position], cut
 
 
-def _histogram(read: TraceColumns, row: Ints, order: Ints) -> dict[str, Ints | Nodes]:
+def _histogram(read: TraceColumns, row: Ints, order: Ints) -> dict[str, Any]:
     """Return how many blocks of each row have which size, rows in their final order."""
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
@@ -143,7 +148,7 @@ class _Files:
     def is_cell(self, file: int) -> bool:
         return self.raw[file] in self._labels.aliases
 
-    def columns(self) -> dict[str, Ints | tuple[str, ...]]:
+    def columns(self) -> dict[str, Any]:
         own = frozenset(self.own)
         packages = [
             package_of(raw, name, is_cell=self.is_cell(i), is_own=i in own)
@@ -170,8 +175,16 @@ class _Source:
     wanted: str
     frame_file: Ints
     frame_line: Ints
+    sizes: list[int]
+    left_out: int = 0
 
-    def columns(self) -> dict[str, Ints | Nodes | tuple[str, ...]]:
+    def notes(self) -> tuple[str, ...]:
+        if not self.left_out:
+            return ()
+        size = format_bytes(_MOST_SOURCE)
+        return (f"source files that were not looked at: {self.left_out:,} ({size} is the most)",)
+
+    def columns(self) -> dict[str, Any]:
         read = self._read()
         if not read:
             return {}
@@ -198,12 +211,17 @@ class _Source:
         if self.wanted == "none":
             return {}
         chosen = range(len(self.files.table)) if self.wanted == "all" else self.files.own
+        room = _MOST_SOURCE
         used = frozenset(np.unique(self.frame_file).tolist())
         found = {}
         for file in chosen:
             raw = self.files.raw[file]
             is_cell = self.files.is_cell(file)
             if file in used and (is_cell or not raw.startswith("<")):
+                room -= max(self.sizes[file], 0)
+                if room < 0:
+                    self.left_out += 1
+                    continue
                 lines = source_lines(raw, is_cell=is_cell)
                 if lines is not None:
                     found[file] = lines

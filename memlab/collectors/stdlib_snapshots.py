@@ -8,6 +8,7 @@ in this process, else as labels.
 
 from __future__ import annotations
 
+import itertools
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,7 @@ def _checked(trace: Any, shared: dict[tuple[Frames, int], Frames]) -> _Block:
             known = shared.get((frames, total)) if _can_be_looked_up(frames) else None
             if known is None and _are_frames(frames):
                 # A tuple of its own for each total: whoever groups by identity finds one total for each.
-                known = shared[frames, total] = tuple(list(frames))
+                known = shared[frames, total] = (*frames,)
             if known is not None:
                 return domain, size, known, total
     raise UsageError("reading a snapshot: an entry is no trace of tracemalloc's; the snapshot is damaged")
@@ -134,14 +135,12 @@ def to_tracemalloc(snapshot: Snapshot) -> tracemalloc.Snapshot:
         for file, line in zip(snapshot.frame_file.tolist(), snapshot.frame_line.tolist(), strict=True)
     ]
     entries, starts = snapshot.frame_of.tolist(), snapshot.starts.tolist()
-    tracebacks = [
-        tuple(frames[e] for e in entries[a:b]) for a, b in zip(starts[:-1], starts[1:], strict=True)
-    ]
+    tracebacks = [tuple(frames[e] for e in entries[a:b]) for a, b in itertools.pairwise(starts)]
     traces: list[_Block] = []
     for row, size, count, total in _sizes(snapshot):
         traceback = tracebacks[snapshot.traceback[row]]
         traces += [(int(snapshot.domain[row]), size, traceback, total or len(traceback))] * count
-    return tracemalloc.Snapshot(traces, snapshot.depth)  # type: ignore[arg-type]
+    return tracemalloc.Snapshot(traces, snapshot.depth)
 
 
 def _sizes(snapshot: Snapshot) -> Iterable[tuple[int, int, int, int]]:

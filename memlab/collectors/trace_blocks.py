@@ -163,7 +163,7 @@ def _private_table() -> Callable[[], Any] | None:
         from _tracemalloc import _get_traces
     except ImportError:
         return None
-    return _get_traces  # type: ignore[no-any-return]
+    return _get_traces
 
 
 def _live_blocks(table: Callable[[], Any] | None, depth: int) -> tuple[bool, Sequence[Any]]:

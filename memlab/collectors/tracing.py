@@ -15,6 +15,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any, Self
 
 from memlab._base.paths import PathLabels
+from memlab.collectors.notebook import cell_aliases
 from memlab.collectors.snapshot_maker import to_snapshot
 from memlab.collectors.trace_blocks import read_columns, without_collector
 from memlab.collectors.trace_table import Frames, RawTraces, grown, read_traces, site_of
@@ -117,7 +118,7 @@ class Tracing:
 
     Args:
         depth: frames wanted for each block, 1 to 65,535. More frames cost more time.
-        aliases: labels for code file names, e.g. of notebook cells.
+        aliases: labels for code file names. Default: those of notebook cells.
         owner: who runs the tracer. Default: the process's owner.
 
     Attributes:
@@ -137,7 +138,7 @@ class Tracing:
             )
         self.depth = depth
         self._asked = depth
-        self._labels = PathLabels(aliases)
+        self._aliases = aliases
         self._owner = owner or _owner
         self._witness: object = None
         self._interrupted = False
@@ -201,7 +202,7 @@ class Tracing:
 
     def snapshot(self, label: str = "", depth: int | None = None, *, sources: str = "own") -> Snapshot:
         """Return the live traced memory by allocation site, see ``memlab.snapshot``."""
-        return _snapshot(label, depth, self._labels, self.notes, sources)
+        return _snapshot(label, depth, self._aliases, self.notes, sources)
 
     def site_of(self, obj: object) -> Frames | None:
         """Return where a live object was allocated, most recent call first; None when it was not traced."""
@@ -231,7 +232,7 @@ def tracing(depth: int = _DEPTH, *, aliases: Mapping[str, str] | None = None) ->
 
     Args:
         depth: frames kept for each block of memory.
-        aliases: labels for code file names, e.g. of notebook cells.
+        aliases: labels for code file names. Default: those of notebook cells.
 
     Raises:
         UsageError: for a depth that is no number of frames.
@@ -262,7 +263,7 @@ def snapshot(
     Args:
         label: your name for it.
         depth: frames kept of each traceback, the most recent ones. None: all that tracemalloc has.
-        aliases: labels for code file names, e.g. of notebook cells.
+        aliases: labels for code file names. Default: those of notebook cells.
         sources: of which source files functions and hashes of lines are recorded, so that two versions of a
             file can be compared later: your ``own`` (default), ``all``, or ``none``. The first snapshot
             reads them (about 10 ms a thousand lines), later ones only what changed.
@@ -271,7 +272,7 @@ def snapshot(
         UnavailableError: when nothing is traced; the message says how to begin.
         UsageError: for a depth that is no number of frames.
     """
-    return _snapshot(label, depth, PathLabels(aliases), (), sources)
+    return _snapshot(label, depth, aliases, (), sources)
 
 
 def take_raw(own_excluded: bool = True) -> RawTraces:
@@ -292,12 +293,18 @@ def object_site(obj: object) -> Frames | None:
 
 
 def _snapshot(
-    label: str, depth: int | None, labels: PathLabels, notes: tuple[str, ...], sources: str
+    label: str,
+    depth: int | None,
+    aliases: Mapping[str, str] | None,
+    notes: tuple[str, ...],
+    sources: str,
 ) -> Snapshot:
     if depth is not None and (type(depth) is not int or depth < 1):
         raise UsageError(f"taking a snapshot: depth must be a number of frames from 1, not {depth!r}")
     if sources not in _SOURCES:
         raise UsageError(f"taking a snapshot: sources must be own, all or none, not {sources!r}")
+        # Cells run and files come: names are asked for anew at each snapshot.
+    labels = PathLabels(cell_aliases() if aliases is None else aliases)
     return without_collector(lambda: _read_snapshot(label, depth, labels, notes, sources))
 
 
@@ -309,7 +316,7 @@ def _read_snapshot(
         notes = (*notes, f"tracemalloc keeps {raw.depth} frames a block; {depth} were asked for")
     if raw.source == "public":
         notes = (*notes, "read by tracemalloc's public, slower interface")
-    return to_snapshot(raw, labels, label, depth, notes, sources)
+    return to_snapshot(raw, labels, label, depth, notes, sources=sources)
 
 
 def _count_interpreters() -> int:

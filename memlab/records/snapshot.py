@@ -360,7 +360,17 @@ class Snapshot(Result):
         return from_tracemalloc(theirs, label)
 
     def export(self, path: str | os.PathLike[str], form: str | None = None) -> str:
-        """Write the snapshot for another tool, see ``memlab.views.interchange``; return the form's name."""
+        """Write the snapshot for another tool, and return the form's name.
+
+        Args:
+            path: where.
+            form: ``speedscope``, ``firefox``, ``collapsed``, ``csv`` or ``parquet``; None: as the file's
+                ending says.
+
+        Raises:
+            UsageError: when the form is not known, or the file cannot be written.
+            MissingExtraError: for Parquet without pyarrow, for tables without pandas.
+        """
         from memlab.views.interchange import export
 
         return export(self, path, form)
@@ -538,6 +548,12 @@ class SnapshotTable(Result):
     def __getitem__(self, row: int) -> SiteTotal:
         return SiteTotal(self.places[row], int(self.size_bytes[row]), int(self.blocks[row]))
 
+    def export(self, path: str | os.PathLike[str], form: str | None = None) -> str:
+        """Write the table as ``csv`` or ``parquet``, see ``Snapshot.export``; stacks are the snapshot's."""
+        from memlab.views.interchange import export
+
+        return export(self, path, form)
+
     @property
     def sites(self) -> Rows[SiteTotal]:
         """The rows as objects, each made when it is looked at."""
@@ -644,6 +660,15 @@ class SnapshotDiff(Result):
     def sites(self) -> Rows[SiteDiff]:
         """The rows as objects, each made when it is looked at."""
         return Rows(len(self), self.__getitem__)
+
+    def export(self, path: str | os.PathLike[str], form: str | None = None) -> str:
+        """Write the difference for another tool, see ``Snapshot.export``.
+
+        Formats of stacks take the sites that grew, by their growth; compared by traceback they are whole.
+        """
+        from memlab.views.interchange import export
+
+        return export(self, path, form)
 
     def counts(self) -> dict[Change, int]:
         """Return how many sites appeared, vanished, grew and shrank; what no site did is left out."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -36,6 +37,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "explanation": Explanation,
     "flame tree": FlameTree,
     "freed": Freed,
+    "gc pauses": GcPauses,
     "heap census": HeapCensus,
     "heap cycles": HeapCycles,
     "heap diff": HeapDiff,

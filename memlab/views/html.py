@@ -24,6 +24,7 @@ from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -40,7 +41,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import flame_page, heap_page, heap_result_pages, other_pages
+from memlab.views import flame_page, heap_page, heap_result_pages, other_pages, recording_parts
 from memlab.views.flame_map import flame_block
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
@@ -86,6 +87,7 @@ build_page.register(FlameTree, flame_page.flame_page)
 build_page.register(SnapshotTable, table_page)
 build_page.register(Capture, other_pages.capture_page)
 build_page.register(Timeline, other_pages.timeline_page)
+build_page.register(GcPauses, recording_parts.pauses_page)
 build_page.register(MemitResult, other_pages.memit_page)
 build_page.register(HeapGraph, heap_page.heap_page)
 build_page.register(HeapTree, heap_page.tree_page)

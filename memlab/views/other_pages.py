@@ -9,6 +9,7 @@ from memlab.views import words
 from memlab.views.charts import timeline_chart
 from memlab.views.leak_page import MOST_ROWS, chain_block
 from memlab.views.page import Cell, Charts, Column, Facts, Figure, Page, Section, Table, Texts
+from memlab.views.recording_parts import recording_sections
 
 if TYPE_CHECKING:
     from memlab.records.capture import Capture, Peak
@@ -94,6 +95,7 @@ def capture_page(capture: Capture) -> Page:
         )
         table = Table("marks", "Named moments", columns, rows, len(capture.marks))
         sections.append(Section("marks-section", "Marks", (table,)))
+    sections += recording_sections(capture)
     sections += _notes(capture.notes)
     if capture.environment:
         facts = Facts(words.environment_facts(capture.environment))

@@ -10,11 +10,12 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING
 
-from memlab._base.units import format_bytes, format_signed_bytes
+from memlab._base.units import format_bytes, format_seconds, format_signed_bytes
 from memlab.errors import MissingExtraError, UnavailableError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapDiff, HeapTree
 from memlab.records.leak_report import LeakReport
@@ -166,6 +167,20 @@ def _capture(capture: Capture, ax: Axes | None, metric: str | None) -> Axes:
         _ticks(axes, int(values.min()), max(peak, int(values.max())), sizes=True)
         _title(axes, f"{words.metric_name('rss_bytes')}: peak {format_bytes(peak)} ({capture.peak.source})")
     return axes
+
+
+@_draw.register(GcPauses)
+def _gc_pauses(pauses: GcPauses, ax: Axes | None, _metric: str | None) -> Axes:
+    if not len(pauses):
+        raise UnavailableError("nothing to plot: the collector did not run")
+    axes = _axes(ax)
+    axes.vlines(pauses.start_s, 0, pauses.pause_s * 1000, color=LIGHT["accent"], lw=1)
+    axes.plot(pauses.start_s, pauses.pause_s * 1000, color=LIGHT["accent"], marker="o", ms=3, ls="")
+    _title(axes, f"{len(pauses):,} collections, {format_seconds(pauses.total_s)} in all")
+    axes.set_xlabel("seconds")
+    axes.set_ylabel("pause in milliseconds")
+    axes.set_ylim(bottom=0)
+    return _tidy(axes)
 
 
 @_draw.register(Snapshot)

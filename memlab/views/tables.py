@@ -13,6 +13,7 @@ from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
 from memlab.records.memit import MemitResult
@@ -52,6 +53,8 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - flame tree: one row a row of the tree, its root left out: ``parent`` (a row of the tree, 0 for its
       root), ``level``, ``file``, ``line``, ``function``, ``self_bytes``, ``total_bytes``, ``total_blocks``,
       their differences, ``folded``, ``repeats``.
+      ``size_bytes``, ``blocks``, ``change``, ``moved_from`` (line in the older snapshot, 0 when it is the
+      same); with ``per`` also ``bytes_per_iteration``, ``blocks_per_iteration``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -164,6 +167,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
         "size_bytes",
         "blocks",
         "change",
+        "moved_from",
+        *(("bytes_per_iteration", "blocks_per_iteration") if diff.per > 1 else ()),
     )
     return table_of(
         columns,
@@ -177,6 +182,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
                 s.size_bytes,
                 s.blocks,
                 s.change.value,
+                s.moved_from,
+                *((s.size_diff_bytes / diff.per, s.blocks_diff / diff.per) if diff.per > 1 else ()),
             )
             for s in diff.sites
         ),
@@ -194,6 +201,14 @@ def _timeline_frame(timeline: Timeline) -> DataFrame:
 @_frame.register(Capture)
 def _capture_frame(capture: Capture) -> DataFrame:
     return _frame(capture.timeline)
+
+
+@_frame.register(GcPauses)
+def _gcpauses_frame(pauses: GcPauses) -> DataFrame:
+    pandas = _pandas()
+    index = pandas.Index(pauses.start_s.copy(), name="start_s")
+    names = ("pause_s", "generation", "collected", "uncollectable")
+    return pandas.DataFrame({n: getattr(pauses, n).copy() for n in names}, index=index)  # type: ignore[no-any-return]
 
 
 @_frame.register(MemitResult)

@@ -12,6 +12,7 @@ from memlab._base.units import format_bytes, format_count, format_seconds, forma
 from memlab.records.capture import Capture
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
@@ -19,6 +20,7 @@ from memlab.records.timeline import Timeline
 from memlab.views import heap_text, words
 from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
+from memlab.views.recording_text import pauses_text, recording_text
 from memlab.views.sites import top_lines
 from memlab.views.snapshot_table import table_text
 
@@ -132,6 +134,9 @@ def _(diff: SnapshotDiff) -> str:
     between = f" from {names[0]} to {names[1]}" if len(names) == 2 else ""  # noqa: PLR2004 - a pair
     blocks = words.growth("blocks", diff.total_diff_blocks)
     lines = wrap(f"Growth{between}: {format_signed_bytes(diff.total_diff_bytes)}, {blocks} blocks", 0, 2)
+    if diff.per > 1:
+        rate = format_signed_bytes(round(diff.total_diff_bytes / diff.per))
+        lines += wrap(f"over {diff.per:,} iterations: {rate} each", 2)
     rows = [
         (
             words.printable(words.place(site.site.frame)),
@@ -190,8 +195,14 @@ def _(capture: Capture) -> str:
         ]
         lines += _heading("Marks", len(rows), len(capture.marks))
         lines += columns(("mark", "at"), rows, (False, True))
+    lines += recording_text(capture)
     lines += _bullets("Notes", capture.notes)
     return "\n".join(lines)
+
+
+@render_text.register
+def _(pauses: GcPauses) -> str:
+    return pauses_text(pauses)
 
 
 # -- parts of a leak report

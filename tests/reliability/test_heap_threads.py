@@ -6,15 +6,12 @@ Both run in a process of their own with ``faulthandler``, so that a crash is a f
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
 import pytest
 
 from memlab.collectors import heap_engine
-
-LONG = bool(os.environ.get("MEMLAB_LONG"))
 
 CHURN = """
 import gc, json, sys, threading, time
@@ -137,12 +134,15 @@ def run(code, seconds):
         pytest.param(
             *(0, 30),
             id="native for long",
-            marks=[pytest.mark.long, pytest.mark.skipif(not LONG, reason="MEMLAB_LONG is not set")],
+            marks=[
+                pytest.mark.long,
+                pytest.mark.skipif(heap_engine.native is None, reason="the C extension was not built"),
+            ],
         ),
         pytest.param(
             *(1, 30),
             id="python for long",
-            marks=[pytest.mark.long, pytest.mark.skipif(not LONG, reason="MEMLAB_LONG is not set")],
+            marks=pytest.mark.long,
         ),
     ],
 )
@@ -158,14 +158,7 @@ def test_captures_under_eight_busy_threads(python, seconds):
     "times",
     [
         200,
-        pytest.param(
-            10_000,
-            marks=[
-                pytest.mark.long,
-                pytest.mark.timeout(1800),
-                pytest.mark.skipif(not LONG, reason="MEMLAB_LONG is not set"),
-            ],
-        ),
+        pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(1800)]),
     ],
 )
 def test_captures_leak_nothing(times):

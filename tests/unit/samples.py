@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from memlab.records.capture import Capture, Mark, Peak
+from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
 from memlab.records.flame import FlameSide, FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import EXTERNAL, IMMORTAL, TRACKED, HeapGraph
 from memlab.records.heap_results import (
     ContainerDiff,
@@ -455,6 +456,95 @@ def capture() -> Capture:
         environment=ENVIRONMENT,
         complete=True,
         notes=("The sampler was 12 ms late at most.",),
+        spans=(
+            Span("train", 2.0, 8.0, Peak(163_577_856, 52_428_800, "vmhwm")),
+            Span(
+                "epoch 1", 2.5, 5.5, Peak(150_994_944, 60_817_408, "sampled"), "exact=False was asked for", 1
+            ),
+            Span("evaluate", 8.5, 9.0, None, "the mark could not be read", 0, complete=False),
+        ),
+        pauses=gc_pauses(),
+        peak_stack=StackSample(
+            5.0125,
+            163_000_000,
+            "MainThread",
+            (
+                Frame("numpy/core/fromnumeric.py", 2313, "sum"),
+                Frame("app/train.py", 41, "epoch", "total = weights.sum()"),
+            ),
+            1,
+            44_000_000,
+            3,
+            0.0024,
+        ),
+        hot=(
+            StackSample(
+                5.0125,
+                163_000_000,
+                "MainThread",
+                (Frame("app/train.py", 41, "epoch", "total = weights.sum()"),),
+                0,
+                88_000_000,
+                7,
+                0.0024,
+            ),
+            StackSample(
+                3.25,
+                90_000_000,
+                "loader",
+                (Frame("app/data.py", 12, "read", 'open("…").read()'),),
+                0,
+                21_000_000,
+                1,
+                0.011,
+            ),
+        ),
+        inside=Timeline(
+            floats([0.0, 5.0, 10.0]),
+            {"allocated_blocks": ints([402_113, 700_000, 402_900]), "gc_count": ints([12, 699, 3])},
+            {"allocated_blocks": "sys.getallocatedblocks", "gc_count": "gc.get_count"},
+            {"traced_bytes": "nothing is traced; tracemalloc.start() begins it"},
+        ),
+        slow=Timeline(
+            floats([0.01, 5.01]),
+            {
+                "uss_bytes": ints([40_000_000, 120_000_000]),
+                "pss_bytes": ints([42_000_000, 122_000_000]),
+                "family_pss_bytes": ints([42_000_000, 150_000_000]),
+            },
+            dict.fromkeys(("uss_bytes", "pss_bytes", "family_pss_bytes"), "smaps_rollup"),
+            {"swap_bytes": "no Swap in smaps_rollup"},
+        ),
+        system=Timeline(
+            floats([0.02, 5.02]),
+            {"cgroup_bytes": ints([900_000_000, 1_000_000_000]), "stall_us": ints([0, 1_200])},
+            {"cgroup_bytes": "cgroup v2", "stall_us": "/proc/pressure/memory"},
+        ),
+        children=(
+            Child(
+                4711,
+                1,
+                Timeline(floats([2.0, 3.0]), {"rss_bytes": ints([9_000_000, 30_000_000])}),
+                ended=True,
+            ),
+            Child(4712, 2, Timeline(floats([2.5]), {"rss_bytes": ints([8_000_000])})),
+        ),
+        ceiling=Ceiling(4_294_967_296, "cgroup v2 memory.max"),
+        outcome=Outcome(1, error="ValueError"),
+    )
+
+
+def gc_pauses() -> GcPauses:
+    """Return four collections, the last a full one."""
+    return GcPauses(
+        start_s=floats([1.0, 2.5, 2.75, 6.0]),
+        pause_s=floats([0.0001, 0.00015, 0.002, 0.031]),
+        generation=ints([0, 0, 1, 2]),
+        collected=ints([12, 0, 431, 9_000]),
+        uncollectable=ints([0, 0, 0, 1]),
+        lasted_s=10.0,
+        dropped=2,
+        notes=("The ring was full.",),
     )
 
 
@@ -720,6 +810,7 @@ def all_results() -> dict:
         "snapshot table": snapshot_table(),
         "flame tree": flame_tree(),
         "capture": capture(),
+        "gc pauses": gc_pauses(),
         "timeline": timeline(),
         "memit": memit_result(),
         "heap graph": heap_graph(),

@@ -280,3 +280,32 @@ def test_make_refuses_an_old_python_with_the_remedy(tmp_path):
     assert "Python 3.9.1" in result.stdout
     assert "PYTHON=" in result.stdout
     assert not (tmp_path / ".venv").exists()
+
+
+def test_uv_is_told_what_pip_is_told():
+    """scripts/install.py hands pip's indexes, certificates and patience on; the later section counts."""
+    tool = script("install")
+    listed = """\
+:env:.disable-pip-version-check='1'
+:env:.find-links='/one /two'
+global.cert='/etc/cert.pem'
+global.find-links='/never'
+global.index-url='file:///main'
+global.extra-index-url='file:///a\\nfile:///b'
+install.timeout='9'
+download.timeout='1'
+"""
+    assert tool.uv_settings(listed) == {
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": "/one,/two",
+        "SSL_CERT_FILE": "/etc/cert.pem",
+        "UV_DEFAULT_INDEX": "file:///main",
+        "UV_INDEX": "file:///a file:///b",
+        "UV_HTTP_TIMEOUT": "9",
+    }
+
+
+@pytest.mark.parametrize("line", ["global.no-index='true'", "install.only-binary=':all:'", "global.pre='1'"])
+def test_what_uv_has_no_word_for_is_left_to_pip(line):
+    """A setting of pip that changes what is installed, and is not handed on, keeps uv out."""
+    assert script("install").uv_settings(line + "\n") is None

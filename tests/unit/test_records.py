@@ -18,6 +18,7 @@ from memlab.records.capture import Capture, Peak
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
 from memlab.records.flame import FlameTree
+from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -54,6 +55,10 @@ class TestTimeline(_OfKind):
 
 class TestCapture(_OfKind):
     kind = Capture.kind
+
+
+class TestGcPauses(_OfKind):
+    kind = GcPauses.kind
 
 
 class TestSnapshot(_OfKind):

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "show", "report", "export", "demo", "lab")
+COMMANDS = ("leaks", "heap", "diff", "show", "report", "export", "convert", "import", "demo", "lab")
+# A module cannot be named like a keyword.
+_MODULES = {"import": "import_"}
 INTERRUPTED = 130
 OUR_BUG = 70
 
@@ -90,7 +92,7 @@ def _build() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     modules = {}
     for name in COMMANDS:
-        module = importlib.import_module(f"memlab.faces.cli.{name}")
+        module = importlib.import_module(f"memlab.faces.cli.{_MODULES.get(name, name)}")
         modules[name] = module
         command = commands.add_parser(
             name,

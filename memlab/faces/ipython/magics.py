@@ -23,6 +23,7 @@ from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
 from memlab.faces.ipython.showing import Showing
+from memlab.faces.ipython.snapshot_magics import SnapshotMagics
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
 from memlab.faces.user_errors import drop_memlab_frames
@@ -50,12 +51,13 @@ SHORT_NAMES = {
     "why": "line",
     "heap": "line",
     "heapdiff": "line_cell",
+    "memdiff": "line_cell",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, Magics):
+class MemlabMagics(HeapMagics, SnapshotMagics, Magics):
     """The magics of one shell."""
 
     @no_var_expand

@@ -1,0 +1,128 @@
+"""Run the tests, each file in a process of its own, as many at a time as there are cores.
+
+    .venv/bin/python scripts/run_tests.py                            all of tests/
+    .venv/bin/python scripts/run_tests.py .venv/bin/python:tests .venv-3.13/bin/python:tests/unit
+
+Each argument is ``PYTHON:PATH,PATH``. Many tests walk the whole heap of their process; in one process for all
+files that heap holds matplotlib, IPython and hypothesis too, is six times as large, and those tests take four
+times as long. Plain ``pytest`` runs all in one process: it finds the test that another one disturbs.
+"""
+# ruff: noqa: INP001, T201, S603 - a script, which prints and runs the commands it is for
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNTED = re.compile(r"(\d+) (passed|failed|skipped|xfailed|errors?)\b")
+NO_TESTS = 5  # pytest's exit code when all tests of a file were left out, as the long ones are
+# What takes longest goes first, so that no core waits at the end; within a folder the size of the file tells.
+FIRST = ("browser", "notebooks", "reliability")
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One file of tests for one interpreter."""
+
+    python: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """How the file is called in what is printed."""
+        where = Path(self.python).parts
+        version = next((part.removeprefix(".venv-") + " " for part in where if part.startswith(".venv-")), "")
+        return version + self.path.relative_to(ROOT).as_posix()
+
+    @property
+    def weight(self) -> tuple[int, int]:
+        """Sort key: what goes first is greater."""
+        folder = self.path.parent.name
+        rank = len(FIRST) - FIRST.index(folder) if folder in FIRST else 0
+        return rank, self.path.stat().st_size
+
+
+def jobs_of(argument: str) -> list[Job]:
+    """Return the jobs that ``PYTHON:PATH,PATH`` names, one for each file."""
+    python, _, paths = argument.rpartition(":")
+    found: list[Job] = []
+    for text in paths.split(","):
+        path = (ROOT / text).resolve()
+        files = sorted(path.rglob("test_*.py")) if path.is_dir() else [path]
+        found += [Job(python or sys.executable, file) for file in files]
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """How one job went: pytest's exit code, all that it said, seconds by the clock and of work."""
+
+    code: int
+    text: str
+    seconds: float
+    work_s: float
+
+
+def run(job: Job) -> Run:
+    """Run one file."""
+    began = time.monotonic()
+    # No cache: several processes would write it at once.
+    command = [job.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(job.path)]
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+        ) as process,
+    ):
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        log.seek(0)
+        text = log.read().decode(errors="replace")
+    # Its children's included: what a file costs, whatever else the machine does.
+    return Run(process.returncode, text, time.monotonic() - began, used.ru_utime + used.ru_stime)
+
+
+def main(arguments: list[str]) -> int:
+    """Run all jobs, print a line for each and all that a failed one said; 1 when any failed."""
+    jobs = [job for argument in arguments or ["tests"] for job in jobs_of(argument)]
+    jobs.sort(key=lambda job: job.weight, reverse=True)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    began = time.monotonic()
+    totals: Counter[str] = Counter()
+    failed: list[str] = []
+    with ThreadPoolExecutor(max(2, cores)) as pool:
+        running = {pool.submit(run, job): job for job in jobs}
+        for future in as_completed(running):
+            job = running[future]
+            result = future.result()
+            last = result.text.strip().rpartition("\n")[2]
+            for count, what in COUNTED.findall(last):
+                totals[what.rstrip("s")] += int(count)
+            took = f"{result.seconds:6.1f} s, {result.work_s:5.1f} s of work"
+            if result.code in (0, NO_TESTS):
+                print(f"{took}  {job.name}: {last}", flush=True)
+                for line in result.text.splitlines():
+                    if line.startswith("SKIPPED"):
+                        print("         ", line)
+            else:
+                failed.append(job.name)
+                print(f"{took}  {job.name} FAILED\n{result.text}", flush=True)
+    told = ", ".join(f"{count} {what}" for what, count in sorted(totals.items()))
+    print(f"{len(jobs)} files: {told}, in {time.monotonic() - began:.0f} s")
+    for name in failed:
+        print(f"failed: {name}")
+    print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed")
+    return 1 if failed or not totals["passed"] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
