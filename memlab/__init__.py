@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.version import VERSION
 from memlab.errors import (
+    BudgetError,
     CaptureError,
     MemlabError,
     MissingExtraError,
@@ -23,15 +24,23 @@ if TYPE_CHECKING:
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.flame_widget import explore
     from memlab.faces.ipython.release import release
+    from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.foreign_snapshots import import_tracemalloc
+    from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
+    from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
+    from memlab.lab.memory_monitor import MemoryMonitor
+    from memlab.lab.memory_usage import memory_usage
+    from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
+    from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.flame import FlameTree
     from memlab.records.gc_pauses import GcPauses
@@ -48,7 +57,9 @@ if TYPE_CHECKING:
         HeapTree,
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
+    from memlab.records.line_profile import LineProfile
     from memlab.records.memit import MemitResult
+    from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
     from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
@@ -57,9 +68,11 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "BudgetError",
     "Capture",
     "CaptureError",
     "Ceiling",
+    "CellLedger",
     "Child",
     "Explanation",
     "FlameTree",
@@ -79,14 +92,27 @@ __all__ = [
     "HeapWindow",
     "LeakHunt",
     "LeakReport",
+    "LineProfile",
+    "LineProfiler",
     "Link",
     "Mark",
     "MemitResult",
     "MemlabError",
+    "MemoryAlertSystem",
+    "MemoryGuard",
+    "MemoryMonitor",
+    "MemoryPressureSimulator",
     "MemoryProfiler",
+    "MemoryReading",
     "MissingExtraError",
     "Outcome",
     "Peak",
+    "PostMortem",
+    "PressureOutcome",
+    "PressurePhase",
+    "PressureRun",
+    "PressureScenario",
+    "PressureStage",
     "ReferenceChain",
     "RootKind",
     "Site",
@@ -106,12 +132,15 @@ __all__ = [
     "dump_heap",
     "explore",
     "find_leaks",
+    "guard",
     "heap",
     "heap_window",
     "holdings",
     "import_tracemalloc",
     "load",
     "memit",
+    "memory_usage",
+    "profile",
     "record",
     "release",
     "snapshot",
@@ -123,6 +152,7 @@ _HOME = {
     "Capture": "records.capture",
     "Ceiling": "records.capture",
     "Child": "records.capture",
+    "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
     "FlameTree": "records.flame",
     "Frame": "records.snapshot",
@@ -141,12 +171,25 @@ _HOME = {
     "HeapWindow": "lab.heap",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
+    "LineProfile": "records.line_profile",
+    "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
+    "MemoryAlertSystem": "lab.alerts",
+    "MemoryGuard": "lab.guard",
+    "MemoryMonitor": "lab.memory_monitor",
+    "MemoryPressureSimulator": "lab.pressure",
+    "MemoryReading": "records.pressure",
     "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
     "Peak": "records.capture",
+    "PostMortem": "records.pressure",
+    "PressureOutcome": "records.pressure",
+    "PressurePhase": "records.pressure",
+    "PressureRun": "records.pressure",
+    "PressureScenario": "lab.scenarios",
+    "PressureStage": "lab.scenarios",
     "ReferenceChain": "records.chain",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
@@ -162,12 +205,15 @@ _HOME = {
     "dump_heap": "lab.heap_dump",
     "explore": "faces.ipython.flame_widget",
     "find_leaks": "lab.leak_hunt",
+    "guard": "lab.guard",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
+    "memory_usage": "lab.memory_usage",
+    "profile": "lab.line_profile",
     "record": "lab.recorder",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",

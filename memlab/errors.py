@@ -5,7 +5,15 @@ that a caller would expect, so ``except ValueError`` works without knowing memla
 one of these as one line; anything else that escapes is a bug and keeps its traceback.
 """
 
-__all__ = ["CaptureError", "MemlabError", "MissingExtraError", "StepError", "UnavailableError", "UsageError"]
+__all__ = [
+    "BudgetError",
+    "CaptureError",
+    "MemlabError",
+    "MissingExtraError",
+    "StepError",
+    "UnavailableError",
+    "UsageError",
+]
 
 
 class MemlabError(Exception):
@@ -26,6 +34,10 @@ class CaptureError(MemlabError, ValueError):
 
 class UnavailableError(MemlabError, RuntimeError):
     """Raised when this interpreter, platform or moment cannot give what was asked for."""
+
+
+class BudgetError(MemlabError, MemoryError):
+    """Raised when memory that was asked for would pass a budget or the machine's reserve."""
 
 
 class MissingExtraError(MemlabError, ImportError):

@@ -22,7 +22,7 @@ from memlab.records.capture import Peak
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HighWaterMark", "Region", "region"]
+__all__ = ["HighWaterMark", "Region", "process_wide_mark", "region"]
 
 _RESET_PEAK = b"5"
 _SLACK_BYTES = 16 * 1024 * 1024
@@ -80,6 +80,32 @@ class HighWaterMark:
                 self._open.discard(opened)
             return opened.greatest
 
+    def restart(self, opened: _Mark) -> int:
+        """Return the greatest RSS since the last restart in bytes, set the mark back and go on from there.
+
+        Raises:
+            UnavailableError: when the mark cannot be read or set back any more.
+        """
+        with self._lock:
+            try:
+                self._fold()
+                self._files.write("clear_refs", _RESET_PEAK)
+            except (OSError, ValueError, IndexError) as error:
+                raise UnavailableError(f"the kernel's high-water mark cannot be set back: {error}") from None
+            greatest, opened.greatest = opened.greatest, 0
+            return greatest
+
+    def current(self) -> int:
+        """Return the mark in bytes as the kernel has it, since whoever set it back last.
+
+        Raises:
+            UnavailableError: when it cannot be read.
+        """
+        try:
+            return status_bytes(self._files.read("status"), b"VmHWM")
+        except (OSError, ValueError, IndexError) as error:
+            raise UnavailableError(f"the kernel's high-water mark cannot be read: {error}") from None
+
     def process_peak(self) -> int:
         """Return the greatest RSS of the process in bytes, resets notwithstanding."""
         with self._lock:
@@ -124,7 +150,7 @@ class Region:
         self.reason = "" if exact else "exact=False was asked for"
         self._exact = exact
         self._interval_s = interval_s
-        self._bookkeeper = bookkeeper or _process_wide
+        self._bookkeeper = bookkeeper or process_wide_mark
         self._probe = probe
         self._owner: HighWaterMark | None = None
         self._mark: _Mark | None = None
@@ -249,7 +275,7 @@ def region(*, exact: bool = True, interval_s: float = _FALLBACK_INTERVAL_S) -> R
 _bookkeeper = HighWaterMark()
 
 
-def _process_wide() -> HighWaterMark:
+def process_wide_mark() -> HighWaterMark:
     """The mark is the process's, so its bookkeeper is too; a forked child gets one of its own."""
     global _bookkeeper  # noqa: PLW0603 - one owner for a process-wide resource
     if _bookkeeper.pid != os.getpid():

@@ -8,29 +8,44 @@ beside the value as long as it lives, so that it can be given back as tracemallo
 from __future__ import annotations
 
 import dataclasses
+import functools
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from memlab._base.grouping import group_keys, pack_keys, sums
 from memlab._base.packages import package_of
+from memlab._base.paths import PathLabels
 from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.source_lines import source_lines, source_size
 from memlab._base.units import format_bytes
+from memlab.collectors.trace_blocks import columns_of
 from memlab.records.columns import frozen, ints, no_nodes
 from memlab.records.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from memlab._base.paths import PathLabels
     from memlab._base.source_lines import SourceLines
     from memlab.collectors.trace_blocks import TraceColumns
     from memlab.records.columns import Ints
 
-__all__ = ["to_snapshot"]
+__all__ = ["to_snapshot", "warm_up"]
 
 _LINE_BITS = 32
 _MOST_SOURCE = 16 * 1024 * 1024
 _LINE_MASK = (1 << _LINE_BITS) - 1
+
+
+@functools.cache
+def warm_up() -> None:
+    """Make what a first snapshot makes once and for all, before anything is read.
+
+    Modules that numpy and the standard library import late, compiled patterns, the table of packages: made
+    while a program is traced they would be growth to its second snapshot, half a megabyte of it.
+    """
+    files = ((__file__, 1), (os.__file__, 1), (np.__file__, 1))
+    blocks = [(0, size, files, len(files)) for size in (1, 2)]
+    to_snapshot(columns_of(blocks, len(files), "public", own_excluded=False), PathLabels(), sources="all")
 
 
 def to_snapshot(

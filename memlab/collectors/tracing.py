@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from memlab._base.paths import PathLabels
 from memlab.collectors.notebook import cell_aliases
-from memlab.collectors.snapshot_maker import to_snapshot
+from memlab.collectors.snapshot_maker import to_snapshot, warm_up
 from memlab.collectors.trace_blocks import read_columns, without_collector
 from memlab.collectors.trace_table import Frames, RawTraces, grown, read_traces, site_of
 from memlab.errors import UnavailableError, UsageError
@@ -152,6 +152,7 @@ class Tracing:
         """
         if self._active:
             return self
+        warm_up()
         try:
             self._active = True
             self._owner.enter(id(self), self._asked)
@@ -303,7 +304,8 @@ def _snapshot(
         raise UsageError(f"taking a snapshot: depth must be a number of frames from 1, not {depth!r}")
     if sources not in _SOURCES:
         raise UsageError(f"taking a snapshot: sources must be own, all or none, not {sources!r}")
-        # Cells run and files come: names are asked for anew at each snapshot.
+    warm_up()
+    # Cells run and files come: names are asked for anew at each snapshot.
     labels = PathLabels(cell_aliases() if aliases is None else aliases)
     return without_collector(lambda: _read_snapshot(label, depth, labels, notes, sources))
 

@@ -82,15 +82,26 @@ def growth_chart(series: Timeline, test: GrowthTest, index: int) -> Chart | None
     )
 
 
-def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture | None = None) -> Chart:
-    """Return one metric of a timeline over time; a capture adds its marks and its exact peak."""
+def timeline_chart(
+    timeline: Timeline,
+    metric: str,
+    index: int,
+    capture: Capture | None = None,
+    level: tuple[int, str] | None = None,
+) -> Chart:
+    """Return one metric of a timeline over time; a capture adds its marks and its exact peak.
+
+    ``level`` is a value with its words, drawn as a line across in the place of the peak.
+    """
     values, time = timeline.metrics[metric], timeline.time_s
     kept = pick(values, _BUCKETS * 2)
     sizes = metric.endswith("_bytes")
     peak = capture.peak if capture is not None and metric == "rss_bytes" else None
     low, high = float(values.min()), float(values.max())
-    if peak is not None:
-        high = max(high, float(peak.value_bytes))
+    if peak is not None and level is None:
+        level = peak.value_bytes, f"peak {words.amount(metric, peak.value_bytes)} ({peak.source})"
+    if level is not None:
+        high = max(high, float(level[0]))
     # Above nought only where the figure would be a flat line otherwise.
     ticks = round_ticks(0.0 if low < _FEW * high or low == high else low, high, sizes=sizes)
     width, height = _WIDE
@@ -124,9 +135,7 @@ def timeline_chart(timeline: Timeline, metric: str, index: int, capture: Capture
         dots=len(kept) == 1,
         minima=((x(float(time[top])), y(float(values[top]))),),
         marks=tuple((x(min(max(m.time_s, float(time[0])), float(time[-1]))), m.label) for m in marks),
-        level=(y(float(peak.value_bytes)), f"peak {words.amount(metric, peak.value_bytes)} ({peak.source})")
-        if peak is not None
-        else None,
+        level=(y(float(level[0])), level[1]) if level is not None else None,
     )
 
 

@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
@@ -38,7 +39,9 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_page, heap_page, heap_result_pages, other_pages, recording_parts
@@ -46,6 +49,12 @@ from memlab.views.flame_map import flame_block
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.palette import LIGHT, tints, tones
+from memlab.views import heap_page, heap_result_pages, other_pages, pressure_page, recording_parts
+from memlab.views.heap_map import treemap_block
+from memlab.views.leak_page import leak_page
+from memlab.views.ledger_page import ledger_page
+from memlab.views.line_page import line_page
+from memlab.views.palette import LIGHT, tints
 from memlab.views.snapshot_table import table_page
 from memlab.views.words import printable
 
@@ -62,6 +71,7 @@ __all__ = [
     "flame_assets",
     "heap_assets",
     "render_flame",
+    "pressure_assets",
     "render_page",
     "render_summary",
     "render_treemap",
@@ -89,6 +99,8 @@ build_page.register(Capture, other_pages.capture_page)
 build_page.register(Timeline, other_pages.timeline_page)
 build_page.register(GcPauses, recording_parts.pauses_page)
 build_page.register(MemitResult, other_pages.memit_page)
+build_page.register(CellLedger, ledger_page)
+build_page.register(LineProfile, line_page)
 build_page.register(HeapGraph, heap_page.heap_page)
 build_page.register(HeapTree, heap_page.tree_page)
 build_page.register(HeapCensus, heap_page.census_page)
@@ -99,6 +111,8 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
+build_page.register(PressureRun, pressure_page.pressure_page)
+build_page.register(PostMortem, pressure_page.post_mortem_page)
 
 
 def render_page(result: Result) -> str:
@@ -186,6 +200,11 @@ def flame_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a flame tree, as a widget takes them."""
     script, style = _assets(*_FLAME)
     return script + "export default { render: renderFlame };\n", style
+
+
+def pressure_assets() -> tuple[str, str]:
+    """Return the script and the style sheet of the pressure widget."""
+    return _asset("pressure.js"), _asset("pressure.css")
 
 
 def write_page(page: str, path: str | os.PathLike[str]) -> None:

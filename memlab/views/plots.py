@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from memlab._base.units import format_bytes, format_seconds, format_signed_bytes
 from memlab.errors import MissingExtraError, UnavailableError
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapDiff, HeapTree
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
@@ -28,6 +31,9 @@ from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.palette import HUES, LIGHT, tints, tones
+from memlab.views.ledger_page import ledger_bars
+from memlab.views.line_page import line_bars
+from memlab.views.palette import HUES, LIGHT, tints
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
@@ -53,6 +59,10 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
     heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a
     flame tree is an icicle of its widest frames.
+    heap tree are treemaps of retained size; a line profile and a cell ledger show how
+    far lines and cells rose; other results of a heap show their greatest parts as bars.
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a run
+    in a cage shows resident memory over its ballast, with its budget, and a post-mortem the last stretch.
 
     Args:
         result: any result but an explanation, which is no picture of numbers.
@@ -240,6 +250,32 @@ def _memit(result: MemitResult, ax: Axes | None, _metric: str | None) -> Axes:
     return _tidy(axes)
 
 
+@_draw.register(CellLedger)
+def _cell_ledger(ledger: CellLedger, ax: Axes | None, _metric: str | None) -> Axes:
+    title, bars = ledger_bars(ledger)
+    if not bars:
+        raise UnavailableError("nothing to plot: no cell has a peak that is known")
+    shown = bars[-_MOST_BARS:]
+    axes = _bars(
+        _axes(ax), [name for name, _ in shown], [size for _, size in shown], [LIGHT["accent"]] * len(shown)
+    )
+    _title(axes, title)
+    return _tidy(axes)
+
+
+@_draw.register(LineProfile)
+def _line_profile(profile: LineProfile, ax: Axes | None, _metric: str | None) -> Axes:
+    title, bars = line_bars(profile)
+    if not bars:
+        raise UnavailableError("nothing to plot: no line took memory or gave it back")
+    shown = bars[:_MOST_BARS]
+    axes = _bars(
+        _axes(ax), [name for name, _ in shown], [size for _, size in shown], [LIGHT["accent"]] * len(shown)
+    )
+    _title(axes, title)
+    return _tidy(axes)
+
+
 @_draw.register(HeapTree)
 def _heap_tree(tree: HeapTree, ax: Axes | None, _metric: str | None) -> Axes:
     if len(tree.parent) < 2:  # noqa: PLR2004 - the whole, and something in it
@@ -312,6 +348,38 @@ def _heap_bars(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
 
 for _kind in BARS:
     _draw.register(_kind, _heap_bars)
+
+
+@_draw.register(PressureRun)
+def _pressure(run: PressureRun, ax: Axes | None, metric: str | None) -> Axes:
+    if metric in (None, "rss_bytes") and "ballast_bytes" in run.timeline.metrics and len(run.timeline):
+        axes = _draw(run.timeline, ax, "rss_bytes" if "rss_bytes" in run.timeline.metrics else None)
+        ballast = run.timeline.metrics["ballast_bytes"]
+        kept = pick(ballast, _BUCKETS)
+        axes.fill_between(
+            run.timeline.time_s[kept], ballast[kept], color=LIGHT["muted"], alpha=0.25, lw=0, label="ballast"
+        )
+    else:
+        axes = _draw(run.timeline, ax, metric)
+    if metric in (None, "rss_bytes"):
+        axes.axhline(run.budget_bytes, color=LIGHT["grew"], lw=1, ls="--", label="budget")
+        _ticks(axes, 0, max(run.budget_bytes, run.peak_rss_bytes or 0), sizes=True)
+        axes.legend(frameon=False, loc="lower right")
+    for phase in run.phases:
+        axes.axvline(phase.start_s, color=LIGHT["muted"], lw=1, ls=":")
+    _title(axes, f"{run.scenario}: {run.outcome.value}")
+    return axes
+
+
+@_draw.register(PostMortem)
+def _post_mortem(found: PostMortem, ax: Axes | None, metric: str | None) -> Axes:
+    axes = _draw(found.timeline, ax, metric)
+    if found.limit_bytes is not None and metric in (None, "rss_bytes"):
+        axes.axhline(found.limit_bytes, color=LIGHT["grew"], lw=1, ls="--")
+        _ticks(axes, 0, max(found.limit_bytes, found.peak_rss_bytes or 0), sizes=True)
+    if found.acted_s is not None:
+        axes.axvline(found.acted_s, color=LIGHT["grew"], lw=1)
+    return axes
 
 
 # -- parts

@@ -11,16 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_text, words
 from memlab.views.heap_rows import ROWS
+from memlab.views.ledger_page import ledger_rows
+from memlab.views.line_page import line_rows
+from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
 
 if TYPE_CHECKING:
@@ -70,6 +76,18 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - heap difference: ``type``, ``objects_diff``, ``bytes_diff``, ``objects``, ``shallow_bytes``, ``born``.
     - holdings: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``, ``shallow_bytes``,
       ``release``.
+    - pressure run: one row a phase: ``phase``, ``start_s``, ``end_s``, ``target_bytes``, ``ballast_bytes``,
+      ``peak_rss_bytes``, ``calls``, ``failures``, ``latency_p50_s``, ``latency_p99_s``, ``latency_max_s``,
+      ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
+    - post-mortem: what retained most: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``,
+      ``release``.
+
+    - line profile: one row a line: ``function``, ``file``, ``line``, ``occurrences``, ``increment_bytes``,
+      ``usage_bytes``, ``rise_bytes`` (None where it is not known), ``source``.
+
+    - cell ledger: one row a cell: ``cell``, ``label``, ``depth``, ``outcome``, ``seconds``,
+      ``start_bytes``, ``end_bytes``, ``diff_bytes``, ``peak_bytes``, ``peak_source``, ``gc_seconds``,
+      ``collections``, ``objects_diff``, ``survivors``, ``variables``.
 
     Args:
         result: any of memlab's results.
@@ -222,6 +240,16 @@ def _memitresult_frame(result: MemitResult) -> DataFrame:
     )
 
 
+@_frame.register(CellLedger)
+def _cellledger_frame(ledger: CellLedger) -> DataFrame:
+    return table_of(*ledger_rows(ledger))
+
+
+@_frame.register(LineProfile)
+def _lineprofile_frame(profile: LineProfile) -> DataFrame:
+    return table_of(*line_rows(profile))
+
+
 @_frame.register(HeapGraph)
 def _heapgraph_frame(graph: HeapGraph) -> DataFrame:
     return graph.query()
@@ -233,6 +261,16 @@ def _heap_frame(result: Result) -> DataFrame:
 
 for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
+
+
+@_frame.register(PressureRun)
+def _pressurerun_frame(run: PressureRun) -> DataFrame:
+    return table_of(*phase_rows(run))
+
+
+@_frame.register(PostMortem)
+def _postmortem_frame(found: PostMortem) -> DataFrame:
+    return table_of(*holding_rows(found))
 
 
 # -- a leak report's tables

@@ -75,6 +75,11 @@ _METRICS = {
     "gc_objects": "Collector-tracked objects",
     "threads": "Threads",
     "iteration": "Iteration",
+    "ballast_bytes": "Ballast",
+    "room_bytes": "Room under the tightest ceiling",
+    "hit_rate_percent": "Hit rate (%)",
+    "latency_us": "Mean latency (µs)",
+    "busy_ns": "Time in calls (ns)",
 }
 
 _ROOTS = {

@@ -21,6 +21,13 @@ pytestmark = [pytest.mark.notebook, pytest.mark.timeout(240)]
 FACTS = {
     "00-start-here": ["peak memory:", "Out[", "LEAK", "<iframe", "leaks.html"],
     "01-find-a-leak": ["LEAK", "StockWatcher", "subscribers", "NO LEAK", "handlers.py"],
+    "08-under-pressure": [
+        "the real ceiling",
+        "Heedful",
+        "stopped below the limit",
+        "critical",
+        "Post-mortem",
+    ],
     "02-explain-the-heap": ["StockWatcher", "subscribers", "would be freed", "Birth marks", "it is freed"],
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+from memlab.records.cell_ledger import BoundName, CellLedger, CellRow
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
 from memlab.records.flame import FlameSide, FlameTree
@@ -39,7 +40,9 @@ from memlab.records.leak_report import (
     TypeGrowth,
     Verdict,
 )
+from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
 from memlab.records.snapshot import (
     Change,
     Frame,
@@ -54,6 +57,7 @@ from memlab.records.timeline import Timeline
 
 ENVIRONMENT = {"memlab": "0.1.0", "python": "CPython 3.11.2", "platform": "linux x86_64"}
 
+MIB = 1024 * 1024
 ROUNDS = 24
 BLOCKS = 6
 PER_ROUND = 5
@@ -562,6 +566,76 @@ def memit_result() -> MemitResult:
     )
 
 
+def line_profile(**changes) -> LineProfile:
+    """Return a loader whose second line's spike is gone, a method that gave back, and a named block."""
+    rows = (
+        # function, line, occurrences, increment, usage, rise, source
+        (0, 11, 1, 0, 37_748_736, 0, "def load(path):"),
+        (0, 12, 1, 62_914_560, 100_663_296, 125_829_120, "    rows = list(csv.reader(path.open()))"),
+        (0, 13, 0, 0, 0, 0, "    # not run"),
+        (0, 14, 200, 1_048_576, 101_711_872, 8_192, '    return [Row(r, "…") for r in rows]'),
+        (1, 31, 2, 0, 101_711_872, 0, "    def drop(self):"),
+        (1, 32, 2, -62_914_560, 38_797_312, 0, "        self.rows.clear()"),
+    )
+    columns = list(zip(*rows, strict=True))
+    names = ("function", "line", "occurrences", "increment_bytes", "usage_bytes", "rise_bytes")
+    fields = {
+        "functions": (
+            ProfiledFunction("load", "app/data.py", 11),
+            ProfiledFunction("Store.drop", "app/data.py", 31),
+        ),
+        **dict(zip(names, map(ints, columns[:6]), strict=True)),
+        "source": columns[6],
+        "sources": {"value": "statm", "peak": "vmhwm"},
+        "stretches": (
+            Stretch("parse", 1.5, 37_748_736, 101_711_872, 226_492_416),
+            Stretch("wait", 0.5, 1, 1),
+        ),
+        "notes": ("Another thread ran meanwhile.",),
+    }
+    return LineProfile(**{**fields, **changes})
+
+
+def line_profile_without_rise() -> LineProfile:
+    """Return the same where the kernel keeps no mark."""
+    return line_profile(
+        rise_bytes=ints([]),
+        sources={"value": "psutil"},
+        absent={"peak": "the kernel's high-water mark cannot be set back: Permission denied"},
+        complete=False,
+    )
+
+
+def cell_ledger() -> CellLedger:
+    """Return three cells: one that left an array, one within it, and one that raised and was not counted."""
+    cells = (
+        CellRow(
+            0, "inner = 1", 1, "ok", 0.25, 50_000_000, 50_004_096, 50_004_096, "vmhwm", 0.0, 0, 3,
+            (TypeCount("builtins.cell", 3, 0),), (), "",
+        ),
+        CellRow(
+            3, 'frame = load("…")', 0, "ok", 2.5, 50_000_000, 130_000_000, 250_000_000, "vmhwm", 0.125, 17,
+            41_002,
+            (TypeCount("app.models.Row", 40_000, 0), TypeCount("builtins.tuple", 900, 0)),
+            (BoundName("frame", "numpy.ndarray", 80_000_112), BoundName("rows", "builtins.list", 56)),
+            "31 more types rose",
+        ),
+        CellRow(
+            4, "%%time", 0, "app.errors.LoadError", 0.001, 130_000_000, 129_000_000, None, "", 0.0, 0, None,
+            (), (), "objects are counted in one cell of 20",
+        ),
+    )  # fmt: skip
+    return CellLedger(
+        cells=cells,
+        starts=ints([0, 1, 5, 5]),
+        time_s=floats([0.1, 0.0, 0.5, 1.0, 2.0]),
+        rss_bytes=ints([50_004_096, 50_000_000, 90_000_000, 240_000_000, 130_000_000]),
+        overhead_s=0.0125,
+        dropped=2,
+        notes=("Two kernels share this machine.",),
+    )
+
+
 def heap_graph() -> HeapGraph:
     """Return nine objects of a service: a module's registry, two sessions that share a log, a lost pair.
 
@@ -798,6 +872,106 @@ def heap_holdings() -> HeapHoldings:
     )
 
 
+def pressure_run() -> PressureRun:
+    """Return a cache under a spike: hits and latency over time, one phase that failed, every field filled."""
+    seconds = [number / 100 for number in range(300)]
+    ballast = [0 if n < 90 or n >= 150 else 60 * MIB for n in range(300)]
+    calls = [n * 400 for n in range(300)]
+    hits = [int(n * 300 - (n - 90) * 100 * (90 <= n < 150)) for n in range(300)]
+    hits = [max(hits[: n + 1]) for n in range(300)]
+    timeline = Timeline(
+        time_s=floats(seconds),
+        metrics={
+            "rss_bytes": ints([20 * MIB + size for size in ballast]),
+            "ballast_bytes": ints(ballast),
+            "calls": ints(calls),
+            "failures": ints([n // 100 for n in range(300)]),
+            "busy_ns": ints([n * 400 * 2500 for n in range(300)]),
+            "hits": ints(hits),
+            "misses": ints([max(0, c - h) for c, h in zip(calls, hits, strict=True)]),
+            "evictions": ints([n * 10 for n in range(300)]),
+            "entries": ints([min(n * 20, 2000) for n in range(300)]),
+        },
+        sources={"rss_bytes": "/proc/PID/status, from outside", "ballast_bytes": "the cage, every 10 ms"},
+        absent={"uss_bytes": "it was not asked for"},
+        started_at="2026-11-28T00:00:00.000+00:00",
+    )
+    return PressureRun(
+        scenario="spike and recovery",
+        subject="shop.cache:make",
+        subject_kind="cache",
+        outcome=PressureOutcome.FAILED,
+        reason="Every phase ran; calls of the subject raised: 2 ValueError.",
+        budget_bytes=96 * MIB,
+        timeline=timeline,
+        phases=(
+            PressurePhase(
+                "calm", 0.0, 0.9, 0, 0, 20 * MIB, 36_000, 0, 2.4e-6, 9.0e-6, 1.1e-3, 27_000, 9_000, 900, 1800
+            ),
+            PressurePhase(
+                "spike",
+                0.9,
+                1.5,
+                60 * MIB,
+                60 * MIB,
+                80 * MIB,
+                24_000,
+                2,
+                2.6e-6,
+                5e-5,
+                4e-3,
+                12_000,
+                12_000,
+                600,
+                900,
+            ),
+            PressurePhase("recovery", 1.5, 3.0, 0, 0, None, 60_000),
+        ),
+        base_rss_bytes=20 * MIB,
+        peak_rss_bytes=81 * MIB,
+        peak_source="vmhwm",
+        end_rss_bytes=22 * MIB,
+        recovery_s=0.31,
+        failures={"ValueError": 2},
+        failure_points={"MemoryError raised": 41, "returned all the same": 3},
+        absent={"evictions": "the cache counts none"},
+        environment=ENVIRONMENT,
+        elapsed_s=3.4,
+        notes=("The subject ran in one thread.",),
+    )
+
+
+def post_mortem() -> PostMortem:
+    """Return what led to an interrupt at 6 GiB, and what the notebook held then."""
+    return PostMortem(
+        trigger="limit",
+        reason="The process reached 6.00 GiB; the guard's limit is 6.00 GiB.",
+        limit_bytes=6 * 1024 * MIB,
+        rss_bytes=6 * 1024 * MIB + 4096,
+        peak_rss_bytes=6 * 1024 * MIB + 4096,
+        timeline=Timeline(
+            time_s=floats([n / 50 for n in range(200)]),
+            metrics={
+                "rss_bytes": ints([(1024 + 26 * n) * MIB for n in range(200)]),
+                "room_bytes": ints([(9000 - 26 * n) * MIB for n in range(200)]),
+            },
+            sources={"rss_bytes": "/proc/PID/statm, from outside"},
+        ),
+        acted_s=3.9,
+        holdings=(
+            Holding(("frames",), "variable", "builtins.list", 5 * 1024 * MIB, 120_000, 56),
+            Holding((), "last exception", "builtins.KeyboardInterrupt", 4096, 12, 72, "%memclean"),
+        ),
+        growth=(
+            TypeDiff("numpy.ndarray", 900, 880, 5 * 1024 * MIB, 5 * 1000 * MIB),
+            TypeDiff("app.models.Session", 10, 4, 4_000, 1_600),
+        ),
+        absent={"why": "nobody asked"},
+        environment=ENVIRONMENT,
+        notes=("What it had made is still there.",),
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
@@ -813,6 +987,9 @@ def all_results() -> dict:
         "gc pauses": gc_pauses(),
         "timeline": timeline(),
         "memit": memit_result(),
+        "line profile": line_profile(),
+        "line profile without rise": line_profile_without_rise(),
+        "cell ledger": cell_ledger(),
         "heap graph": heap_graph(),
         "heap tree": heap_tree(),
         "heap census": heap_census(),
@@ -823,4 +1000,6 @@ def all_results() -> dict:
         "freed": freed(),
         "heap diff": heap_diff(),
         "holdings": heap_holdings(),
+        "pressure run": pressure_run(),
+        "post-mortem": post_mortem(),
     }

@@ -15,6 +15,7 @@ from contracts import ResultContract
 import memlab.records
 from memlab.records._result import Result
 from memlab.records.capture import Capture, Peak
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
 from memlab.records.flame import FlameTree
@@ -32,7 +33,9 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport, Verdict
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.store.kinds import KINDS
@@ -92,6 +95,14 @@ class TestMemitResult(_OfKind):
     kind = MemitResult.kind
 
 
+class TestLineProfile(_OfKind):
+    kind = LineProfile.kind
+
+
+class TestCellLedger(_OfKind):
+    kind = CellLedger.kind
+
+
 class TestHeapGraph(_OfKind):
     kind = HeapGraph.kind
     test_has_no_instance_dict = None  # it has room for what follows from it; there is one, not a million
@@ -131,6 +142,14 @@ class TestHeapDiff(_OfKind):
 
 class TestHeapHoldings(_OfKind):
     kind = HeapHoldings.kind
+
+
+class TestPressureRun(_OfKind):
+    kind = PressureRun.kind
+
+
+class TestPostMortem(_OfKind):
+    kind = PostMortem.kind
 
 
 def all_result_classes():

@@ -543,3 +543,18 @@ def test_packed_rows_are_equal_only_when_the_rows_are(rows):
 def test_sums_are_exact_beyond_what_a_float_holds():
     groups, values = np.array([0, 0, 1]), np.array([2**62, 1, -(2**53) - 1])
     assert sums(groups, values, 3).tolist() == [2**62 + 1, -(2**53) - 1, 0]
+
+
+def test_the_first_snapshot_of_a_process_is_no_growth_to_the_second(tmp_path):
+    """What snapshots import and compile once is there before the tracer, or before the first of them."""
+    code = (
+        "import memlab, tracemalloc\n"
+        "if {foreign}: tracemalloc.start(5)\n"
+        "with memlab.tracing(depth=5) as trace:\n"
+        "    first, second = trace.snapshot(), trace.snapshot()\n"
+        "print(second.diff(first).total_diff_bytes)\n"
+    )
+    for foreign in (False, True):
+        command = [sys.executable, "-c", code.format(foreign=foreign)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert int(done.stdout) < 4096

@@ -27,7 +27,20 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "diff", "show", "report", "export", "convert", "import", "demo", "lab")
+COMMANDS = (
+    "leaks",
+    "heap",
+    "diff",
+    "pressure",
+    "profile",
+    "show",
+    "report",
+    "export",
+    "convert",
+    "import",
+    "demo",
+    "lab",
+)
 # A module cannot be named like a keyword.
 _MODULES = {"import": "import_"}
 INTERRUPTED = 130

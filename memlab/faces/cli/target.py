@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-__all__ = ["Target", "import_target", "importable", "parse_target"]
+__all__ = ["Target", "import_target", "importable", "module_path", "parse_target"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -77,6 +77,22 @@ def importable(target: Target) -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
+
+
+def module_path(target: Target) -> str:
+    """Return a target as ``module:function``, to be imported where ``importable`` holds.
+
+    Raises:
+        UsageError: when its file is not there, or its module has no such name as could be imported.
+    """
+    if target.is_file and not Path(target.place).is_file():
+        raise UsageError(f"no file {target.place}")
+    name = _package_root(Path(target.place).absolute())[1] if target.is_file else target.place
+    if not all(part.isidentifier() for part in name.split(".")):
+        raise UsageError(f"{target.place!r} is no module's name: write package.module:function")
+    if target.is_file and name in sys.stdlib_module_names:
+        raise UsageError(f"{target.place} has the name of a module of the standard library: rename the file")
+    return f"{name}:{target.function}"
 
 
 def import_target(target: Target) -> tuple[ModuleType, Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from memlab.records.heap_results import HeapTree
 
-__all__ = ["heap_widget"]
+__all__ = ["heap_widget", "widget_colors"]
 
 
 def heap_widget(heap: HeapGraph | HeapTree) -> AnyWidget:
@@ -68,18 +68,23 @@ def still_views(tree: HeapTree) -> dict[str, str]:
     }
 
 
-def style_sheet(style: str) -> str:
-    """Return the widget's style: the page's rules, under its own class, in the notebook's theme.
+def widget_colors(name: str) -> str:
+    """Return the rules that give a widget of one class memlab's colours and fonts, in the notebook's theme.
 
     JupyterLab says on the body whether its theme is light; elsewhere the system's choice holds.
     """
-    colors = "".join(f"--{name}: light-dark({LIGHT[name]}, {DARK[name]}); " for name in LIGHT)
-    return f"""
-.memlab-heap {{ color-scheme: light dark; {colors}--sans: system-ui, sans-serif;
+    colors = "".join(f"--{color}: light-dark({LIGHT[color]}, {DARK[color]}); " for color in LIGHT)
+    return f"""{name} {{ color-scheme: light dark; {colors}--sans: system-ui, sans-serif;
   --mono: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
   font: 14px/1.5 var(--sans); color: var(--ink); background: var(--surface); padding: 8px 12px; }}
-body[data-jp-theme-light="true"] .memlab-heap {{ color-scheme: light; }}
-body[data-jp-theme-light="false"] .memlab-heap {{ color-scheme: dark; }}
+body[data-jp-theme-light="true"] {name} {{ color-scheme: light; }}
+body[data-jp-theme-light="false"] {name} {{ color-scheme: dark; }}"""
+
+
+def style_sheet(style: str) -> str:
+    """Return the widget's style: the page's rules, under its own class, in the notebook's theme."""
+    return f"""
+{widget_colors(".memlab-heap")}
 .memlab-heap {{
   p, ul, ol {{ margin: 0; }}
   .heading {{ font-weight: 650; }}
