@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from memlab.collectors.high_water import region
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
+    from memlab.faces.ipython.flame_widget import explore
     from memlab.faces.ipython.live_widget import Live
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.flame import FlameTree
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
     from memlab.records.heap_graph import HeapGraph
@@ -95,6 +97,7 @@ __all__ = [
     "CellLedger",
     "Child",
     "Explanation",
+    "FlameTree",
     "Frame",
     "Freed",
     "GCMonitor",
@@ -169,6 +172,7 @@ __all__ = [
     "attach",
     "compare_captures",
     "dump_heap",
+    "explore",
     "find_leaks",
     "gc_performance_monitor",
     "guard",
@@ -199,6 +203,7 @@ _HOME = {
     "Child": "records.capture",
     "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
+    "FlameTree": "records.flame",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
     "GCMonitor": "lab.gc_monitor",
@@ -265,6 +270,7 @@ _HOME = {
     "compare_captures": "analyses.capture_compare",
     "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
+    "explore": "faces.ipython.flame_widget",
     "find_leaks": "lab.leak_hunt",
     "gc_performance_monitor": "lab.gc_monitor",
     "guard": "lab.guard",

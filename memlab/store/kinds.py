@@ -9,6 +9,7 @@ from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
 from memlab.records.heap_graph import HeapGraph
@@ -44,6 +45,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "cell ledger": CellLedger,
     "capture comparison": CaptureComparison,
     "explanation": Explanation,
+    "flame tree": FlameTree,
     "freed": Freed,
     "gc advice": GcAdvice,
     "gc decisions": GcDecisions,

@@ -13,6 +13,7 @@ from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.line_profile import LineProfile
@@ -21,6 +22,7 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import gc_views, heap_text, pool_views, pressure_text, words
 from memlab.views.comparison import comparison_text
+from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.ledger_page import ledger_text
 from memlab.views.line_text import line_text
@@ -167,6 +169,11 @@ def _(diff: SnapshotDiff) -> str:
 @render_text.register
 def _(table: SnapshotTable) -> str:
     return table_text(table)
+
+
+@render_text.register
+def _(tree: FlameTree) -> str:
+    return flame_text(tree)
 
 
 @render_text.register
