@@ -44,17 +44,20 @@ from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import flame_page, heap_page, heap_result_pages, other_pages, recording_parts
+from memlab.views import (
+    flame_page,
+    heap_page,
+    heap_result_pages,
+    other_pages,
+    pressure_page,
+    recording_parts,
+)
 from memlab.views.flame_map import flame_block
-from memlab.views.heap_map import treemap_block
-from memlab.views.leak_page import leak_page
-from memlab.views.palette import LIGHT, tints, tones
-from memlab.views import heap_page, heap_result_pages, other_pages, pressure_page, recording_parts
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.ledger_page import ledger_page
 from memlab.views.line_page import line_page
-from memlab.views.palette import LIGHT, tints
+from memlab.views.palette import LIGHT, tints, tones
 from memlab.views.snapshot_table import table_page
 from memlab.views.words import printable
 
@@ -70,8 +73,8 @@ __all__ = [
     "embed_json",
     "flame_assets",
     "heap_assets",
-    "render_flame",
     "pressure_assets",
+    "render_flame",
     "render_page",
     "render_summary",
     "render_treemap",

@@ -30,10 +30,9 @@ from memlab.views.flame_map import flame_block
 from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
-from memlab.views.palette import HUES, LIGHT, tints, tones
 from memlab.views.ledger_page import ledger_bars
 from memlab.views.line_page import line_bars
-from memlab.views.palette import HUES, LIGHT, tints
+from memlab.views.palette import HUES, LIGHT, tints, tones
 from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:

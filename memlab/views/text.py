@@ -19,9 +19,8 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import heap_text, words
-from memlab.views.flame_text import flame_text
 from memlab.views import heap_text, pressure_text, words
+from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.ledger_page import ledger_text
 from memlab.views.line_text import line_text
