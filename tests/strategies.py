@@ -306,6 +306,8 @@ def _flame_trees(draw):
         "file_package": draw(_column(len(files), st.integers(0, len(packages) - 1))),
         "packages": packages,
         "own_files": tuple(draw(st.lists(st.integers(0, len(files) - 1), max_size=2))),
+        "source_frame": ints([0]),
+        "sources": draw(_texts(1)),
     }
     others = {
         f.name: draw(_from_hint(hints[f.name])) for f in dataclasses.fields(FlameTree) if f.name not in given

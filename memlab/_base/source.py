@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from memlab._base.safety import clean
 
-__all__ = ["enclosing_function", "redact", "source_block", "source_line"]
+__all__ = ["enclosing_function", "redact", "redacted_lines", "source_block", "source_line"]
 
 _MIDDLES = frozenset(
     getattr(tokenize, name) for name in ("FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)
@@ -87,6 +87,11 @@ def redact(line: str) -> str:
     ''
     """
     return next(iter(_redacted.__wrapped__(line)), "").strip()
+
+
+def redacted_lines(text: str) -> tuple[str, ...]:
+    """Return a whole file's lines redacted; those from the first that cannot be followed on are missing."""
+    return _redacted(text)
 
 
 @lru_cache(maxsize=16)

@@ -26,7 +26,7 @@ import numpy.typing as npt
 
 from memlab._base.safety import clean
 
-__all__ = ["SourceLines", "source_lines", "source_size", "source_text"]
+__all__ = ["SourceLines", "source_lines", "source_size", "source_text", "whole_text"]
 
 _LONGEST = 2_000_000
 _MOST = 4096
@@ -107,6 +107,12 @@ def _file_stamp(filename: str) -> _Stamp | None:
         return None
     readable = stat.S_ISREG(status.st_mode) and status.st_size <= _LONGEST
     return (status.st_mtime_ns, status.st_size) if readable else None
+
+
+def whole_text(filename: str) -> str | None:
+    """Return the text of a source file or of a notebook's cell, None when it cannot be read."""
+    text = _file_text(filename) if filename else None
+    return _cell_text(filename) if text is None else text
 
 
 def _file_text(filename: str) -> str | None:

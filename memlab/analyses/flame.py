@@ -143,6 +143,7 @@ def flame_tree(
     sides = _sides(trie, order, stacks, len(names))
     parents = trie.parent[order]
     packages, file_package = _packages(names)
+    said = _sources(snapshots, frame_of) if by == "line" else {}
     return FlameTree(
         parent=ints(np.where(parents >= 0, place[parents], -1)),
         frame=ints(trie.frame[order]),
@@ -165,6 +166,8 @@ def flame_tree(
         now_label=newer.label,
         before_label=older.label if older is not None else "",
         notes=(*_notes(snapshots, recorded, depth), *(moves.notes if moves is not None else ())),
+        source_frame=ints(list(said)),
+        sources=tuple(said.values()),
     )
 
 
@@ -377,6 +380,14 @@ def _sides(trie: _Trie, order: Ints, stacks: _Stacks, frames: int) -> list[Flame
         rows = (trie.own[i], trie.total[i], trie.own[i + 1], trie.total[i + 1])
         sides.append(FlameSide(*(ints(column[order]) for column in rows), *by_frame))
     return sides
+
+
+def _sources(snapshots: Sequence[Snapshot], frame_of: Sequence[Ints]) -> dict[int, str]:
+    """Return what lines say, by common frame; the newer version's words where both have some."""
+    said: dict[int, str] = {}
+    for snapshot, common in zip(snapshots[::-1], frame_of[::-1], strict=True):
+        said |= dict(zip(common[snapshot.source_frame].tolist(), snapshot.sources, strict=True))
+    return said
 
 
 def _packages(names: _Names) -> tuple[tuple[str, ...], Ints]:

@@ -20,6 +20,7 @@ from memlab._base.paths import PathLabels
 from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.source_lines import source_lines, source_size
 from memlab._base.units import format_bytes
+from memlab.collectors.own_lines import LEAST_DEPTH, own_lines
 from memlab.collectors.trace_blocks import columns_of
 from memlab.records.columns import frozen, ints, no_nodes
 from memlab.records.snapshot import Snapshot
@@ -84,25 +85,29 @@ def to_snapshot(
     frame_file, frame_line = codes >> _LINE_BITS, codes & _LINE_MASK
     of_files = files.columns()
     source = _Source(files, labels, sources, frame_file, frame_line, of_files["file_bytes"].tolist())
-    of_source = source.columns()
+    columns: dict[str, Any] = {
+        "traceback": ints(place),
+        "domain": ints(read.domain[one][order]),
+        "size_bytes": ints(size[order]),
+        "blocks": ints(blocks[order]),
+        "starts": ints(np.concatenate([[0], lengths.cumsum()])),
+        "frame_of": ints(frame_of),
+        "frame_file": ints(frame_file),
+        "frame_line": ints(frame_line),
+        **_histogram(read, row, order),
+        **of_files,
+        **source.columns(),
+    }
+    said = own_lines(columns, files.own, files.raw) if sources != "none" and read.depth >= LEAST_DEPTH else {}
     snapshot = Snapshot(
-        traceback=ints(place),
-        domain=ints(read.domain[one][order]),
-        size_bytes=ints(size[order]),
-        blocks=ints(blocks[order]),
-        starts=ints(np.concatenate([[0], lengths.cumsum()])),
-        frame_of=ints(frame_of),
-        frame_file=ints(frame_file),
-        frame_line=ints(frame_line),
+        **columns,
+        **said,
         files=files.table,
         own_files=files.own,
         engine="tracemalloc",
         depth=read.depth if depth is None else min(depth, read.depth),
         label=label,
         notes=(*notes, *source.notes()),
-        **_histogram(read, row, order),
-        **of_files,
-        **of_source,
     )
     snapshot.__dict__["raw_files"] = files.raw
     return snapshot

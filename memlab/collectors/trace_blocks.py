@@ -15,6 +15,7 @@ import dataclasses
 import gc
 import os
 import sys
+import tokenize
 import tracemalloc
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -270,4 +271,4 @@ def _kind(filename: str) -> int:
 
 
 _OWN = OWN_FOLDER + os.sep
-_HELPERS = ("<string>", "<frozen ", os.path.dirname(np.__file__) + os.sep)  # noqa: PTH120
+_HELPERS = ("<string>", "<frozen ", os.path.dirname(np.__file__) + os.sep, tokenize.__file__)  # noqa: PTH120

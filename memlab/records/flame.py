@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from memlab.records._result import Result
-from memlab.records.columns import Ints, check_lengths
+from memlab.records.columns import Ints, check_lengths, no_ints
 
 if TYPE_CHECKING:
     import os
@@ -73,6 +73,7 @@ class FlameTree(Result):
         by: what a frame is: one ``line``, one ``function`` or one ``file``.
         engine, depth: as in ``Snapshot``; callers beyond ``depth`` frames are not in the tree.
         now_label, before_label: labels of the snapshots.
+        source_frame, sources: frames whose line was read, and what it says, as in ``Snapshot``.
     """
 
     kind: ClassVar[str] = "flame tree"
@@ -98,6 +99,8 @@ class FlameTree(Result):
     now_label: str = ""
     before_label: str = ""
     notes: tuple[str, ...] = ()
+    source_frame: Ints = dataclasses.field(default_factory=no_ints)
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         sides = [self.now] if self.before is None else [self.now, self.before]
@@ -141,6 +144,11 @@ class FlameTree(Result):
         ):
             if len(column) and not 0 <= int(column.min()) <= int(column.max()) < limit:
                 raise ValueError("flame tree: a name is outside its table")
+        said = self.source_frame
+        if len(said) != len(self.sources) or (
+            len(said) and not 0 <= int(said.min()) <= int(said.max()) < frames
+        ):
+            raise ValueError("flame tree: each of source_frame is a frame and has a line in sources")
         if len(self.file_package) != len(self.files) or any(
             not 0 <= own < len(self.files) for own in self.own_files
         ):

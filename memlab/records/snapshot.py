@@ -144,6 +144,9 @@ class Snapshot(Result):
         text_starts: shape ``(files + 1,)``, offsets into ``text_hash``; empty when no source was read.
         text_hash: hashes of a file's lines, strings, numbers and comments left out: they tell which line
             moved where between two versions of the file, not what it says.
+        source_frame: frames of the user's own code whose line was read, shape ``(sources,)``; those through
+            which most was allocated.
+        sources: what these lines say, see ``Frame.source``.
     """
 
     kind: ClassVar[str] = "snapshot"
@@ -178,6 +181,8 @@ class Snapshot(Result):
     file_bytes: Ints = dataclasses.field(default_factory=no_ints)
     text_starts: Ints = dataclasses.field(default_factory=no_ints)
     text_hash: Nodes = dataclasses.field(default_factory=no_nodes)
+    source_frame: Ints = dataclasses.field(default_factory=no_ints)
+    sources: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         rows = check_lengths(
@@ -216,6 +221,9 @@ class Snapshot(Result):
         )
         _check_offsets("hist_starts", self.hist_starts, rows, kept)
         _check_offsets("text_starts", self.text_starts, files, len(self.text_hash))
+        _check_range("source_frame", self.source_frame, frames)
+        if len(self.source_frame) != len(self.sources):
+            raise ValueError("snapshot: each of source_frame has a line in sources")
 
     def __len__(self) -> int:
         return len(self.traceback)

@@ -15,6 +15,8 @@ import numpy as np
 from memlab.views import words
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from memlab.records.columns import Ints
     from memlab.records.flame import FlameTree
 
@@ -157,10 +159,11 @@ def flame_columns(tree: FlameTree) -> dict[str, Any]:
     ``self``, ``blocks`` and, of a difference, ``was``, ``wasBlocks``. ``rest`` lists what is folded: row,
     frames, bytes, blocks, bytes and blocks before; ``repeats`` row and number. By frame: ``file``, ``line``,
     ``function``, ``sum``, ``sumBlocks``, ``sumWas``, ``sumWasBlocks``. By file: ``files``, ``package``,
-    ``hue``; ``other`` are the sums of a file's lines that are not listed.
+    ``hue``; ``other`` are the sums of a file's lines that are not listed. ``sources`` lists frame and line.
     """
     before = tree.before
-    frames, renumbered = _shown_frames(tree)
+    shown = _shown_frames(tree)
+    frames, renumbered = np.flatnonzero(shown), shown.cumsum() - 1
     hues, legend = package_hues(tree)
     kids = np.zeros(len(tree), np.int64)
     np.add.at(kids, tree.parent[1:], 1)
@@ -194,6 +197,11 @@ def flame_columns(tree: FlameTree) -> dict[str, Any]:
             "sumWas": before.frame_bytes[frames].tolist(),
             "sumWasBlocks": before.frame_blocks[frames].tolist(),
         }
+    data["sources"] = [
+        [int(renumbered[frame]), words.printable(text, _LONGEST)]
+        for frame, text in zip(tree.source_frame.tolist(), tree.sources, strict=True)
+        if shown[frame]
+    ]
     data["other"] = _other_lines(tree, frames, file_of, len(files))
     return data
 
@@ -205,15 +213,15 @@ def _rest_rows(tree: FlameTree) -> list[list[int]]:
     return [[row, int(tree.folded[row]), *(int(column[row]) for column in columns)] for row in some.tolist()]
 
 
-def _shown_frames(tree: FlameTree) -> tuple[Ints, Ints]:
-    """Return the frames that rows need or that allocated most, in order, and each frame's new number."""
+def _shown_frames(tree: FlameTree) -> npt.NDArray[np.bool_]:
+    """Tell which frames rows need, or allocated most."""
     count = len(tree.frame_file)
     size = _most(tree.now.frame_bytes, tree.before.frame_bytes if tree.before is not None else None)
     shown = np.zeros(count, bool)
     shown[np.argsort(-size, kind="stable")[:_MOST_FRAMES]] = True
     shown &= size > 0
     shown[tree.frame[tree.frame >= 0]] = True
-    return np.flatnonzero(shown), shown.cumsum() - 1
+    return shown
 
 
 def _other_lines(tree: FlameTree, frames: Ints, file_of: Ints, files: int) -> list[list[int]]:

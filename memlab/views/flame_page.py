@@ -6,6 +6,7 @@ and then every line in a table.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes
@@ -55,7 +56,7 @@ def snapshot_page(snapshot: Snapshot) -> Page:
     total = snapshot.total_bytes or 1
     rows = tuple(
         (
-            site_cell(line.frame),
+            site_cell(_sourced(line.frame, tree)),
             _size(line.size_bytes, most),
             Cell(share_text(line.size_bytes, total), sort=line.size_bytes / total),
             Cell(f"{line.blocks:,}", sort=float(line.blocks)),
@@ -94,7 +95,7 @@ def diff_page(diff: SnapshotDiff) -> Page:
     """Return the page of what changed between two snapshots."""
     tree, problem = _tree(diff)
     names = " to ".join(name for name in (diff.older_label, diff.newer_label) if name)
-    table = _diff_table(diff)
+    table = _diff_table(diff, tree)
     fates = ", ".join(f"{count:,} {change.value}" for change, count in diff.counts().items())
     said = f"What changed from {names}." if names else "What changed between two snapshots."
     per = f" {_rate(diff)}" if diff.per > 1 else ""
@@ -271,9 +272,9 @@ def _frames_table(tree: FlameTree) -> Table:
     )
 
 
-def _diff_table(diff: SnapshotDiff) -> Table:
+def _diff_table(diff: SnapshotDiff, tree: FlameTree | None) -> Table:
     most = int(abs(diff.size_diff_bytes).max(initial=0)) or 1
-    rows = tuple(_diff_row(diff[row], most) for row in range(min(len(diff), _MOST_LINES)))
+    rows = tuple(_diff_row(diff[row], most, tree) for row in range(min(len(diff), _MOST_LINES)))
     return Table("changes", f"What changed, by {diff.by}", _diff_columns("Site"), rows, len(diff))
 
 
@@ -288,10 +289,10 @@ def _diff_columns(first: str) -> tuple[Column, ...]:
     )
 
 
-def _diff_row(site: SiteDiff, most: int) -> tuple[Cell, ...]:
+def _diff_row(site: SiteDiff, most: int, tree: FlameTree | None) -> tuple[Cell, ...]:
     moved = f", from line {site.moved_from}" if site.moved_from else ""
     return (
-        site_cell(site.site.frame),
+        site_cell(_sourced(site.site.frame, tree)),
         *_change(site.size_diff_bytes, most),
         Cell(words.growth("blocks", site.blocks_diff), sort=float(site.blocks_diff)),
         Cell(format_bytes(site.size_bytes), sort=float(site.size_bytes)),
@@ -351,11 +352,24 @@ def _through_yours(tree: FlameTree | None) -> str:
 
 
 def _frame(tree: FlameTree, frame: int) -> Frame:
-    return Frame(
-        tree.files[int(tree.frame_file[frame])],
-        int(tree.frame_line[frame]),
-        tree.functions[int(tree.frame_function[frame])],
+    return _sourced(
+        Frame(
+            tree.files[int(tree.frame_file[frame])],
+            int(tree.frame_line[frame]),
+            tree.functions[int(tree.frame_function[frame])],
+        ),
+        tree,
     )
+
+
+def _sourced(frame: Frame, tree: FlameTree | None) -> Frame:
+    """Return a frame with what its line says, where that was read."""
+    if tree is None or frame.source:
+        return frame
+    for place, text in zip(tree.source_frame.tolist(), tree.sources, strict=True):
+        if tree.frame_line[place] == frame.line and tree.files[int(tree.frame_file[place])] == frame.file:
+            return dataclasses.replace(frame, source=text)
+    return frame
 
 
 def _notes(own: tuple[str, ...], tree: FlameTree | None) -> tuple[Section, ...]:

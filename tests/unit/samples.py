@@ -436,6 +436,8 @@ def flame_tree(**changes) -> FlameTree:
         "now_label": "after",
         "before_label": "before",
         "notes": ("stacks were recorded to 25 frames: callers beyond that of 512 B are not known",),
+        "source_frame": ints([0, 1]),
+        "sources": ("self.items = [None] * size", "return asyncio.get_running_loop().call_later(delay, f)"),
     }
     return FlameTree(**{**fields, **changes})
 

@@ -245,6 +245,7 @@ export function layFlame(tree, zoom, mode, pixels, most = MOST_DRAWN) {
 export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } = {}) {
   const upright = readFlame(data);
   const named = readFrames(data);
+  const sources = new Map(data.sources);
   const trees = { [upright.inverted]: upright };
   const state = { tree: upright, mode: data.mode, zoom: 0, at: 0, bottom: false, hits: null };
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -276,6 +277,10 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
     if (now === was) return "as before";
     const percent = Math.round(((now - was) / was) * 100);
     return signedBytes(now - was) + (was > 0 ? (percent ? ` (${signedCount(percent)} %)` : "") : ", new");
+  };
+  const codeOf = (row) => {
+    const text = sources.get(state.tree.frame[row]);
+    return text ? [node("code", "", text)] : [];
   };
   const words = (row) => [nameOf(row).label, ...figures(row)].join(", ");
   const paint = (row) => {
@@ -499,7 +504,7 @@ export function mountFlame(host, data, { say = () => {}, name = "Flame graph" } 
     tip.hidden = row < 0 || event.pointerType === "touch";
     if (row < 0) return;
     readOut(row);
-    tip.replaceChildren(node("strong", "", nameOf(row).label), ...figures(row).map((text) => node("span", "", text)));
+    tip.replaceChildren(node("strong", "", nameOf(row).label), ...codeOf(row), ...figures(row).map((text) => node("span", "", text)));
     const frame = host.getBoundingClientRect();
     const left = Math.min(event.clientX - frame.left + 14, frame.width - tip.offsetWidth - 4);
     tip.style.left = `${Math.max(0, left)}px`;
