@@ -54,10 +54,6 @@ from memlab.views import (
     heap_result_pages,
     other_pages,
     pool_views,
-    flame_page,
-    heap_page,
-    heap_result_pages,
-    other_pages,
     pressure_page,
     recording_parts,
 )
@@ -87,8 +83,6 @@ __all__ = [
     "pressure_assets",
     "render_flame",
     "render_live_still",
-    "pressure_assets",
-    "render_flame",
     "render_page",
     "render_summary",
     "render_timeline_picture",
@@ -155,13 +149,12 @@ def render_page(result: Result) -> str:
 
 
 def _render(page: Page) -> str:
-    style, script = _asset("report.css"), _asset("report.js")
-    if page.heap is not None:
-        style, script = style + _asset("heap.css"), script + _asset("units.js") + _asset("heap.js")
-    if page.timecharts:
-        before = "" if page.heap is not None else _asset("units.js")
-        style, script = style + _asset("timeline.css"), script + before + _asset("timeline.js")
-    script, style = _assets("report", *_HEAP * (page.heap is not None), *_FLAME * (page.flame is not None))
+    wanted = (
+        (_HEAP, page.heap is not None),
+        (_TIME, bool(page.timecharts)),
+        (_FLAME, page.flame is not None),
+    )
+    script, style = _assets("report", *(name for names, is_wanted in wanted if is_wanted for name in names))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -221,7 +214,8 @@ def _picture(block: Treemap) -> str:
 
 def heap_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
-    return _asset("units.js") + _asset("heap.js"), _asset("heap.css")
+    script, style = _assets(*_HEAP)
+    return script + "export default { render: renderHeap };\n", style
 
 
 def render_timeline_picture(capture: Capture) -> str:
@@ -247,10 +241,7 @@ def render_live_still(capture: Capture, figures: Mapping[str, Any], at: str) -> 
 
 def live_assets() -> tuple[str, str]:
     """Return the script and the style sheet of the live widget: the report's timeline, and what feeds it."""
-    script = _asset("units.js") + _asset("timeline.js") + _asset("live.js")
-    return script, _asset("timeline.css") + _asset("live.css")
-    script, style = _assets(*_HEAP)
-    return script + "export default { render: renderHeap };\n", style
+    return _assets(*_TIME, "live")
 
 
 def flame_assets() -> tuple[str, str]:
@@ -308,6 +299,7 @@ def _template(name: str) -> str:
 
 _HEAP = ("units", "treemap", "heap")
 _FLAME = ("units", "treemap", "flame")
+_TIME = ("units", "timeline")
 
 
 def _assets(*names: str) -> tuple[str, str]:

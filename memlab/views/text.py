@@ -22,7 +22,6 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import gc_views, heap_text, pool_views, pressure_text, words
 from memlab.views.comparison import comparison_text
-from memlab.views import heap_text, pressure_text, words
 from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.ledger_page import ledger_text
