@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import io
+import os
 import random
 import sys
 import threading
@@ -29,6 +30,7 @@ from memlab.lab.recorder import record
 
 # -- generated programs
 
+PROGRAMS = 400 if os.environ.get("MEMLAB_LONG") == "1" else 40
 NAMES = st.sampled_from("abc")
 NUMBERS = st.integers(-3, 6)
 
@@ -151,7 +153,7 @@ TOOLS = {
 }
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(blocks())
 def test_a_program_is_the_same_with_and_without_each_tool(lines):
     source = "\n".join(lines)
