@@ -32,13 +32,16 @@ if TYPE_CHECKING:
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
+    from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
+    from memlab.lab.memory_usage import memory_usage
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
         HeapTree,
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
+    from memlab.records.line_profile import LineProfile
     from memlab.records.memit import MemitResult
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
@@ -68,6 +72,7 @@ __all__ = [
     "Capture",
     "CaptureError",
     "Ceiling",
+    "CellLedger",
     "Child",
     "Explanation",
     "Frame",
@@ -86,6 +91,8 @@ __all__ = [
     "HeapWindow",
     "LeakHunt",
     "LeakReport",
+    "LineProfile",
+    "LineProfiler",
     "Link",
     "Mark",
     "MemitResult",
@@ -131,6 +138,8 @@ __all__ = [
     "import_tracemalloc",
     "load",
     "memit",
+    "memory_usage",
+    "profile",
     "record",
     "region",
     "release",
@@ -143,6 +152,7 @@ _HOME = {
     "Capture": "records.capture",
     "Ceiling": "records.capture",
     "Child": "records.capture",
+    "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
@@ -160,6 +170,8 @@ _HOME = {
     "HeapWindow": "lab.heap",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
+    "LineProfile": "records.line_profile",
+    "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
@@ -199,6 +211,8 @@ _HOME = {
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
+    "memory_usage": "lab.memory_usage",
+    "profile": "lab.line_profile",
     "record": "lab.recorder",
     "region": "collectors.high_water",
     "release": "faces.ipython.release",

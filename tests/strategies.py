@@ -15,11 +15,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from memlab.records.capture import Peak, Span
+from memlab.records.cell_ledger import CellLedger, CellRow
 from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
+from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -75,6 +77,33 @@ def _gc_pauses(draw):
     return GcPauses(
         floats(sorted(column())), floats(column()), *counts, draw(st.floats()), draw(INT64), notes
     )
+
+
+@st.composite
+def _line_profiles(draw):
+    functions = draw(st.lists(_from_hint(ProfiledFunction), max_size=2).map(tuple))
+    rows = draw(st.integers(0, 4)) if functions else 0
+    which = sorted(draw(st.lists(st.integers(0, max(len(functions) - 1, 0)), min_size=rows, max_size=rows)))
+    columns = [draw(_column(rows)) for _ in range(4)]
+    rise = draw(_column(rows)) if draw(st.booleans()) else ints([])
+    labels = st.dictionaries(TEXT, TEXT, max_size=2)
+    stretches = draw(st.lists(_from_hint(Stretch), max_size=2).map(tuple))
+    return LineProfile(
+        functions, ints(which), *columns, rise, draw(_texts(rows)), draw(TEXT), draw(labels), draw(labels),
+        stretches, draw(st.booleans()), tuple(draw(st.lists(TEXT, max_size=2))),
+    )  # fmt: skip
+
+
+@st.composite
+def _cell_ledgers(draw):
+    cells = tuple(draw(st.lists(_from_hint(CellRow), max_size=3)))
+    counts = draw(st.lists(st.integers(0, 3), min_size=len(cells), max_size=len(cells)))
+    samples = sum(counts)
+    times = draw(st.lists(st.floats(), min_size=samples, max_size=samples))
+    return CellLedger(
+        cells, ints(np.cumsum([0, *counts])), floats(times), draw(_column(samples)), draw(st.floats()),
+        draw(INT64), tuple(draw(st.lists(TEXT, max_size=2))),
+    )  # fmt: skip
 
 
 @st.composite
@@ -269,6 +298,8 @@ def _table(cls, names, columns):
 
 
 BY_HAND = {
+    LineProfile: _line_profiles,
+    CellLedger: _cell_ledgers,
     GcPauses: _gc_pauses,
     Span: _spans,
     Timeline: _timelines,

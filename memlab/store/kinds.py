@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
@@ -20,6 +21,7 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
@@ -34,6 +36,7 @@ __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
+    "cell ledger": CellLedger,
     "explanation": Explanation,
     "freed": Freed,
     "gc pauses": GcPauses,
@@ -47,6 +50,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "heap tree": HeapTree,
     "holdings": HeapHoldings,
     "leak report": LeakReport,
+    "line profile": LineProfile,
     "memit": MemitResult,
     "post-mortem": PostMortem,
     "pressure run": PressureRun,

@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING, Any
 
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.heap_rows import ROWS
+from memlab.views.ledger_page import ledger_rows
+from memlab.views.line_page import line_rows
 from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
 
@@ -72,6 +76,13 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
     - post-mortem: what retained most: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``,
       ``release``.
+
+    - line profile: one row a line: ``function``, ``file``, ``line``, ``occurrences``, ``increment_bytes``,
+      ``usage_bytes``, ``rise_bytes`` (None where it is not known), ``source``.
+
+    - cell ledger: one row a cell: ``cell``, ``label``, ``depth``, ``outcome``, ``seconds``,
+      ``start_bytes``, ``end_bytes``, ``diff_bytes``, ``peak_bytes``, ``peak_source``, ``gc_seconds``,
+      ``collections``, ``objects_diff``, ``survivors``, ``variables``.
 
     Args:
         result: any of memlab's results.
@@ -217,6 +228,16 @@ def _memitresult_frame(result: MemitResult) -> DataFrame:
             for number, peak in enumerate(result.peaks_bytes, 1)
         ),
     )
+
+
+@_frame.register(CellLedger)
+def _cellledger_frame(ledger: CellLedger) -> DataFrame:
+    return table_of(*ledger_rows(ledger))
+
+
+@_frame.register(LineProfile)
+def _lineprofile_frame(profile: LineProfile) -> DataFrame:
+    return table_of(*line_rows(profile))
 
 
 @_frame.register(HeapGraph)

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.leak_report import LeakReport, Verdict
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, pressure_text, words
 from memlab.views.layout import columns, labelled, wrap
+from memlab.views.ledger_page import ledger_text
+from memlab.views.line_text import line_text
 from memlab.views.recording_text import pauses_text, recording_text
 from memlab.views.sites import top_lines
 from memlab.views.snapshot_table import table_text
@@ -58,6 +62,8 @@ def render_text(result: Result) -> str:
 
 for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
     render_text.register(_kind, _render)
+render_text.register(CellLedger, ledger_text)
+render_text.register(LineProfile, line_text)
 
 
 @render_text.register

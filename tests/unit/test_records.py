@@ -15,6 +15,7 @@ from contracts import ResultContract
 import memlab.records
 from memlab.records._result import Result
 from memlab.records.capture import Capture, Peak
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
 from memlab.records.gc_pauses import GcPauses
@@ -31,6 +32,7 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport, Verdict
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
@@ -86,6 +88,14 @@ class TestExplanation(_OfKind):
 
 class TestMemitResult(_OfKind):
     kind = MemitResult.kind
+
+
+class TestLineProfile(_OfKind):
+    kind = LineProfile.kind
+
+
+class TestCellLedger(_OfKind):
+    kind = CellLedger.kind
 
 
 class TestHeapGraph(_OfKind):

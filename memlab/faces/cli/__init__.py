@@ -34,6 +34,7 @@ COMMANDS = (
     "attach",
     "diff",
     "pressure",
+    "profile",
     "show",
     "report",
     "export",
