@@ -265,7 +265,6 @@ class Region:
     ) -> None:
         self._exact = exact
         self._interval_s = interval_s
-        self._given_bookkeeper = bookkeeper
         self._following = Following(exact, bookkeeper)
         self._probe = probe
         self._sampler: Sampler | None = None

@@ -205,6 +205,7 @@ class Recorder:
             self._start_process()
         if self._sampler is None:
             self._notes.append("sampled by a thread, which sees nothing while C code holds the interpreter")
+        self._probe.value("rss_bytes")  # opens its descriptor, before two threads might do so at once
         read_rss = None if self._sampler is not None else _reader(self._probe)
         self._inside = Inside(
             self._sink,

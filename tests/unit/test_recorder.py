@@ -121,7 +121,8 @@ def test_a_thread_samples_where_there_is_no_process_and_a_note_says_so():
     assert capture.complete
     assert "nothing while C code holds" in capture.notes[-1]
     assert capture.peak.source == "sampled"
-    assert capture.peak.increment_bytes == pytest.approx(80 * MIB, rel=0.05)
+    # Sampled above the first sample: what the process gave back in between is missing.
+    assert 0.8 * 80 * MIB < capture.peak.increment_bytes < 1.05 * 80 * MIB
 
 
 @pytest.mark.skipif(not PROCESS, reason="no sampler process here")
