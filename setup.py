@@ -2,7 +2,7 @@
 
 Each ``memlab/_native/*.c`` becomes one extension of the same name against the limited API of Python 3.11,
 so that one binary serves every later version. All are optional: without a compiler the build goes on, and
-the pure-Python twin does the work. There is no such file yet, so the wheel is pure.
+the pure-Python twin does the work. A free-threaded Python has no limited API, so there it is the twin.
 """
 
 from pathlib import Path

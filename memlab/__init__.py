@@ -28,18 +28,23 @@ if TYPE_CHECKING:
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.attachment import attach
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
+    from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
+    from memlab.lab.memory_usage import memory_usage
     from memlab.lab.pressure import MemoryPressureSimulator
+    from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.capture_comparison import CaptureComparison
+    from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.heap_graph import HeapGraph
@@ -55,9 +60,11 @@ if TYPE_CHECKING:
         HeapTree,
     )
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
+    from memlab.records.line_profile import LineProfile
     from memlab.records.memit import MemitResult
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
-    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+    from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
     from memlab.store.capture_file import load
 
@@ -69,6 +76,7 @@ __all__ = [
     "CaptureComparison",
     "CaptureError",
     "Ceiling",
+    "CellLedger",
     "Child",
     "Explanation",
     "Frame",
@@ -87,6 +95,8 @@ __all__ = [
     "HeapWindow",
     "LeakHunt",
     "LeakReport",
+    "LineProfile",
+    "LineProfiler",
     "Link",
     "Live",
     "Mark",
@@ -96,6 +106,7 @@ __all__ = [
     "MemoryGuard",
     "MemoryMonitor",
     "MemoryPressureSimulator",
+    "MemoryProfiler",
     "MemoryReading",
     "MissingExtraError",
     "Outcome",
@@ -111,6 +122,8 @@ __all__ = [
     "Site",
     "Snapshot",
     "SnapshotDiff",
+    "SnapshotFilter",
+    "SnapshotTable",
     "Span",
     "StackSample",
     "StepError",
@@ -128,8 +141,11 @@ __all__ = [
     "heap",
     "heap_window",
     "holdings",
+    "import_tracemalloc",
     "load",
     "memit",
+    "memory_usage",
+    "profile",
     "record",
     "region",
     "release",
@@ -143,6 +159,7 @@ _HOME = {
     "CaptureComparison": "records.capture_comparison",
     "Ceiling": "records.capture",
     "Child": "records.capture",
+    "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
@@ -160,6 +177,8 @@ _HOME = {
     "HeapWindow": "lab.heap",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
+    "LineProfile": "records.line_profile",
+    "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
     "Live": "faces.ipython.live_widget",
     "Mark": "records.capture",
@@ -169,6 +188,7 @@ _HOME = {
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
     "Peak": "records.capture",
     "PostMortem": "records.pressure",
@@ -182,6 +202,8 @@ _HOME = {
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
+    "SnapshotFilter": "records.snapshot_filter",
+    "SnapshotTable": "records.snapshot",
     "Span": "records.capture",
     "StackSample": "records.capture",
     "Suspect": "records.leak_report",
@@ -195,8 +217,11 @@ _HOME = {
     "heap": "lab.heap",
     "heap_window": "lab.heap",
     "holdings": "lab.holdings",
+    "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
+    "memory_usage": "lab.memory_usage",
+    "profile": "lab.line_profile",
     "record": "lab.recorder",
     "region": "collectors.high_water",
     "release": "faces.ipython.release",

@@ -58,8 +58,9 @@ PROGRAM
 status=0
 if echo 'int main(void) { return 0; }' | $CC -x c -fsanitize=address,undefined -o "$WORK/probe" - 2>/dev/null; then
     echo "== address and undefined behaviour"
+    # Every array from malloc, so that the sanitizer knows its ends.
     # shellcheck disable=SC2086 - a list of words
-    $CC $FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined memlab/_native/heapgraph.c -o "$EXTENSION"
+    $CC $FLAGS -DMEMLAB_PLAIN_MALLOC -fsanitize=address,undefined -fno-sanitize-recover=undefined memlab/_native/heapgraph.c -o "$EXTENSION"
     ASAN=$($CC -print-file-name=libasan.so)
     UBSAN=$($CC -print-file-name=libubsan.so)
     export ASAN_OPTIONS=detect_leaks=0:handle_segv=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc

@@ -15,12 +15,14 @@ import numpy as np
 from hypothesis import strategies as st
 
 from memlab.records.capture import Peak, Span
+from memlab.records.cell_ledger import CellLedger, CellRow
 from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
-from memlab.records.snapshot import Frame, Site, Snapshot
+from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
+from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -78,6 +80,33 @@ def _gc_pauses(draw):
 
 
 @st.composite
+def _line_profiles(draw):
+    functions = draw(st.lists(_from_hint(ProfiledFunction), max_size=2).map(tuple))
+    rows = draw(st.integers(0, 4)) if functions else 0
+    which = sorted(draw(st.lists(st.integers(0, max(len(functions) - 1, 0)), min_size=rows, max_size=rows)))
+    columns = [draw(_column(rows)) for _ in range(4)]
+    rise = draw(_column(rows)) if draw(st.booleans()) else ints([])
+    labels = st.dictionaries(TEXT, TEXT, max_size=2)
+    stretches = draw(st.lists(_from_hint(Stretch), max_size=2).map(tuple))
+    return LineProfile(
+        functions, ints(which), *columns, rise, draw(_texts(rows)), draw(TEXT), draw(labels), draw(labels),
+        stretches, draw(st.booleans()), tuple(draw(st.lists(TEXT, max_size=2))),
+    )  # fmt: skip
+
+
+@st.composite
+def _cell_ledgers(draw):
+    cells = tuple(draw(st.lists(_from_hint(CellRow), max_size=3)))
+    counts = draw(st.lists(st.integers(0, 3), min_size=len(cells), max_size=len(cells)))
+    samples = sum(counts)
+    times = draw(st.lists(st.floats(), min_size=samples, max_size=samples))
+    return CellLedger(
+        cells, ints(np.cumsum([0, *counts])), floats(times), draw(_column(samples)), draw(st.floats()),
+        draw(INT64), tuple(draw(st.lists(TEXT, max_size=2))),
+    )  # fmt: skip
+
+
+@st.composite
 def _spans(draw):
     start, end = sorted(draw(st.tuples(*[st.floats(-1e9, 1e9)] * 2)))
     peak = draw(st.none() | _from_hint(Peak))
@@ -88,6 +117,46 @@ def _spans(draw):
 def _sites(draw):
     frames = tuple(draw(st.lists(_from_hint(Frame), min_size=1, max_size=3)))
     return Site(frames, draw(st.integers(-1, len(frames) - 1)))
+
+
+@st.composite
+def _site_columns(draw, rows=None):
+    least, most = (0, 3) if rows is None else (rows, rows)
+    return Sites.of(draw(st.lists(_sites(), min_size=least, max_size=most)))
+
+
+@st.composite
+def _snapshot_tables(draw):
+    rows = draw(st.integers(0, 3))
+    return SnapshotTable(
+        by=draw(TEXT),
+        places=draw(_site_columns(rows)),
+        size_bytes=draw(_column(rows)),
+        blocks=draw(_column(rows)),
+        total_bytes=draw(INT64),
+        total_blocks=draw(INT64),
+        cumulative=draw(TEXT),
+        label=draw(TEXT),
+        measure=draw(TEXT),
+        notes=draw(_texts(1)),
+    )
+
+
+@st.composite
+def _snapshot_diffs(draw):
+    rows = draw(st.integers(0, 3))
+    return SnapshotDiff(
+        by=draw(TEXT),
+        places=draw(_site_columns(rows)),
+        **{name: draw(_column(rows)) for name in ("size_bytes", "size_diff_bytes", "blocks", "blocks_diff")},
+        total_diff_bytes=draw(INT64),
+        total_diff_blocks=draw(INT64),
+        per=draw(st.integers(1, 2**40)),
+        moved_from=draw(_column(rows)) if draw(st.booleans()) else ints([]),
+        older_label=draw(TEXT),
+        engine=draw(TEXT),
+        notes=draw(_texts(1)),
+    )
 
 
 @st.composite
@@ -109,7 +178,33 @@ def _snapshots(draw):
         depth=draw(INT64),
         label=draw(TEXT),
         notes=tuple(draw(st.lists(TEXT, max_size=2))),
+        **(draw(_optional_columns(rows, frames, len(files))) if draw(st.booleans()) else {}),
     )
+
+
+@st.composite
+def _optional_columns(draw, rows, frames, files):
+    """What a snapshot may have beyond the bare table: threads, single sizes, functions, packages, lines."""
+    sizes = [draw(st.integers(0, 2)) for _ in range(rows)]
+    lines = [draw(st.integers(0, 3)) for _ in range(files)]
+    return {
+        "measure": draw(TEXT),
+        "sample_bytes": draw(INT64),
+        "thread": draw(_column(rows, st.integers(0, 1))),
+        "threads": draw(_texts(2)),
+        "hist_starts": ints(np.cumsum([0, *sizes])),
+        "hist_size": draw(_column(sum(sizes))),
+        "hist_count": draw(_narrow(sum(sizes), np.uint32)),
+        "hist_frames": draw(_narrow(sum(sizes), np.uint32)),
+        "frame_function": draw(_column(frames, st.integers(-1, 1))),
+        "functions": draw(_texts(2)),
+        "file_order": draw(_column(files, st.integers(0, files - 1))),
+        "file_package": draw(_column(files, st.integers(0, 1))),
+        "packages": draw(_texts(2)),
+        "file_bytes": draw(_column(files, st.integers(-1, 2**40))),
+        "text_starts": ints(np.cumsum([0, *lines])),
+        "text_hash": draw(_narrow(sum(lines), np.uint32)),
+    }
 
 
 def _texts(length):
@@ -203,11 +298,16 @@ def _table(cls, names, columns):
 
 
 BY_HAND = {
+    LineProfile: _line_profiles,
+    CellLedger: _cell_ledgers,
     GcPauses: _gc_pauses,
     Span: _spans,
     Timeline: _timelines,
     Site: _sites,
+    Sites: _site_columns,
     Snapshot: _snapshots,
+    SnapshotDiff: _snapshot_diffs,
+    SnapshotTable: _snapshot_tables,
     HeapGraph: _heap_graphs,
     HeapCensus: _table(HeapCensus, ("types",), ("objects", "shallow_bytes", "retained_bytes")),
     HeapOwners: _table(HeapOwners, ("owners",), ("objects", "shallow_bytes")),

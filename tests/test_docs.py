@@ -31,7 +31,8 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|<img[^>]*src=\"([^\"]+)\"")
 FOREIGN = {"cd", "git", "pip", "python", "python3", "conda", "sqlite3", "sudo", "apt"}
 
 RUNNER = """
-import json, sys
+import json, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 config = Config()

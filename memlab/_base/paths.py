@@ -1,7 +1,8 @@
 """File names as labels: short, the same on every machine, and without a user's name in them.
 
 A file of the standard library, of site-packages or under the working directory is named relative to it; a
-notebook cell by its number; any other file by its last part alone. This happens when a record is made, so
+notebook cell by its number; any other file from the folder of its package on, or by its last part alone when
+it is in none. This happens when a record is made, so
 a saved capture is as safe to share as a report.
 """
 
@@ -47,6 +48,10 @@ class PathLabels:
         """Return the label of a file name as code objects have it."""
         return _remember(self._labels, filename, self._label)
 
+    def candidates(self, label: str) -> tuple[str, ...]:
+        """Return the files of this machine that a label may mean: in each folder that labels start from."""
+        return tuple(os.path.join(folder, label) for folder in (*self._libraries, self.root))  # noqa: PTH118
+
     def is_own(self, filename: str) -> bool:
         """Tell whether a file is the user's own: no library's, and none of memlab's."""
         return _remember(self._own, filename, self._is_own)
@@ -64,7 +69,7 @@ class PathLabels:
         for folder in (*self._libraries, self.root):
             if path.startswith(folder + os.sep):
                 return clean(path[len(folder) + 1 :].replace(os.sep, "/"))
-        return clean(os.path.basename(path))  # noqa: PTH119
+        return clean(_from_package(path))
 
     def _is_own(self, filename: str) -> bool:
         if filename in self.aliases:
@@ -73,6 +78,15 @@ class PathLabels:
             return False
         path = os.path.abspath(filename)  # noqa: PTH100
         return not path.startswith((OWN_FOLDER + os.sep, *(f + os.sep for f in self._libraries)))
+
+
+def _from_package(path: str) -> str:
+    """Return a file's path from the folder of its outermost package on: names of modules, not of users."""
+    folder, name = os.path.split(path)
+    while os.path.isfile(os.path.join(folder, "__init__.py")):  # noqa: PTH113, PTH118
+        folder, package = os.path.split(folder)
+        name = f"{package}/{name}"
+    return name
 
 
 def _remember(known: dict[str, _Answer], filename: str, find: Callable[[str], _Answer]) -> _Answer:

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from memlab._base.safety import clean
 
-__all__ = ["enclosing_function", "redact", "source_line"]
+__all__ = ["enclosing_function", "redact", "source_block", "source_line"]
 
 _MIDDLES = frozenset(
     getattr(tokenize, name) for name in ("FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)
@@ -32,7 +32,15 @@ def source_line(filename: str, line: int) -> str:
     if not 1 <= line <= len(lines):
         return ""
     redacted = _redacted("".join(lines))
-    return redacted[line - 1] if line <= len(redacted) else ""
+    return redacted[line - 1].strip() if line <= len(redacted) else ""
+
+
+def source_block(filename: str, first: int, last: int) -> list[str]:
+    """Return the lines from ``first`` to ``last``, redacted and with their indentation.
+
+    Lines that cannot be read or understood are missing at the end.
+    """
+    return list(_redacted("".join(linecache.getlines(filename)))[max(first, 1) - 1 : last])
 
 
 def enclosing_function(filename: str, line: int) -> str:
@@ -78,7 +86,7 @@ def redact(line: str) -> str:
     >>> redact("return '''half of a literal")
     ''
     """
-    return next(iter(_redacted.__wrapped__(line)), "")
+    return next(iter(_redacted.__wrapped__(line)), "").strip()
 
 
 @lru_cache(maxsize=16)
@@ -88,7 +96,7 @@ def _redacted(text: str) -> tuple[str, ...]:
         return ()
     cuts, known = _literals(text)
     return tuple(
-        clean(_apply(line, cuts.get(row, [])).strip())
+        clean(_apply(line, cuts.get(row, [])).expandtabs().rstrip())
         for row, line in enumerate(io.StringIO(text), 1)
         if row < known
     )

@@ -22,17 +22,234 @@
  * gives the same arrays (collectors/heap_twin.py, analyses/_graph_twin.py).
  */
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* mremap */
+#endif
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#if defined(__linux__) && !defined(MEMLAB_PLAIN_MALLOC)
+#include <sys/mman.h>
+#define OWN_PAGES 1
+#else
+#define OWN_PAGES 0
+#endif
 
 #define NO_NODE 0xFFFFFFFFu
 #define SKIPPED 0xFFFFFFFFu /* in the page map: an object of our own */
 
 enum { TRACKED = 1, EXTERNAL = 2, IMMORTAL = 4, BORN = 8 };
+
+/* ---- memory ------------------------------------------------------------------------------------------------
+ *
+ * Where the arrays are megabytes, a third of a capture's time was the kernel's, one page of 4 KiB after the
+ * other. On Linux they are mapped by ourselves, in huge pages where the system grants them, and malloc, which
+ * belongs to the program, neither sees them nor learns from them. Elsewhere, and for small arrays, malloc it is.
+ */
+
+#define HUGE_PAGE ((size_t)2 << 20)
+#define LARGE (2 * HUGE_PAGE)
+#define HEAD 64 /* before each array: its size, in a cache line of its own */
+
+static inline size_t
+size_taken(const void *memory)
+{
+    return *(const size_t *)((const char *)memory - HEAD);
+}
+
+#if OWN_PAGES
+static size_t
+whole_pages(size_t size)
+{
+    return (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1);
+}
+
+/* Map zeroed memory that begins where a huge page may begin. */
+static char *
+map_pages(size_t size)
+{
+    size_t wanted = whole_pages(size);
+    char *at = mmap(NULL, wanted + HUGE_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (at == MAP_FAILED) {
+        return NULL;
+    }
+    size_t before = (HUGE_PAGE - ((uintptr_t)at & (HUGE_PAGE - 1))) & (HUGE_PAGE - 1);
+    if (before) {
+        munmap(at, before);
+    }
+    munmap(at + before + wanted, HUGE_PAGE - before);
+    madvise(at + before, wanted, MADV_HUGEPAGE); /* where that is refused, small pages do */
+    return at + before;
+}
+#endif
+
+/* Return memory for an array, zeroed when asked; NULL when there is none. */
+static void *
+take(size_t size, int zeroed)
+{
+    char *at;
+    if (size > (size_t)PTRDIFF_MAX / 2) {
+        return NULL;
+    }
+#if OWN_PAGES
+    if (size + HEAD >= LARGE) {
+        at = map_pages(size + HEAD);
+    }
+    else
+#endif
+    {
+        at = zeroed ? calloc(1, size + HEAD) : malloc(size + HEAD);
+    }
+    if (at == NULL) {
+        return NULL;
+    }
+    *(size_t *)at = size;
+    return at + HEAD;
+}
+
+static void
+give_back(void *memory)
+{
+    if (memory == NULL) {
+        return;
+    }
+    char *at = (char *)memory - HEAD;
+#if OWN_PAGES
+    size_t size = size_taken(memory) + HEAD;
+    if (size >= LARGE) {
+        munmap(at, whole_pages(size));
+        return;
+    }
+#endif
+    free(at);
+}
+
+/* Make an array larger or smaller; NULL, and the array as it was, when there is no memory. */
+static void *
+resize(void *memory, size_t wanted)
+{
+    if (memory == NULL) {
+        return take(wanted, 0);
+    }
+    char *at = (char *)memory - HEAD;
+#if OWN_PAGES
+    size_t size = size_taken(memory);
+    int large = size + HEAD >= LARGE, becomes_large = wanted + HEAD >= LARGE;
+    if (large && becomes_large) {
+        size_t had = whole_pages(size + HEAD), now = whole_pages(wanted + HEAD);
+        if (now < had) {
+            munmap(at + now, had - now);
+        }
+        else if (now > had) {
+            at = mremap(at, had, now, MREMAP_MAYMOVE);
+            if (at == MAP_FAILED) {
+                return NULL;
+            }
+            madvise(at, now, MADV_HUGEPAGE);
+        }
+        *(size_t *)at = wanted;
+        return at + HEAD;
+    }
+    if (large || becomes_large) {
+        void *other = take(wanted, 0);
+        if (other != NULL) {
+            memcpy(other, memory, size < wanted ? size : wanted);
+            give_back(memory);
+        }
+        return other;
+    }
+#endif
+    at = realloc(at, wanted + HEAD);
+    if (at == NULL) {
+        return NULL;
+    }
+    *(size_t *)at = wanted;
+    return at + HEAD;
+}
+
+/* What Python sees of an array: bytes-like, read only, the memory itself and no copy of it. */
+typedef struct {
+    PyObject_HEAD
+    void *memory;
+} Array;
+
+static PyTypeObject *array_type;
+
+static int
+array_buffer(PyObject *self, Py_buffer *view, int flags)
+{
+    void *memory = ((Array *)self)->memory;
+    return PyBuffer_FillInfo(view, self, memory, (Py_ssize_t)size_taken(memory), 1, flags);
+}
+
+static void
+array_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    give_back(((Array *)self)->memory);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DecRef((PyObject *)type);
+}
+
+static PyObject *
+array_sizeof(PyObject *self, PyObject *Py_UNUSED(args))
+{
+    return PyLong_FromSize_t(sizeof(Array) + HEAD + size_taken(((Array *)self)->memory));
+}
+
+static PyMethodDef array_methods[] = {
+    {"__sizeof__", array_sizeof, METH_NOARGS, "The object with its memory."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot array_slots[] = {
+    {Py_bf_getbuffer, array_buffer},
+    {Py_tp_dealloc, array_dealloc},
+    {Py_tp_methods, array_methods},
+    {Py_tp_doc, "An array of the heap graph: read only, bytes-like."},
+    {0, NULL},
+};
+
+static PyType_Spec array_spec = {
+    "memlab._native.heapgraph.Array", sizeof(Array), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, array_slots,
+};
+
+/* Hand an array over to Python, cut to what is filled of it. Taken from the caller, whatever comes of it. */
+static PyObject *
+array_of(void **memory, size_t used)
+{
+    void *fitting = *memory == NULL || size_taken(*memory) != used ? resize(*memory, used) : *memory;
+    Array *array = NULL;
+    if (fitting == NULL) {
+        give_back(*memory);
+        PyErr_NoMemory();
+    }
+    else if ((array = (Array *)((allocfunc)PyType_GetSlot(array_type, Py_tp_alloc))(array_type, 0)) == NULL) {
+        give_back(fitting);
+    }
+    else {
+        array->memory = fitting;
+    }
+    *memory = NULL;
+    return (PyObject *)array;
+}
+
+/* Return a new array, and its memory by the pointer. */
+static PyObject *
+array_new(size_t size, void **memory)
+{
+    void *made = take(size, 0);
+    *memory = made;
+    if (made == NULL) {
+        PyErr_NoMemory();
+        return NULL;
+    }
+    return array_of(&made, size);
+}
 
 /* ---- growing arrays ----------------------------------------------------------------------------------- */
 
@@ -45,7 +262,7 @@ static int
 column_reserve(Column *column, size_t room)
 {
     if (room > column->room) {
-        uint32_t *at = realloc(column->at, room * sizeof(uint32_t));
+        uint32_t *at = resize(column->at, room * sizeof(uint32_t));
         if (at == NULL) {
             return -1;
         }
@@ -53,6 +270,21 @@ column_reserve(Column *column, size_t room)
         column->room = room;
     }
     return 0;
+}
+
+static void
+column_free(Column *column)
+{
+    give_back(column->at);
+    memset(column, 0, sizeof *column);
+}
+
+static PyObject *
+column_take(Column *column)
+{
+    PyObject *array = array_of((void **)&column->at, column->length * sizeof(uint32_t));
+    memset(column, 0, sizeof *column);
+    return array;
 }
 
 static inline int
@@ -63,16 +295,6 @@ column_push(Column *column, uint32_t value)
     }
     column->at[column->length++] = value;
     return 0;
-}
-
-/* Return the content as bytes and give the memory back, so that no two arrays lie in memory twice. */
-static PyObject *
-take_bytes(void **memory, size_t size)
-{
-    PyObject *bytes = PyBytes_FromStringAndSize(*memory, (Py_ssize_t)size);
-    free(*memory);
-    *memory = NULL;
-    return bytes;
 }
 
 /* ---- the page map --------------------------------------------------------------------------------------- */
@@ -91,7 +313,12 @@ typedef struct {
     size_t room, used; /* room is a power of two */
     uintptr_t last_page;
     uint32_t *last_slots;
+    uint32_t **chunks; /* each holds TABLES tables, the first ALONE only one */
+    size_t chunks_count, chunks_room, tables; /* tables: how many the last chunk has given out */
 } PageMap;
+
+#define ALONE 16 /* so many tables for small heaps come one by one */
+#define TABLES 16
 
 static inline size_t
 page_hash(uintptr_t page)
@@ -102,11 +329,36 @@ page_hash(uintptr_t page)
 static void
 map_free(PageMap *map)
 {
-    for (size_t i = 0; i < map->room; i++) {
-        free(map->pages[i].slots);
+    for (size_t i = 0; i < map->chunks_count; i++) {
+        give_back(map->chunks[i]);
     }
+    free(map->chunks);
     free(map->pages);
     memset(map, 0, sizeof *map);
+}
+
+/* Return a table of zeros; NULL when memory ran out. */
+static uint32_t *
+map_table(PageMap *map)
+{
+    if (map->chunks_count > ALONE && map->tables < TABLES) {
+        return map->chunks[map->chunks_count - 1] + SLOTS * map->tables++;
+    }
+    if (map->chunks_count == map->chunks_room) {
+        size_t room = map->chunks_room * 2 + 64;
+        uint32_t **chunks = realloc(map->chunks, room * sizeof(uint32_t *));
+        if (chunks == NULL) {
+            return NULL;
+        }
+        map->chunks = chunks;
+        map->chunks_room = room;
+    }
+    uint32_t *chunk = take(SLOTS * sizeof(uint32_t) * (map->chunks_count < ALONE ? 1 : TABLES), 1);
+    if (chunk != NULL) {
+        map->chunks[map->chunks_count++] = chunk;
+        map->tables = 1;
+    }
+    return chunk;
 }
 
 static int
@@ -150,7 +402,7 @@ map_page(PageMap *map, uintptr_t page, int make)
         if (!make) {
             return NULL;
         }
-        uint32_t *slots = calloc(SLOTS, sizeof(uint32_t));
+        uint32_t *slots = map_table(map);
         if (slots == NULL) {
             return NULL;
         }
@@ -286,6 +538,9 @@ births_end(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(args))
     }
     births.before = NULL;
     births.armed = 0;
+    for (size_t i = 0; i < births.map.room; i++) {
+        free(births.map.pages[i].slots); /* words, not tables */
+    }
     map_free(&births.map);
     return PyBool_FromLong(!births.lost);
 }
@@ -297,6 +552,7 @@ typedef struct {
     traverseproc traverse;
     inquiry is_gc;
     PyObject *sizer;    /* the descriptor of the first native __sizeof__; NULL: none, or a plain one */
+    PyCFunction size_of; /* its function, where it is one of no arguments */
     PyObject *expander; /* a tuple of C getters whose values are references too */
     Py_ssize_t basic, item, header;
     uint32_t index;
@@ -305,10 +561,10 @@ typedef struct {
 
 typedef struct {
     PageMap map;
-    Column type_of, size, refs, starts, edges, text_node;
+    Column type_of, size, refs, starts, edges, text_node; /* the first four have room for node_room nodes */
     uint64_t *address;
     int64_t *hashes;
-    size_t address_room, hashes_room, count, listed; /* the first nodes are the list of tracked objects */
+    size_t node_room, hashes_room, count, listed; /* the first nodes are the list of tracked objects */
     Kind *kinds, *last;
     size_t kinds_room, kinds_used;
     PyTypeObject **types; /* in the order of first meeting; borrowed: a reference would be counted */
@@ -327,25 +583,39 @@ typedef struct {
 } Capture;
 
 static int
+grow(void **memory, size_t wanted)
+{
+    void *at = resize(*memory, wanted);
+    if (at == NULL) {
+        return -1;
+    }
+    *memory = at;
+    return 0;
+}
+
+/* Make room for what is kept of each node; one more start than nodes. */
+static int
+reserve_nodes(Capture *c, size_t room)
+{
+    if (grow((void **)&c->address, room * sizeof(uint64_t)) < 0 || grow((void **)&c->flags, room) < 0
+        || column_reserve(&c->type_of, room) < 0
+        || column_reserve(&c->size, room) < 0 || column_reserve(&c->refs, room) < 0
+        || column_reserve(&c->starts, room + 1) < 0) {
+        return -1;
+    }
+    c->node_room = room;
+    return 0;
+}
+
+static int
 number_object(Capture *c, PyObject *object, uint32_t *slot)
 {
     if (c->count >= c->limit) {
         c->complete = 0;
         return 0;
     }
-    if (c->count == c->address_room) {
-        size_t room = c->address_room + c->address_room / 2 + 1024;
-        uint64_t *address = realloc(c->address, room * sizeof(uint64_t));
-        if (address == NULL) {
-            return -1;
-        }
-        c->address = address;
-        uint8_t *flags = realloc(c->flags, room);
-        if (flags == NULL) {
-            return -1;
-        }
-        c->flags = flags;
-        c->address_room = room;
+    if (c->count == c->node_room && reserve_nodes(c, c->node_room + c->node_room / 2 + 1024) < 0) {
+        return -1;
     }
     c->address[c->count] = (uint64_t)(uintptr_t)object;
     *slot = (uint32_t)++c->count;
@@ -447,15 +717,30 @@ native_sizer(Capture *c, PyTypeObject *type)
     return found;
 }
 
-/* Fill in what is to be known of a type, once. */
-static int
-describe_kind(Capture *c, Kind *kind, PyTypeObject *type)
+/* Return the function behind a method descriptor, bound to an object to get at it; NULL if it takes arguments. */
+static PyCFunction
+function_of(PyObject *descriptor, PyObject *object)
 {
+    PyObject *bound = get(descriptor, object);
+    PyCFunction found = NULL;
+    if (bound != NULL && Py_TYPE(bound) == &PyCFunction_Type && PyCFunction_GetFlags(bound) == METH_NOARGS) {
+        found = PyCFunction_GetFunction(bound);
+    }
+    Py_DecRef(bound);
+    return found;
+}
+
+/* Fill in what is to be known of a type, once, when its first object is met. */
+static int
+describe_kind(Capture *c, Kind *kind, PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
     unsigned long flags = PyType_GetFlags(type);
     PyObject *sizer = native_sizer(c, type);
     kind->bare = sizer == NULL;
     kind->plain = sizer == c->plain_sizer;
     kind->sizer = kind->plain ? NULL : sizer;
+    kind->size_of = kind->sizer != NULL ? function_of(sizer, object) : NULL;
     kind->basic = get_number(PyTuple_GetItem(c->lookup, 2), type);
     kind->item = get_number(PyTuple_GetItem(c->lookup, 3), type);
     kind->gc = (flags & Py_TPFLAGS_HAVE_GC) != 0;
@@ -491,8 +776,9 @@ describe_kind(Capture *c, Kind *kind, PyTypeObject *type)
 }
 
 static Kind *
-kind_of(Capture *c, PyTypeObject *type)
+kind_of(Capture *c, PyObject *object)
 {
+    PyTypeObject *type = Py_TYPE(object);
     if (c->last != NULL && c->last->type == type) {
         return c->last;
     }
@@ -505,7 +791,7 @@ kind_of(Capture *c, PyTypeObject *type)
     }
     Kind *kind = &c->kinds[at];
     if (kind->type == NULL) {
-        if (describe_kind(c, kind, type) < 0) {
+        if (describe_kind(c, kind, object) < 0) {
             memset(kind, 0, sizeof *kind);
             return NULL;
         }
@@ -535,7 +821,8 @@ shallow_size(const Capture *c, const Kind *kind, PyObject *object, int gc)
             return c->number_size[digits == 0 ? 0 : 1 + (digits >> 30 != 0)];
         }
     }
-    PyObject *size = PyObject_CallFunctionObjArgs(kind->sizer, object, NULL);
+    PyObject *size = kind->size_of != NULL ? kind->size_of(object, NULL)
+                                           : PyObject_CallFunctionObjArgs(kind->sizer, object, NULL);
     if (size == NULL) {
         PyErr_Clear(); /* a type that cannot size itself has no known size */
         return 0;
@@ -618,11 +905,9 @@ remember_text(Capture *c, PyObject *object, uint32_t number)
     }
     if (c->text_node.length == c->hashes_room) {
         size_t room = c->hashes_room + c->hashes_room / 2 + 1024;
-        int64_t *hashes = realloc(c->hashes, room * sizeof(int64_t));
-        if (hashes == NULL) {
+        if (grow((void **)&c->hashes, room * sizeof(int64_t)) < 0) {
             return -1;
         }
-        c->hashes = hashes;
         c->hashes_room = room;
     }
     c->hashes[c->text_node.length] = (int64_t)hash;
@@ -633,7 +918,7 @@ static int
 ask(Capture *c, uint32_t number, PyObject *untraversed)
 {
     PyObject *object = (PyObject *)(uintptr_t)c->address[number];
-    const Kind *kind = kind_of(c, Py_TYPE(object)); /* stays where it is until the next object is asked */
+    const Kind *kind = kind_of(c, object); /* stays where it is until the next object is asked */
     if (kind == NULL) {
         return -1;
     }
@@ -649,10 +934,9 @@ ask(Capture *c, uint32_t number, PyObject *untraversed)
         size = NO_NODE;
     }
     uint32_t refs = (uint32_t)Py_REFCNT(object);
-    if (column_push(&c->type_of, kind->index) < 0 || column_push(&c->size, (uint32_t)size) < 0
-        || column_push(&c->refs, refs) < 0) {
-        return -1;
-    }
+    c->type_of.at[number] = kind->index;
+    c->size.at[number] = (uint32_t)size;
+    c->refs.at[number] = refs;
     c->flags[number] = (int32_t)refs < 0 ? IMMORTAL : 0;
     if (kind->text) {
         return remember_text(c, object, number);
@@ -671,6 +955,15 @@ ask(Capture *c, uint32_t number, PyObject *untraversed)
     }
     return c->failed ? -1 : 0;
 }
+
+/* What will be asked soon is fetched from memory meanwhile; the collector's own words lie before the object. */
+#define AHEAD 6
+#if defined(__GNUC__)
+#define FETCH(address) \
+    (__builtin_prefetch((const char *)(uintptr_t)(address) - 16), __builtin_prefetch((const char *)(uintptr_t)(address) + 48))
+#else
+#define FETCH(address) ((void)0)
+#endif
 
 static double
 now(void)
@@ -751,7 +1044,7 @@ discount(Capture *c, PyObject *objects)
     Py_ssize_t length = PyList_Size(objects);
     for (Py_ssize_t i = 0; i < length; i++) {
         uint32_t *slot = map_slot(&c->map, PyList_GetItem(objects, i));
-        if (slot != NULL && *slot != 0 && *slot != SKIPPED && *slot - 1 < c->refs.length) {
+        if (slot != NULL && *slot != 0 && *slot != SKIPPED && *slot - 1 < c->count) {
             uint32_t *refs = &c->refs.at[*slot - 1];
             if ((int32_t)*refs > 0) {
                 --*refs;
@@ -764,7 +1057,7 @@ discount(Capture *c, PyObject *objects)
 static int
 account(Capture *c)
 {
-    uint32_t *met = calloc(c->count + 1, sizeof(uint32_t));
+    uint32_t *met = take((c->count + 1) * sizeof(uint32_t), 1);
     if (met == NULL) {
         return -1;
     }
@@ -779,7 +1072,7 @@ account(Capture *c)
             c->flags[i] |= BORN;
         }
     }
-    free(met);
+    give_back(met);
     return 0;
 }
 
@@ -805,15 +1098,15 @@ static void
 capture_free(Capture *c)
 {
     map_free(&c->map);
-    free(c->type_of.at);
-    free(c->size.at);
-    free(c->refs.at);
-    free(c->starts.at);
-    free(c->edges.at);
-    free(c->text_node.at);
-    free(c->address);
-    free(c->flags);
-    free(c->hashes);
+    column_free(&c->type_of);
+    column_free(&c->size);
+    column_free(&c->refs);
+    column_free(&c->starts);
+    column_free(&c->edges);
+    column_free(&c->text_node);
+    give_back(c->address);
+    give_back(c->flags);
+    give_back(c->hashes);
     free(c->kinds);
     free(c->types);
     Py_DecRef(c->huge);
@@ -846,8 +1139,7 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
     c.huge = PyList_New(0);
     size_t expected = (size_t)PyList_Size(objects) + (size_t)PyList_Size(objects) / 2 + 4096;
     if (c.huge == NULL || column_reserve(&c.edges, expected) < 0
-        || column_reserve(&c.type_of, expected) < 0 || column_reserve(&c.size, expected) < 0
-        || column_reserve(&c.refs, expected) < 0 || column_reserve(&c.starts, expected) < 0 || size_numbers(&c) < 0
+        || reserve_nodes(&c, expected < c.limit ? expected : c.limit) < 0 || size_numbers(&c) < 0
         || number_list(&c, skip, 1) < 0 || number_list(&c, objects, 0) < 0 || number_seeds(&c, seeds) < 0) {
         goto failed;
     }
@@ -856,7 +1148,11 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
         if (deadline != 0 && (number & 0x3FFF) == 0 && now() > deadline) {
             break;
         }
-        if (column_push(&c.starts, (uint32_t)c.edges.length) < 0 || ask(&c, number, untraversed) < 0) {
+        if (number + AHEAD < c.count) {
+            FETCH(c.address[number + AHEAD]);
+        }
+        c.starts.at[number] = (uint32_t)c.edges.length;
+        if (ask(&c, number, untraversed) < 0) {
             goto failed;
         }
     }
@@ -878,10 +1174,10 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
         }
         c.edges.length = kept;
     }
-    if (column_push(&c.starts, (uint32_t)c.edges.length) < 0) {
-        goto failed;
-    }
-    for (size_t i = 0; i < c.listed && i < c.refs.length; i++) { /* the list of tracked objects itself */
+    c.starts.at[c.count] = (uint32_t)c.edges.length;
+    c.starts.length = c.count + 1;
+    c.type_of.length = c.size.length = c.count;
+    for (size_t i = 0; i < c.listed && i < c.count; i++) { /* the list of tracked objects itself */
         c.refs.at[i] -= (int32_t)c.refs.at[i] > 0;
     }
     discount(&c, seeds);
@@ -893,17 +1189,17 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
     if (account(&c) < 0) {
         goto failed;
     }
-    free(c.refs.at);
-    c.refs.at = NULL;
+    column_free(&c.refs);
+    size_t texts = c.text_node.length;
     PyObject *parts[8] = {
-        take_bytes((void **)&c.address, c.count * 8),
-        take_bytes((void **)&c.type_of.at, c.count * 4),
-        take_bytes((void **)&c.size.at, c.count * 4),
-        take_bytes((void **)&c.flags, c.count),
-        take_bytes((void **)&c.starts.at, (c.count + 1) * 4),
-        take_bytes((void **)&c.edges.at, c.edges.length * 4),
-        take_bytes((void **)&c.text_node.at, c.text_node.length * 4),
-        take_bytes((void **)&c.hashes, c.text_node.length * 8),
+        array_of((void **)&c.address, c.count * 8),
+        column_take(&c.type_of),
+        column_take(&c.size),
+        array_of((void **)&c.flags, c.count),
+        column_take(&c.starts),
+        column_take(&c.edges),
+        column_take(&c.text_node),
+        array_of((void **)&c.hashes, texts * 8),
     };
     PyObject *types = PyList_New((Py_ssize_t)c.types_count);
     int whole = types != NULL;
@@ -1008,10 +1304,11 @@ reverse(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     size_t length = (size_t)g.edges.len / 4;
-    PyObject *start_bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)((g.nodes + 1) * 4));
-    PyObject *holder_bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(length * 4));
-    if (start_bytes != NULL && holder_bytes != NULL) {
-        uint32_t *at = (uint32_t *)PyBytes_AsString(start_bytes), *holder = (uint32_t *)PyBytes_AsString(holder_bytes);
+    void *start_memory, *holder_memory;
+    PyObject *start_array = array_new((g.nodes + 1) * 4, &start_memory);
+    PyObject *holder_array = start_array != NULL ? array_new(length * 4, &holder_memory) : NULL;
+    if (holder_array != NULL) {
+        uint32_t *at = start_memory, *holder = holder_memory;
         Py_BEGIN_ALLOW_THREADS;
         memset(at, 0, (g.nodes + 1) * 4);
         for (size_t i = 0; i < length; i++) {
@@ -1029,10 +1326,10 @@ reverse(PyObject *Py_UNUSED(module), PyObject *args)
         memmove(at, at + 1, g.nodes * 4);
         at[g.nodes] = (uint32_t)length;
         Py_END_ALLOW_THREADS;
-        result = PyTuple_Pack(2, start_bytes, holder_bytes);
+        result = PyTuple_Pack(2, start_array, holder_array);
     }
-    Py_DecRef(start_bytes);
-    Py_DecRef(holder_bytes);
+    Py_DecRef(start_array);
+    Py_DecRef(holder_array);
     graph_release(&g);
     return result;
 }
@@ -1047,8 +1344,8 @@ breadth_first(PyObject *Py_UNUSED(module), PyObject *args)
         || graph_read(&g, starts, edges) < 0) {
         return NULL;
     }
-    PyObject *parent_bytes = NULL;
-    uint32_t *queue = NULL;
+    PyObject *parent_array = NULL;
+    void *parent_memory, *queue_memory = NULL;
     if (array_read(seeds, &seed_buffer, 4, 0) < 0 || array_read(closed, &closed_buffer, 1, g.nodes) < 0) {
         goto done;
     }
@@ -1061,15 +1358,16 @@ breadth_first(PyObject *Py_UNUSED(module), PyObject *args)
             goto done;
         }
     }
-    parent_bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(g.nodes * 4));
-    queue = malloc((g.nodes + 1) * 4);
-    if (parent_bytes == NULL || queue == NULL) {
-        if (parent_bytes != NULL) {
-            PyErr_NoMemory();
-        }
+    parent_array = array_new(g.nodes * 4, &parent_memory);
+    if (parent_array == NULL) {
         goto done;
     }
-    uint32_t *parent = (uint32_t *)PyBytes_AsString(parent_bytes);
+    queue_memory = take((g.nodes + 1) * 4, 0);
+    if (queue_memory == NULL) {
+        PyErr_NoMemory();
+        goto done;
+    }
+    uint32_t *parent = parent_memory, *queue = queue_memory;
     Py_BEGIN_ALLOW_THREADS;
     memset(parent, 0xFF, g.nodes * 4);
     for (size_t i = 0; i < count; i++) {
@@ -1089,14 +1387,14 @@ breadth_first(PyObject *Py_UNUSED(module), PyObject *args)
         }
     }
     Py_END_ALLOW_THREADS;
-    PyObject *order_bytes = PyBytes_FromStringAndSize((const char *)queue, (Py_ssize_t)(end * 4));
-    if (order_bytes != NULL) {
-        result = PyTuple_Pack(2, parent_bytes, order_bytes);
-        Py_DecRef(order_bytes);
+    PyObject *order_array = array_of(&queue_memory, end * 4);
+    if (order_array != NULL) {
+        result = PyTuple_Pack(2, parent_array, order_array);
+        Py_DecRef(order_array);
     }
 done:
-    free(queue);
-    Py_DecRef(parent_bytes);
+    give_back(queue_memory);
+    Py_DecRef(parent_array);
     if (seed_buffer.obj != NULL) {
         PyBuffer_Release(&seed_buffer);
     }
@@ -1123,15 +1421,15 @@ typedef struct {
 static void
 search_free(Search *s)
 {
-    free(s->number);
-    free(s->vertex);
-    free(s->parent);
-    free(s->dominator);
-    free(s->semi);
-    free(s->label);
-    free(s->start);
-    free(s->holder);
-    free(s->stack);
+    give_back(s->number);
+    give_back(s->vertex);
+    give_back(s->parent);
+    give_back(s->dominator);
+    give_back(s->semi);
+    give_back(s->label);
+    give_back(s->start);
+    give_back(s->holder);
+    give_back(s->stack);
 }
 
 static void
@@ -1185,7 +1483,7 @@ predecessors(const Graph *g, Search *s)
             total++;
         }
     }
-    s->holder = malloc((total + 1) * 4);
+    s->holder = take((total + 1) * 4, 0);
     if (s->holder == NULL) {
         return -1;
     }
@@ -1265,7 +1563,7 @@ semi_nca(Search *s, const uint8_t *is_root)
 static PyObject *
 dominate(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *starts, *edges, *roots, *sizes, *result = NULL, *parent_bytes = NULL, *retained_bytes = NULL;
+    PyObject *starts, *edges, *roots, *sizes, *result = NULL, *parent_array = NULL, *retained_array = NULL;
     Py_buffer root_buffer = {0}, size_buffer = {0};
     Graph g;
     Search s;
@@ -1282,12 +1580,12 @@ dominate(PyObject *Py_UNUSED(module), PyObject *args)
     const uint32_t *root = root_buffer.buf;
     const int64_t *size = size_buffer.buf;
     size_t count = (size_t)root_buffer.len / 4;
-    is_root = calloc(n + 1, 1);
-    s.number = calloc(n + 1, 4);
-    s.vertex = malloc((n + 1) * 4);
-    s.parent = malloc((n + 2) * 4);
-    s.semi = malloc((n + 1) * 4);
-    s.label = malloc((n + 1) * 4);
+    is_root = take(n + 1, 1);
+    s.number = take((n + 1) * 4, 1);
+    s.vertex = take((n + 1) * 4, 0);
+    s.parent = take((n + 2) * 4, 0);
+    s.semi = take((n + 1) * 4, 0);
+    s.label = take((n + 1) * 4, 0);
     if (!is_root || !s.number || !s.vertex || !s.parent || !s.semi || !s.label) {
         PyErr_NoMemory();
         goto done;
@@ -1304,20 +1602,20 @@ dominate(PyObject *Py_UNUSED(module), PyObject *args)
     s.parent[0] = 0;
     s.vertex[0] = (uint32_t)n;
     depth_first(&g, &s, root, count);
-    s.start = calloc(s.reached + 1, 4);
-    s.dominator = malloc((s.reached + 1) * 4);
+    s.start = take((s.reached + 1) * 4, 1);
+    s.dominator = take((s.reached + 1) * 4, 0);
     whole = s.start != NULL && s.dominator != NULL && predecessors(&g, &s) == 0;
-    free(s.number);
+    give_back(s.number);
     s.number = NULL;
-    s.stack = whole ? malloc((s.reached + 1) * 4) : NULL;
+    s.stack = whole ? take((s.reached + 1) * 4, 0) : NULL;
     whole = whole && s.stack != NULL;
     if (whole) {
         semi_nca(&s, is_root);
-        free(s.holder);
-        free(s.start);
-        free(s.stack);
-        free(s.semi);
-        free(s.label);
+        give_back(s.holder);
+        give_back(s.start);
+        give_back(s.stack);
+        give_back(s.semi);
+        give_back(s.label);
         s.holder = s.start = s.stack = s.semi = s.label = NULL;
     }
     Py_END_ALLOW_THREADS;
@@ -1325,11 +1623,12 @@ dominate(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_NoMemory();
         goto done;
     }
-    parent_bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n * 4));
-    retained_bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(n * 8));
-    if (parent_bytes != NULL && retained_bytes != NULL) {
-        uint32_t *parent = (uint32_t *)PyBytes_AsString(parent_bytes);
-        int64_t *retained = (int64_t *)PyBytes_AsString(retained_bytes);
+    void *parent_memory, *retained_memory;
+    parent_array = array_new(n * 4, &parent_memory);
+    retained_array = parent_array != NULL ? array_new(n * 8, &retained_memory) : NULL;
+    if (retained_array != NULL) {
+        uint32_t *parent = parent_memory;
+        int64_t *retained = retained_memory;
         Py_BEGIN_ALLOW_THREADS;
         memset(parent, 0xFF, n * 4);
         memcpy(retained, size, n * 8);
@@ -1341,13 +1640,13 @@ dominate(PyObject *Py_UNUSED(module), PyObject *args)
             }
         }
         Py_END_ALLOW_THREADS;
-        result = PyTuple_Pack(2, parent_bytes, retained_bytes);
+        result = PyTuple_Pack(2, parent_array, retained_array);
     }
 done:
-    free(is_root);
+    give_back(is_root);
     search_free(&s);
-    Py_DecRef(parent_bytes);
-    Py_DecRef(retained_bytes);
+    Py_DecRef(parent_array);
+    Py_DecRef(retained_array);
     if (root_buffer.obj != NULL) {
         PyBuffer_Release(&root_buffer);
     }
@@ -1362,9 +1661,9 @@ done:
 static int
 add_by_type(const uint32_t *parent, const uint32_t *type, const int64_t *size, size_t n, size_t types, int64_t *total)
 {
-    uint32_t *first = malloc((n + 2) * 4), *child = malloc((n + 1) * 4), *order = malloc((n + 1) * 4);
-    uint32_t *above = calloc(types + 1, 4);
-    int64_t *retained = malloc((n + 1) * 8);
+    uint32_t *first = take((n + 2) * 4, 0), *child = take((n + 1) * 4, 0), *order = take((n + 1) * 4, 0);
+    uint32_t *above = take((types + 1) * 4, 1);
+    int64_t *retained = take((n + 1) * 8, 0);
     int good = first && child && order && above && retained;
     if (good) {
         memset(first, 0, (n + 2) * 4);
@@ -1410,7 +1709,7 @@ add_by_type(const uint32_t *parent, const uint32_t *type, const int64_t *size, s
         }
         uint32_t *stack = order;
         uint32_t *next = first; /* moved forward as rows are read: row v ends where row v + 1 began */
-        uint32_t *row_end = malloc((n + 1) * 4);
+        uint32_t *row_end = take((n + 1) * 4, 0);
         good = row_end != NULL;
         if (good) {
             memcpy(row_end, first + 1, (n + 1) * 4);
@@ -1433,13 +1732,13 @@ add_by_type(const uint32_t *parent, const uint32_t *type, const int64_t *size, s
                 }
             }
         }
-        free(row_end);
+        give_back(row_end);
     }
-    free(first);
-    free(child);
-    free(order);
-    free(above);
-    free(retained);
+    give_back(first);
+    give_back(child);
+    give_back(order);
+    give_back(above);
+    give_back(retained);
     return good ? 0 : -1;
 }
 
@@ -1515,5 +1814,6 @@ static struct PyModuleDef definition = {
 PyMODINIT_FUNC
 PyInit_heapgraph(void)
 {
-    return PyModule_Create(&definition);
+    array_type = (PyTypeObject *)PyType_FromSpec(&array_spec);
+    return array_type != NULL ? PyModule_Create(&definition) : NULL;
 }

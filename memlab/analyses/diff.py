@@ -1,199 +1,192 @@
-"""Group a snapshot by site, and compare two: an outer join by the content of their labelled frames.
+"""Compare two snapshots: an outer join of their sites by content.
 
-Both snapshots' file tables are merged, then frames, then sites become integers in tables common to the two,
-so that the join itself is a sum over integer columns. A site is a line or a file of the most recent frame,
-or the whole traceback; tracebacks of snapshots with different depths are cut to the lesser one.
+Both snapshots' frames become codes in one table (``axes``), lines of edited files those of the newer version
+(``moved_lines``), so that the join itself is arithmetic on integer columns. Whole tracebacks are joined by a
+64-bit hash of their codes, and the frames of what the hash joins are compared. Tracebacks of snapshots with
+different depths are cut to the lesser one. Order is that of ``tracemalloc``'s ``compare_to``.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memlab._base.grouping import sums
 from memlab._base.ragged import merge_equal, take_rows
+from memlab.analyses.axes import axis_of, checked
+from memlab.analyses.grouping import rank_tied, site_sums, traceback_totals
+from memlab.analyses.moved_lines import moves_between
 from memlab.errors import UsageError
-from memlab.records.columns import ints
-from memlab.records.snapshot import By, Change, Frame, Site, SiteDiff, Snapshot, SnapshotDiff
+from memlab.records.columns import ints, no_ints
+from memlab.records.snapshot import SnapshotDiff
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from memlab.analyses.axes import Axis
+    from memlab.analyses.moved_lines import Moves
     from memlab.records.columns import Ints
+    from memlab.records.snapshot import By, Cumulative, Sites, Snapshot
 
-__all__ = ["Groups", "diff_snapshots", "group"]
-
-_LISTED = 5_000
-_LINE_BITS = 32
-_LINE_MASK = (1 << _LINE_BITS) - 1
+__all__ = ["check_comparable", "diff_snapshots"]
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Groups:
-    """What a snapshot holds by site, greatest size first.
-
-    Attributes:
-        by: what a site is.
-        size_bytes, blocks: shape ``(sites,)``.
-        sites: shape ``(sites,)``, in the same order.
-    """
-
-    by: str
-    size_bytes: Ints
-    blocks: Ints
-    sites: tuple[Site, ...]
-
-    def __len__(self) -> int:
-        return len(self.sites)
-
-
-def group(snapshot: Snapshot, by: By = "line") -> Groups:
-    """Sum a snapshot by line, file or traceback. A block counts where it was allocated, not in callers.
-
-    Raises:
-        UsageError: when ``by`` is none of these.
-    """
-    (sites,), names = _sites([snapshot], _checked(by))
-    size, blocks = _sums(snapshot, sites, len(names))
-    order = np.lexsort((names.order, -blocks, -size))
-    return Groups(by, ints(size[order]), ints(blocks[order]), tuple(names.site(i) for i in order.tolist()))
-
-
-def diff_snapshots(newer: Snapshot, older: Snapshot, by: By = "line") -> SnapshotDiff:
+def diff_snapshots(
+    newer: Snapshot,
+    older: Snapshot,
+    by: By = "line",
+    *,
+    cumulative: bool | Cumulative = False,
+    per: int = 1,
+    unchanged: bool = False,
+) -> SnapshotDiff:
     """Return what changed from ``older`` to ``newer``, greatest absolute growth first.
 
-    Sites that did not change are left out. ``diff_snapshots(a, b)`` lists the sites of
-    ``diff_snapshots(b, a)`` in the same order, with all differences negated.
+    Sites that did not change are left out, unless ``unchanged`` asks for them.
 
     Raises:
-        UsageError: when the two come from different engines, or ``by`` is no way to group.
+        UsageError: when the two come from different engines or measure different things, ``by`` is no way to
+            group, or ``per`` no number of iterations.
+    """
+    by, mode = checked(by, cumulative, "comparing snapshots")
+    check_comparable(newer, older)
+    if type(per) is not int or per < 1:
+        raise UsageError(f"comparing snapshots: per must be a number of iterations from 1, not {per!r}")
+    moves = moves_between(newer, older)
+    pair = (newer, moves.older)
+    axis = axis_of(pair, by, (newer.frame_line, moves.lines), callers=bool(mode))
+    if by == "traceback":
+        codes, lengths, (size, old_size, blocks, old_blocks) = _by_traceback(pair, axis)
+        firsts = lengths.cumsum() - lengths
+        tie = None
+    else:
+        codes, (size, old_size, blocks, old_blocks) = _by_site(pair, axis, by, mode)
+        lengths, firsts, tie = None, np.arange(len(codes)), -codes
+    size_diff, blocks_diff = size - old_size, blocks - old_blocks
+    keys = (np.abs(size_diff), size, np.abs(blocks_diff), blocks)
+    order = np.flatnonzero((size_diff != 0) | (blocks_diff != 0)) if not unchanged else np.arange(len(size))
+    order = order[
+        np.lexsort(
+            tuple(-key[order] for key in keys[::-1])
+            if tie is None
+            else (tie[order], *(-key[order] for key in keys[::-1]))
+        )
+    ]
+    if lengths is not None:
+        order = rank_tied(order, keys, codes, lengths)
+    places = _places(axis, codes, lengths, order)
+    moved = _moved_from(moves, axis, codes[firsts[order]]) if by in ("line", "traceback") else no_ints()
+    return SnapshotDiff(
+        by=by,
+        places=places,
+        size_bytes=ints(size[order]),
+        size_diff_bytes=ints(size_diff[order]),
+        blocks=ints(blocks[order]),
+        blocks_diff=ints(blocks_diff[order]),
+        total_diff_bytes=newer.total_bytes - older.total_bytes,
+        total_diff_blocks=newer.total_blocks - older.total_blocks,
+        per=per,
+        cumulative=mode,
+        moved_from=moved,
+        older_label=older.label,
+        newer_label=newer.label,
+        engine=newer.engine,
+        measure=newer.measure,
+        notes=_notes(newer, older, by, moves),
+    )
+
+
+def check_comparable(newer: Snapshot, older: Snapshot) -> None:
+    """Refuse snapshots whose figures are no like quantities.
+
+    Raises:
+        UsageError: when the two come from different engines, or measure different things.
     """
     if newer.engine != older.engine:
         raise UsageError(
             f"comparing snapshots: one was recorded by {newer.engine}, the other by {older.engine}; they "
             "count different things, so take both with the same engine"
         )
-    (new_sites, old_sites), names = _sites([newer, older], _checked(by))
-    size, blocks = _sums(newer, new_sites, len(names))
-    old_size, old_blocks = _sums(older, old_sites, len(names))
-    size_diff, blocks_diff = size - old_size, blocks - old_blocks
-    order = np.lexsort((names.order, -np.abs(blocks_diff), -np.abs(size_diff)))
-    order = order[(size_diff[order] != 0) | (blocks_diff[order] != 0)]
-    return SnapshotDiff(
-        by=by,
-        sites=tuple(
-            _site_diff(names.site(i), int(size[i]), int(size_diff[i]), int(blocks[i]), int(blocks_diff[i]))
-            for i in order[:_LISTED].tolist()
+    if newer.measure != older.measure:
+        raise UsageError(
+            f"comparing snapshots: one holds {newer.measure} blocks, the other {older.measure} ones; take "
+            "the same of both"
+        )
+
+
+def _by_site(
+    pair: tuple[Snapshot, Snapshot], axis: Axis, by: By, mode: Cumulative
+) -> tuple[Ints, tuple[Ints, Ints, Ints, Ints]]:
+    """Return the codes of all sites, ascending, with newer and older sizes, newer and older blocks."""
+    new_codes, new_size, new_blocks = site_sums(pair[0], axis.codes[0], by, mode)
+    old_codes, old_size, old_blocks = site_sums(pair[1], axis.codes[1], by, mode)
+    codes = np.union1d(new_codes, old_codes)
+    columns = [np.zeros(len(codes), np.int64) for _ in range(4)]
+    at_new, at_old = np.searchsorted(codes, new_codes), np.searchsorted(codes, old_codes)
+    for column, at, values in zip(
+        columns,
+        (at_new, at_old, at_new, at_old),
+        (new_size, old_size, new_blocks, old_blocks),
+        strict=True,
+    ):
+        column[at] = values
+    return codes, (columns[0], columns[1], columns[2], columns[3])
+
+
+def _by_traceback(
+    pair: tuple[Snapshot, Snapshot], axis: Axis
+) -> tuple[Ints, Ints, tuple[Ints, Ints, Ints, Ints]]:
+    """Return the codes of all tracebacks end to end, their lengths, and sizes and blocks as ``_by_site``."""
+    depth = min(s.depth for s in pair)
+    codes, lengths = [], []
+    for snapshot, code in zip(pair, axis.codes, strict=True):
+        whole = np.diff(snapshot.starts)
+        entries = code[snapshot.frame_of]
+        if int(whole.max(initial=0)) > depth:
+            cut = np.minimum(whole, depth)
+            position = np.arange(int(cut.sum())) - (cut.cumsum() - cut).repeat(cut)
+            entries, whole = entries[snapshot.starts[:-1].repeat(cut) + position], cut
+        codes.append(entries)
+        lengths.append(whole)
+    together, row_lengths = np.concatenate(codes), np.concatenate(lengths)
+    first, site = merge_equal(together, row_lengths)
+    split = len(lengths[0])
+    totals = [traceback_totals(s) for s in pair]
+    new, old, count = site[:split], site[split:], len(first)
+    taken, taken_lengths = take_rows(together, row_lengths, first)
+    return (
+        taken,
+        taken_lengths,
+        (
+            sums(new, totals[0][0], count),
+            sums(old, totals[1][0], count),
+            sums(new, totals[0][1], count),
+            sums(old, totals[1][1], count),
         ),
-        total_diff_bytes=newer.total_bytes - older.total_bytes,
-        total_diff_blocks=newer.total_blocks - older.total_blocks,
-        older_label=older.label,
-        newer_label=newer.label,
-        engine=newer.engine,
-        notes=_notes(newer, older, by, len(order)),
     )
 
 
-def _checked(by: By) -> By:
-    if by not in get_args(By):
-        raise UsageError(f"grouping a snapshot: by must be one of {', '.join(get_args(By))}, not {by!r}")
-    return by
+def _places(axis: Axis, codes: Ints, lengths: Ints | None, order: Ints) -> Sites:
+    return axis.sites(codes[order]) if lengths is None else axis.sites(*take_rows(codes, lengths, order))
 
 
-def _notes(newer: Snapshot, older: Snapshot, by: By, changed: int) -> tuple[str, ...]:
-    notes = list(dict.fromkeys([*older.notes, *newer.notes]))
+def _moved_from(moves: Moves, axis: Axis, firsts: Ints) -> Ints:
+    """Return where the older snapshot has the line of each site's first frame; 0 where it did not move."""
+    if not moves.edited:
+        return no_ints()
+    moved = np.flatnonzero(moves.lines != moves.older.frame_line)
+    codes, one = np.unique(axis.codes[1][moved], return_index=True)
+    if not len(codes):
+        return no_ints()
+    lines = moves.older.frame_line[moved][one]
+    at = np.minimum(np.searchsorted(codes, firsts), len(codes) - 1)
+    gone = moves.lines[moved][one] >= 1 << 32
+    return ints(np.where((codes[at] == firsts) & ~gone[at], lines[at], 0))
+
+
+def _notes(newer: Snapshot, older: Snapshot, by: By, moves: Moves) -> tuple[str, ...]:
+    notes = list(dict.fromkeys([*older.notes, *newer.notes, *moves.notes]))
     if by == "traceback" and newer.depth != older.depth:
         notes.append(f"compared by the most recent {min(newer.depth, older.depth)} frames, which both have")
-    if changed > _LISTED:
-        notes.append(f"{changed - _LISTED:,} sites with smaller changes are not listed")
+    if newer.sample_bytes or older.sample_bytes:
+        notes.append("sizes are estimates from a sample of all blocks; small differences may be chance")
     return tuple(notes)
-
-
-def _site_diff(site: Site, size: int, size_diff: int, blocks: int, blocks_diff: int) -> SiteDiff:
-    if size == size_diff and blocks == blocks_diff:
-        change = Change.APPEARED
-    elif size == 0 and blocks == 0:
-        change = Change.VANISHED
-    else:
-        change = Change.GREW if (size_diff or blocks_diff) > 0 else Change.SHRANK
-    return SiteDiff(site, size, size_diff, blocks, blocks_diff, change)
-
-
-def _sums(snapshot: Snapshot, site_of_traceback: Ints, count: int) -> tuple[Ints, Ints]:
-    """Sum a snapshot's rows by site. Exact: sums of int64, no float weights."""
-    sites = site_of_traceback[snapshot.traceback]
-    size, blocks = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    np.add.at(size, sites, snapshot.size_bytes)
-    np.add.at(blocks, sites, snapshot.blocks)
-    return size, blocks
-
-
-# -- tables common to several snapshots
-
-
-class _Names:
-    """Sites by number: their frames, and the order of their names."""
-
-    def __init__(self, files: list[str], own: frozenset[int], codes: Ints, lengths: Ints) -> None:
-        self._files = files
-        self._own = own
-        self._codes = codes
-        self._starts = np.concatenate([[0], lengths.cumsum()])
-        self._frames: dict[int, Frame] = {}
-        self.order = _ranks(codes, lengths)
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    def site(self, number: int) -> Site:
-        entries = self._codes[self._starts[number] : self._starts[number + 1]].tolist()
-        user = next((i for i, code in enumerate(entries) if code >> _LINE_BITS in self._own), -1)
-        return Site(tuple(self._frame(code) for code in entries), user)
-
-    def _frame(self, code: int) -> Frame:
-        frame = self._frames.get(code)
-        if frame is None:  # frames are shared by many sites
-            file, line = self._files[code >> _LINE_BITS], code & _LINE_MASK
-            frame = self._frames[code] = Frame(file, line)
-        return frame
-
-
-def _sites(snapshots: Sequence[Snapshot], by: By) -> tuple[list[Ints], _Names]:
-    """Return, for each snapshot, the site of each of its tracebacks; and the sites."""
-    files = sorted({name for s in snapshots for name in s.files})
-    index = {name: i for i, name in enumerate(files)}
-    own = frozenset(index[s.files[i]] for s in snapshots for i in s.own_files)
-    depth = min(s.depth for s in snapshots) if by == "traceback" else 1
-    codes, lengths = [], []
-    for snapshot in snapshots:
-        all_codes = _frame_codes(snapshot, index, with_lines=by != "file")
-        cut = np.minimum(np.diff(snapshot.starts), depth)
-        position = np.arange(int(cut.sum())) - (cut.cumsum() - cut).repeat(cut)
-        codes.append(all_codes[snapshot.starts[:-1].repeat(cut) + position])
-        lengths.append(cut)
-    together, row_lengths = np.concatenate(codes), np.concatenate(lengths)
-    distinct, site_of = merge_equal(together, row_lengths)
-    bounds = np.cumsum([len(part) for part in lengths])[:-1]
-    return np.split(site_of, bounds), _Names(files, own, *take_rows(together, row_lengths, distinct))
-
-
-def _ranks(codes: Ints, lengths: Ints) -> Ints:
-    """Rank sites by their first frame, then by their others. The file table is sorted: numbers are names."""
-    if not len(lengths):
-        return lengths
-    starts = (lengths.cumsum() - lengths).tolist()
-    rows = codes.tolist()
-    keys = [rows[start : start + length] for start, length in zip(starts, lengths.tolist(), strict=True)]
-    ranks = np.zeros(len(keys), np.int64)
-    ranks[sorted(range(len(keys)), key=keys.__getitem__)] = np.arange(len(keys))
-    return ranks
-
-
-def _frame_codes(snapshot: Snapshot, index: dict[str, int], with_lines: bool) -> Ints:
-    """Return each frame entry as one number: its file in the common table, and its line."""
-    common = np.fromiter((index[name] for name in snapshot.files), np.int64, len(snapshot.files))
-    codes = common[snapshot.frame_file] << _LINE_BITS
-    if with_lines:
-        codes = codes | (snapshot.frame_line & _LINE_MASK)
-    return codes[snapshot.frame_of]

@@ -390,7 +390,7 @@ def _frozen_objects() -> int:
 
 
 def _notes(raw: Raw, marks: BirthMarks | None) -> tuple[str, ...]:
-    notes = []
+    notes = heap_engine.doubts()
     if not raw.complete:
         notes.append(
             "A limit ended the capture: what was not reached is missing, and what it alone holds counts as "

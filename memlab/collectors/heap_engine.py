@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import re
 import sys
+import sysconfig
 import threading
 from types import CodeType, MethodDescriptorType
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ __all__ = [
     "Raw",
     "capture",
     "check_threads",
+    "doubts",
     "native",
     "outside_traverse",
     "untraversed",
@@ -143,6 +145,28 @@ def check_threads() -> None:
         raise UnavailableError(
             "cannot capture the heap of a free-threaded interpreter while other threads run: stop them first"
         )
+
+
+NEWEST_TESTED = (3, 13)
+
+
+def doubts() -> list[str]:
+    """Return what the interpreter may make wrong in a capture; empty on the ones that were tested."""
+    doubt = ""
+    if hasattr(sys, "_is_gil_enabled") and sysconfig.get_config_var("Py_GIL_DISABLED"):
+        doubt = (
+            "This is a free-threaded build of Python, on which memlab is not tested: its objects have "
+            "another head, so sizes are estimates, and references that it does not count make some roots "
+            "invisible."
+        )
+    elif sys.version_info[:2] > NEWEST_TESTED:
+        newest = ".".join(map(str, NEWEST_TESTED))
+        doubt = (
+            f"Python {sys.version_info.major}.{sys.version_info.minor} is newer than the newest on which "
+            f"this memlab was tested ({newest}): references that it does not count may make roots invisible; "
+            "look for a newer memlab."
+        )
+    return [doubt] if doubt else []
 
 
 PREHEADER = (1 << 4) | (1 << 3 if sys.version_info >= (3, 12) else 0)

@@ -49,30 +49,36 @@ def capture(order: Order) -> Raw:
             gc.enable()
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class _Kind:
     """What is to be known of a type, once.
 
     Attributes:
+        index: types are numbered in the order in which an object of theirs is first asked.
         sizer: its first native ``__sizeof__``, None for none; ``header`` is what lies before the object.
         meta: its instances are types, of which the static ones have no header.
+        text: it is exactly ``str`` or ``bytes``.
         untracked: traversed though the collector does not track it.
         getters: lead to what its traverse does not; ``always``: even where it is traversed.
     """
 
+    index: int
     sizer: Any
     header: int
     meta: bool
+    text: bool
     untracked: bool
     array: bool
     getters: tuple[Any, ...] = ()
     always: bool = False
 
 
-def _kind_of(kind: type, outside: Outside) -> _Kind:
+def _kind_of(kind: type, index: int, outside: Outside) -> _Kind:
     sizer, header = _sizer(kind)
     meta = issubclass(kind, type)
-    found = _Kind(sizer, header, meta, kind is tuple or kind is dict, issubclass(kind, outside.arrays[0]))
+    text = kind is str or kind is bytes
+    traversed = kind is tuple or kind is dict
+    found = _Kind(index, sizer, header, meta, text, traversed, issubclass(kind, outside.arrays[0]))
     for owner, getters, always in outside.expanders:
         if kind is owner or (owner is type and meta):
             found.getters, found.always = getters, always
@@ -81,6 +87,12 @@ def _kind_of(kind: type, outside: Outside) -> _Kind:
 
 
 def _sizes(batch: list[Any], kinds: list[_Kind]) -> list[int]:
+    try:
+        # Nearly every batch is one of which nothing special is to be known.
+        if all(kind.sizer is not None and not kind.meta for kind in set(kinds)):
+            return [kind.sizer(obj) + kind.header for obj, kind in zip(batch, kinds, strict=True)]
+    except Exception:  # noqa: BLE001, S110 - one by one, then
+        pass
     found = []
     for obj, kind in zip(batch, kinds, strict=True):
         try:
@@ -130,6 +142,8 @@ class _Twin:
         self.lengths: list[Any] = []
         self.edges: list[Any] = []
         self.text: list[tuple[int, int]] = []
+        self.type_of: list[Any] = []
+        self.first: list[int] = []  # of each type, the first node
         self.huge: list[tuple[int, int]] = []
         self.kinds: dict[int, _Kind] = {}
 
@@ -169,7 +183,7 @@ class _Twin:
 
     def _ask(self, start: int, batch: list[Any]) -> int:
         tracked = list(map(gc.is_tracked, batch))
-        kinds = list(map(self._kind, map(type, batch)))
+        kinds = self._kinds(start, batch)
         lists = self._referents(batch, tracked, kinds)
         numbers = self._number(list(itertools.chain.from_iterable(lists)))
         kept = (numbers != 0) & (numbers != _SKIPPED)
@@ -178,16 +192,17 @@ class _Twin:
         self.edges.append(numbers[kept] - np.uint32(1))
         self.tracked.append(np.array(tracked, dtype=np.uint8))
         self.sizes.append(np.array(_sizes(batch, kinds), np.int64))
-        self.text += [
-            (start + at, hash(obj)) for at, obj in enumerate(batch) if type(obj) is str or type(obj) is bytes
-        ]
+        self.type_of.append(np.fromiter((kind.index for kind in kinds), np.uint32, len(kinds)))
+        self.text += [(start + at, hash(batch[at])) for at, kind in enumerate(kinds) if kind.text]
         return len(batch)
 
-    def _kind(self, kind: type) -> _Kind:
-        known = self.kinds.get(id(kind))
-        if known is None:
-            known = self.kinds[id(kind)] = _kind_of(kind, self.outside)
-        return known
+    def _kinds(self, start: int, batch: list[Any]) -> list[_Kind]:
+        ids = list(map(id, map(type, batch)))
+        for place in [place for place in dict.fromkeys(ids) if place not in self.kinds]:
+            at = ids.index(place)
+            self.kinds[place] = _kind_of(type(batch[at]), len(self.first), self.outside)
+            self.first.append(start + at)
+        return list(map(self.kinds.__getitem__, ids))
 
     def _referents(self, batch: list[Any], tracked: list[bool], kinds: list[_Kind]) -> list[Any]:
         """Return what each object refers to; all that is done for each by itself stands in this loop."""
@@ -220,10 +235,9 @@ class _Twin:
         self.met = met
         self.kinds.clear()  # they hold methods, which would count as held from outside
         flags |= self._account(met, edges)
-        type_of, types = _types_of(met)
         return Raw(
             address=_words(met),
-            type_of=type_of,
+            type_of=np.concatenate([np.zeros(0, np.uint32), *self.type_of]),
             size=np.minimum(sizes, NO_NODE).astype(np.uint32),
             flags=flags,
             starts=np.cumsum(lengths).astype(np.uint32),
@@ -231,7 +245,7 @@ class _Twin:
             text_node=np.array([n for n, _ in self.text], np.uint32),
             hashes=np.array([h for _, h in self.text], np.int64),
             seed_node=self._places(self.order.seeds, done),
-            types=types,
+            types=[type(met[node]) for node in self.first],
             huge=self.huge,
             complete=self.complete,
         )
@@ -307,13 +321,3 @@ def _sizer(kind: type) -> tuple[Any, int]:
         if type(method) is MethodDescriptorType:
             return method, header
     return None, header
-
-
-def _types_of(met: list[Any]) -> tuple[Any, list[type]]:
-    """Return the index of each object's type, types numbered by first appearance, and the types."""
-    if not met:
-        return np.zeros(0, np.uint32), []
-    types = list(map(type, met))
-    _, first, inverse = np.unique(addresses(types), return_index=True, return_inverse=True)
-    rank = np.argsort(np.argsort(first))
-    return rank[inverse].astype(np.uint32), [types[index] for index in np.sort(first).tolist()]

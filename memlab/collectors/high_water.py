@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from memlab.collectors.sampler import Sampler
     from memlab.records.capture import Peak
 
-__all__ = ["Following", "HighWaterMark", "Measured", "Region", "region", "unseen"]
+__all__ = ["Following", "HighWaterMark", "Measured", "Region", "process_wide_mark", "region", "unseen"]
 
 Params = ParamSpec("Params")
 Returned = TypeVar("Returned")
@@ -104,6 +104,32 @@ class HighWaterMark:
                 raise UnavailableError(f"the kernel's high-water mark cannot be read: {error}") from None
             return opened.greatest
 
+    def restart(self, opened: _Mark) -> int:
+        """Return the greatest RSS since the last restart in bytes, set the mark back and go on from there.
+
+        Raises:
+            UnavailableError: when the mark cannot be read or set back any more.
+        """
+        with self._lock:
+            try:
+                self._fold()
+                self._files.write("clear_refs", _RESET_PEAK)
+            except (OSError, ValueError, IndexError) as error:
+                raise UnavailableError(f"the kernel's high-water mark cannot be set back: {error}") from None
+            greatest, opened.greatest = opened.greatest, 0
+            return greatest
+
+    def current(self) -> int:
+        """Return the mark in bytes as the kernel has it, since whoever set it back last.
+
+        Raises:
+            UnavailableError: when it cannot be read.
+        """
+        try:
+            return status_bytes(self._files.read("status"), b"VmHWM")
+        except (OSError, ValueError, IndexError) as error:
+            raise UnavailableError(f"the kernel's high-water mark cannot be read: {error}") from None
+
     def process_peak(self) -> int:
         """Return the greatest RSS of the process in bytes, resets notwithstanding."""
         with self._lock:
@@ -143,7 +169,7 @@ class Following:
         self.reason = "" if exact else "exact=False was asked for"
         self.note = ""
         self._exact = exact
-        self._bookkeeper = bookkeeper or _process_wide
+        self._bookkeeper = bookkeeper or process_wide_mark
         self._owner: HighWaterMark | None = None
         self._mark: _Mark | None = None
         self._traced = (0, 0)
@@ -430,7 +456,7 @@ def region(*, exact: bool = True, interval_s: float = _FALLBACK_INTERVAL_S) -> R
 _bookkeeper = HighWaterMark()
 
 
-def _process_wide() -> HighWaterMark:
+def process_wide_mark() -> HighWaterMark:
     """The mark is the process's, so its bookkeeper is too; a forked child gets one of its own."""
     global _bookkeeper  # noqa: PLW0603 - one owner for a process-wide resource
     if _bookkeeper.pid != os.getpid():

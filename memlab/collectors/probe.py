@@ -164,6 +164,8 @@ class Probe:
             "traced_bytes": _Chain([("tracemalloc", _traced_bytes)]),
             "children_rss_bytes": _Chain([("psutil", self._psutil_children)]),
             "family_rss_bytes": _Chain([("psutil", self._family_rss)]),
+            "family_uss_bytes": _Chain([("psutil", lambda: self._family_full("uss"))]),
+            "family_pss_bytes": _Chain([("psutil", lambda: self._family_full("pss"))]),
         }
 
     def read(self, *metrics: str) -> Reading:
@@ -171,7 +173,8 @@ class Probe:
 
         ``peak_rss_bytes`` counts from the start of the process, or from the last reset of the kernel's
         mark. ``children_rss_bytes`` is the sum over all descendants, ``family_rss_bytes`` adds the process
-        itself: pages that they share count in each.
+        itself: pages that they share count in each. ``family_uss_bytes`` and ``family_pss_bytes`` are the
+        same sum of what belongs to each alone, or of each one's share.
 
         Raises:
             KeyError: for a metric that no chain knows.
@@ -256,6 +259,16 @@ class Probe:
             except psutil.Error:  # it ended meanwhile
                 continue
         return total
+
+    def _family_full(self, name: str) -> int:
+        psutil = self._psutil()
+        total = self._chains[f"{name}_bytes"].read()
+        for child in psutil.Process().children(recursive=True):
+            try:
+                total += getattr(child.memory_full_info(), name)
+            except psutil.Error:  # it ended meanwhile
+                continue
+        return int(total)
 
     def _family_rss(self) -> int:
         return self._chains["rss_bytes"].read() + self._psutil_children()

@@ -387,7 +387,10 @@ class Inside:
 def main(inside: Callable[[Inside], None] = Inside.run) -> None:
     """Run the plan that comes on standard input, and leave."""
     source = sys.stdin.buffer
-    plan = json.loads(source.read(int(source.readline())))
+    size = source.readline()
+    if not size:
+        return  # whoever started this was interrupted before it could say what to do
+    plan = json.loads(source.read(int(size)))
     channel = os.dup(1)
     os.dup2(2, 1)  # what the subject prints is no message
     _arrange_to_die(plan)

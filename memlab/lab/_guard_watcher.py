@@ -192,7 +192,10 @@ def thinned(rows: list[tuple[float, int, int]], most: int = _SEND_ROWS) -> list[
 def main() -> None:
     """Watch until told to end, or until the process has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C in the terminal is the guarded process's
-    config = json.loads(sys.stdin.buffer.readline())
+    line = sys.stdin.buffer.readline()
+    if not line:
+        return  # whoever started this was interrupted before it could say what to watch
+    config = json.loads(line)
     pid = config["pid"]
     interrupt = _interrupter(pid)
     watcher = Watcher(config, _rss_reader(pid, config), Machine().available, interrupt, _say)

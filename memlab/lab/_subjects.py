@@ -7,6 +7,7 @@ as in real traffic. Only the standard library is imported.
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import random
 from typing import TYPE_CHECKING, Any
@@ -50,10 +51,19 @@ class Subject:
 
 
 class StepSubject(Subject):
-    """A function without arguments, called for its latency; what it returns is dropped."""
+    """A function without arguments, called for its latency; what it returns is dropped.
+
+    A coroutine function is awaited, on one event loop for the whole run.
+    """
 
     def __init__(self, function: Callable[[], Any]) -> None:
-        self.call = function  # type: ignore[method-assign]  # no call of ours between
+        if inspect.iscoroutinefunction(function):
+            import asyncio
+
+            run = asyncio.Runner().run
+            self.call = lambda: run(function())  # type: ignore[method-assign]
+        else:
+            self.call = function  # type: ignore[method-assign]  # no call of ours between
 
 
 class CacheSubject(Subject):

@@ -244,11 +244,12 @@ class MemoryAlertSystem:
         ...     await watch
         >>> asyncio.run(main())
         """
+        self._refuse_second()
         stopping = self._begin()
-        self._loop = asyncio.get_running_loop()
-        self._wake = wake = asyncio.Event()
-        due = self._clock()
         try:
+            self._loop = asyncio.get_running_loop()
+            self._wake = wake = asyncio.Event()
+            due = self._clock()
             while not stopping.is_set():
                 self.tick()
                 due = max(due + self.check_interval, self._clock())
@@ -269,12 +270,15 @@ class MemoryAlertSystem:
         Raises:
             UsageError: when it is monitoring already.
         """
-        stopping = self._begin()
-        self._thread = threading.Thread(target=self._run, args=(stopping,), name="memlab-alerts", daemon=True)
+        self._refuse_second()
         try:
+            stopping = self._begin()
+            self._thread = threading.Thread(
+                target=self._run, args=(stopping,), name="memlab-alerts", daemon=True
+            )
             self._thread.start()
         except BaseException:
-            self._finish(stopping)
+            self.stop_monitoring()
             raise
         return self
 
@@ -290,7 +294,7 @@ class MemoryAlertSystem:
             if loop is not None and wake is not None:
                 with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                     loop.call_soon_threadsafe(wake.set)
-            if thread is not None and not self._is_own_thread(thread):
+            if thread is not None and thread.ident is not None and not self._is_own_thread(thread):
                 thread.join(_GOODBYE_S)
                 self._say_goodbye()
         return _Stopped(self)
@@ -357,13 +361,14 @@ class MemoryAlertSystem:
             await task
         self.close()
 
+    def _refuse_second(self) -> None:
+        if self._stopping is not None and not self._stopping.is_set():
+            raise UsageError("memory alerts: it is monitoring already; stop_monitoring() ends that")
+
     def _begin(self) -> threading.Event:
-        with self._lock:
-            if self._stopping is not None and not self._stopping.is_set():
-                raise UsageError("memory alerts: it is monitoring already; stop_monitoring() ends that")
-            self._failure = None
-            self._stopping = stopping = threading.Event()
-            return stopping
+        self._failure = None
+        self._stopping = stopping = threading.Event()
+        return stopping
 
     def _run(self, stopping: threading.Event) -> None:
         due = self._clock()

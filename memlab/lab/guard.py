@@ -14,6 +14,7 @@ import json
 import math
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
@@ -107,7 +108,8 @@ class MemoryGuard:
 
         Raises:
             UsageError: when it is on.
-            UnavailableError: on a system without signals, or when the watcher does not start.
+            UnavailableError: on a system without signals, where SIGINT does not interrupt this process, or
+            when the watcher does not start.
         """
         if self.is_on:
             raise UsageError("guard: it is on already; stop() ends it")
@@ -119,6 +121,7 @@ class MemoryGuard:
             raise UnavailableError("guard: this program does not say where its Python interpreter is")
         if threading.main_thread() is not threading.current_thread():
             raise UsageError("guard: switch it on from the main thread, which is the one that it interrupts")
+        _check_interruptible()
         if self._wants_growth:
             self._base = _types_now()
         try:
@@ -318,14 +321,30 @@ def guard(
 
     Raises:
         UsageError: when the limit cannot be read or is reached already.
-        UnavailableError: when no ceiling is known and no limit was given.
+        UnavailableError: when no ceiling is known and no limit was given; at its start, where SIGINT is
+            ignored (a shell does so for what it starts in the background) or would end the process.
 
     Example:
-        >>> with guard("64 GiB", save=None, growth=False) as watching:
-        ...     watching.is_on
-        True
+        >>> watching = guard("900 GiB", save=None)  # with watching: ...
+        >>> watching.status()
+        'the guard is off'
     """
     return MemoryGuard(limit, save=save, report=report, interval_s=interval_s, growth=growth)
+
+
+def _check_interruptible() -> None:
+    """Refuse where the interrupt would be lost, or would end the process with all that it has."""
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is signal.SIG_IGN:
+        raise UnavailableError(
+            "guard: SIGINT is ignored in this process, as a shell has it for what runs in the background,"
+            " so nothing could be interrupted; signal.signal(signal.SIGINT, signal.default_int_handler) helps"
+        )
+    if handler is None or handler is signal.SIG_DFL:
+        raise UnavailableError(
+            "guard: SIGINT would end this process instead of raising KeyboardInterrupt; "
+            "signal.signal(signal.SIGINT, signal.default_int_handler) changes that"
+        )
 
 
 def _limit(value: int | str | None) -> int | None:

@@ -216,10 +216,13 @@ def _parts_of(graph: HeapGraph) -> list[Any]:
     waiting = list(graph.__dict__.values())
     while waiting:
         part = waiting.pop()
-        if isinstance(part, (np.ndarray, tuple, bytes)) or dataclasses.is_dataclass(part):
+        if isinstance(part, (np.ndarray, tuple)) or dataclasses.is_dataclass(part):
             parts.append(part)
-            if isinstance(part, np.ndarray) and part.base is not None:
-                waiting.append(part.base)
+            if isinstance(part, np.ndarray):
+                if isinstance(part.base, np.ndarray):
+                    waiting.append(part.base)
+                elif part.base is not None:
+                    parts.append(part.base)  # the memory itself
             elif isinstance(part, tuple):
                 waiting += [item for item in part if isinstance(item, (np.ndarray, tuple))]
             elif dataclasses.is_dataclass(part):

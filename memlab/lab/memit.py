@@ -12,6 +12,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from memlab.collectors.allocator import LITTLE_BYTES, allocator_cache, unseen
 from memlab.collectors.high_water import Region
 from memlab.collectors.probe import Probe
 from memlab.collectors.sampler import Sampler
@@ -19,9 +20,9 @@ from memlab.errors import StepError, UnavailableError, UsageError
 from memlab.records.memit import MemitResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
-__all__ = ["memit"]
+__all__ = ["memit", "memit_awaited"]
 
 _FINEST_S = 0.001
 _CHILDREN_S = 0.01
@@ -59,38 +60,148 @@ def memit(
         >>> len(result.peaks_bytes), result.increment_bytes > 100_000_000
         (2, True)
     """
-    _check(func, repeat, timeout, interval)
-    with Probe() as probe:
-        gc.collect()
-        baseline = _rss(probe, include_children)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        peaks: list[int] = []
-        sources: set[str] = set()
-        notes: dict[str, None] = {}
-        for run in range(repeat):
-            if run and deadline is not None and time.monotonic() >= deadline:
-                notes[f"{run} of {repeat} runs: the timeout of {timeout:g} s had passed"] = None
+    _check(func)
+    measuring = _Measuring(repeat, timeout, interval, include_children)
+    with measuring:
+        for run in measuring.runs():
+            with run:
+                func()
+    return measuring.result()
+
+
+async def memit_awaited(
+    func: Callable[[], Awaitable[object]],
+    *,
+    repeat: int = 1,
+    timeout: float | None = None,  # noqa: ASYNC109 - no further run begins; none is cut short
+    interval: float = 0.1,
+    include_children: bool = False,
+) -> MemitResult:
+    """Measure what a function returns while it is awaited, as ``memit`` does.
+
+    Tasks that run on the loop meanwhile are in the figure.
+
+    Raises:
+        StepError: when ``func`` cannot be called.
+        UsageError: when a number makes no sense.
+        UnavailableError: when this system does not tell the RSS.
+    """
+    _check(func)
+    measuring = _Measuring(repeat, timeout, interval, include_children)
+    with measuring:
+        for run in measuring.runs():
+            with run:
+                await func()
+    return measuring.result()
+
+
+class _Measuring:
+    """The runs of one ``memit``: a baseline, then a peak for each."""
+
+    def __init__(self, repeat: Any, timeout: Any, interval: Any, include_children: bool) -> None:
+        _check_numbers(repeat, timeout, interval)
+        self._repeat = repeat
+        self._timeout = timeout
+        self._interval = interval
+        self._children = include_children
+        self._probe = Probe()
+        self._baseline = 0
+        self._cached: int | None = None
+        self._peaks: list[int] = []
+        self._sources: set[str] = set()
+        self._notes: dict[str, None] = {}
+
+    def __enter__(self) -> None:
+        try:
+            gc.collect()
+            self._cached = allocator_cache()
+            self._baseline = _rss(self._probe, self._children)
+        except BaseException:
+            self._probe.close()
+            raise
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._probe.close()
+
+    def runs(self) -> Iterator[_Run]:
+        """Give a measuring block for each run."""
+        deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        for number in range(self._repeat):
+            if number and deadline is not None and time.monotonic() >= deadline:
+                self._notes[
+                    f"{number} of {self._repeat} runs: the timeout of {self._timeout:g} s had passed"
+                ] = None
                 break
-            peak, source, reason = _one_run(func, interval, include_children)
-            peaks.append(peak)
-            sources.add(source)
-            if reason:
-                notes[reason] = None
-    return MemitResult(
-        peaks_bytes=tuple(peaks),
-        baseline_bytes=baseline,
-        repeat=repeat,
-        timeout=timeout,
-        interval=interval,
-        include_children=include_children,
-        source="vmhwm" if sources == {"vmhwm"} else "sampled",
-        notes=(*notes, _SHARED) if include_children else tuple(notes),
-    )
+            run = _Run(self._interval, self._children)
+            yield run
+            self._peaks.append(run.peak)
+            self._sources.add(run.source)
+            if run.reason:
+                self._notes[run.reason] = None
+
+    def result(self) -> MemitResult:
+        """Return what was measured."""
+        rise = max(self._peaks) - self._baseline
+        if rise < LITTLE_BYTES:
+            self._notes[unseen(self._cached)] = None
+        notes = (*self._notes, _SHARED) if self._children else tuple(self._notes)
+        return MemitResult(
+            peaks_bytes=tuple(self._peaks),
+            baseline_bytes=self._baseline,
+            repeat=self._repeat,
+            timeout=self._timeout,
+            interval=self._interval,
+            include_children=self._children,
+            source="vmhwm" if self._sources == {"vmhwm"} else "sampled",
+            notes=notes,
+            cached_bytes=self._cached,
+        )
 
 
-def _check(func: Any, repeat: Any, timeout: Any, interval: Any) -> None:
+class _Run:
+    """Around one run: its peak, where that comes from, and why it is not exact."""
+
+    def __init__(self, interval: float, include_children: bool) -> None:
+        self.peak = 0
+        self.source = ""
+        self.reason = ""
+        self._stretch = Region(interval_s=min(interval, _FINEST_S))
+        self._family = (
+            Sampler(min(interval, _CHILDREN_S), ("family_rss_bytes",)) if include_children else None
+        )
+
+    def __enter__(self) -> None:
+        self._stretch.start()
+        if self._family is not None:
+            try:
+                self._family.start()
+            except BaseException:
+                self._stretch.cancel()
+                raise
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        try:
+            together = self._family.stop() if self._family is not None else None
+        finally:
+            peak = self._stretch.stop()
+        if kind is not None:
+            return
+        if peak is None:
+            raise UnavailableError(f"memit: the peak cannot be read ({self._stretch.reason})")
+        self.peak, self.source, self.reason = peak.value_bytes, peak.source, self._stretch.reason
+        if together is not None:
+            # The process alone may have stood higher between two samples of the family.
+            self.peak = max(self.peak, together.high_water_mark("family_rss_bytes") or 0)
+            self.source = "sampled"
+            self.reason = self.reason or together.absent.get("family_rss_bytes", "")
+
+
+def _check(func: Any) -> None:
     if not callable(func):
         raise StepError(f"memit: the first argument must be callable, not {type(func).__name__}")
+
+
+def _check_numbers(repeat: Any, timeout: Any, interval: Any) -> None:
     if type(repeat) is not int or repeat < 1:
         raise UsageError(f"memit: repeat must be a number of runs from 1, not {repeat!r}")
     if timeout is not None and not _is_seconds(timeout):
@@ -111,24 +222,3 @@ def _rss(probe: Probe, include_children: bool) -> int:
             f"memit: the memory of this process cannot be read ({reading.absent['rss_bytes']})"
         )
     return rss + (probe.value("children_rss_bytes") or 0) if include_children else rss
-
-
-def _one_run(func: Callable[[], object], interval: float, include_children: bool) -> tuple[int, str, str]:
-    """Run once; return the peak, its source, and why it is not exact."""
-    stretch = Region(interval_s=min(interval, _FINEST_S))
-    family = Sampler(min(interval, _CHILDREN_S), ("family_rss_bytes",)) if include_children else None
-    with stretch:
-        if family is None:
-            func()
-        else:
-            with family:
-                func()
-    peak = stretch.peak
-    if peak is None:
-        raise UnavailableError(f"memit: the peak cannot be read ({stretch.reason})")
-    if family is None:
-        return peak.value_bytes, peak.source, stretch.reason
-    together = family.timeline.high_water_mark("family_rss_bytes")
-    reason = stretch.reason or family.timeline.absent.get("family_rss_bytes", "")
-    # The process alone may have stood higher between two samples of the family.
-    return max(peak.value_bytes, together or 0), "sampled", reason

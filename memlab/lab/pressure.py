@@ -80,7 +80,6 @@ class MemoryPressureSimulator:
         """The last run in a cage; also one that an interrupt ended."""
         self._owns_monitor = monitor is None
         self._held: list[tuple[mmap.mmap, npt.NDArray[np.float64]]] = []
-        self._held_bytes = 0
 
     # -- in this process
 
@@ -92,7 +91,7 @@ class MemoryPressureSimulator:
     @property
     def allocated_bytes(self) -> int:
         """What they hold together."""
-        return self._held_bytes
+        return sum(array.nbytes for _, array in self._held)
 
     def allocate_memory(self, size_mb: float) -> npt.NDArray[np.float64]:
         """Allocate and touch memory in this process, and hold it until it is released.
@@ -118,16 +117,16 @@ class MemoryPressureSimulator:
         if not size:
             raise UsageError(f"allocating memory: {size_mb!r} MB is less than one float")
         budget = self._budget_here()
-        if self._held_bytes + size > budget:
+        held = self.allocated_bytes
+        if held + size > budget:
             raise BudgetError(
-                f"allocating {format_bytes(size)} would pass the budget: {format_bytes(self._held_bytes)} of "
+                f"allocating {format_bytes(size)} would pass the budget: {format_bytes(held)} of "
                 f"{format_bytes(budget)} are allocated; release some, or give a larger budget"
             )
         self._ask(size)
         block = map_touched(size, max(1, min(budget, 1 << 40) // _STEPS), self._ask)
         array = np.frombuffer(block, dtype=np.float64)
         self._held.append((block, array))
-        self._held_bytes += size
         return array
 
     def release_memory(self, count: int = 1) -> int:
@@ -144,7 +143,6 @@ class MemoryPressureSimulator:
         released = 0
         for _ in range(min(count, len(self._held))):
             block, array = self._held.pop()
-            self._held_bytes -= array.nbytes
             released += array.nbytes
             del array
             _give_back(block)
@@ -338,7 +336,7 @@ class MemoryPressureSimulator:
             return self.budget_bytes
         available = self._machine_room()
         # What is held already is no longer available, and was part of it.
-        return int((available + self._held_bytes) * _CAP_SHARE) if available is not None else 1 << 62
+        return int((available + self.allocated_bytes) * _CAP_SHARE) if available is not None else 1 << 62
 
     def _budget_of_cage(self) -> int:
         """Return the budget of a cage.
@@ -368,22 +366,30 @@ class MemoryPressureSimulator:
 
     def _machine_room(self) -> int | None:
         """Return what is available; None only when that cannot be found out and the caller said to go on."""
+        return self._looked()[0]
+
+    def _reserve(self) -> int:
+        return self._looked()[1]
+
+    def _looked(self) -> tuple[int | None, int]:
+        """Return what is available, and what of it stays in reserve.
+
+        Raises:
+            UnavailableError: when it cannot be found out, and the caller did not say to go on.
+        """
         reading = self.monitor.read(uss=False)
         if reading.available_bytes is None and not self.i_know:
             raise UnavailableError(
                 "the memory that this process may take cannot be found out "
                 f"({reading.absent.get('available_bytes', 'no ceiling')}); say i_know=True to go on"
             )
-        return reading.available_bytes
-
-    def _reserve(self) -> int:
-        limit = self.monitor.read(uss=False).limit_bytes
-        return max(_LEAST_RESERVE, int(limit * _RESERVE_SHARE)) if limit is not None else _LEAST_RESERVE
+        limit = reading.limit_bytes
+        reserve = max(_LEAST_RESERVE, int(limit * _RESERVE_SHARE)) if limit is not None else _LEAST_RESERVE
+        return reading.available_bytes, reserve
 
     def _ask(self, size: int) -> None:
         """Refuse what would leave the machine under its reserve."""
-        room = self._machine_room()
-        reserve = self._reserve()
+        room, reserve = self._looked()
         if room is not None and room - size < reserve:
             raise BudgetError(
                 f"allocating {format_bytes(size)} would leave {format_bytes(max(0, room - size))} available, "

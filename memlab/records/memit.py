@@ -24,6 +24,8 @@ class MemitResult(Result):
         peaks_bytes: greatest RSS of each repeat. Not in it: memory that the statement took again from the
             allocator's own cache, and pages that it never touched.
         baseline_bytes: RSS before the first repeat.
+        cached_bytes: what the C library's allocator kept free before the first repeat: the statement may take
+            that much again without a rise of RSS; None where it cannot be told.
         source: ``vmhwm`` (the kernel's own mark: no spike is missed) or ``sampled`` (a lower bound).
     """
 
@@ -37,6 +39,7 @@ class MemitResult(Result):
     include_children: bool = False
     source: str = "vmhwm"
     notes: tuple[str, ...] = ()
+    cached_bytes: int | None = None
 
     @property
     def peak_bytes(self) -> int:

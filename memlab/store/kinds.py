@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
@@ -21,9 +22,10 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ __all__ = ["KINDS"]
 KINDS: Final[Mapping[str, type[Result]]] = {
     "capture": Capture,
     "capture comparison": CaptureComparison,
+    "cell ledger": CellLedger,
     "explanation": Explanation,
     "freed": Freed,
     "gc pauses": GcPauses,
@@ -49,10 +52,12 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "heap tree": HeapTree,
     "holdings": HeapHoldings,
     "leak report": LeakReport,
+    "line profile": LineProfile,
     "memit": MemitResult,
     "post-mortem": PostMortem,
     "pressure run": PressureRun,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
+    "snapshot table": SnapshotTable,
     "timeline": Timeline,
 }

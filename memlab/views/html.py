@@ -23,6 +23,7 @@ from markupsafe import Markup
 from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
@@ -38,9 +39,10 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import (
     capture_page,
@@ -53,7 +55,10 @@ from memlab.views import (
 )
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
+from memlab.views.ledger_page import ledger_page
+from memlab.views.line_page import line_page
 from memlab.views.palette import LIGHT, tints
+from memlab.views.snapshot_table import table_page
 from memlab.views.time_charts import timeline_chart
 from memlab.views.words import printable
 
@@ -96,8 +101,11 @@ build_page.register(SnapshotDiff, other_pages.diff_page)
 build_page.register(Capture, capture_page.capture_page)
 build_page.register(Timeline, capture_page.timeline_page)
 build_page.register(CaptureComparison, comparison.comparison_page)
+build_page.register(SnapshotTable, table_page)
 build_page.register(GcPauses, recording_parts.pauses_page)
 build_page.register(MemitResult, other_pages.memit_page)
+build_page.register(CellLedger, ledger_page)
+build_page.register(LineProfile, line_page)
 build_page.register(HeapGraph, heap_page.heap_page)
 build_page.register(HeapTree, heap_page.tree_page)
 build_page.register(HeapCensus, heap_page.census_page)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes
-from memlab.records.snapshot import Change
 from memlab.views import words
 from memlab.views.leak_page import MOST_ROWS, chain_block, site_cell
 from memlab.views.page import Bar, Cell, Column, Figure, Page, Section, Table, Texts
@@ -128,7 +127,7 @@ def snapshot_page(snapshot: Snapshot) -> Page:
 def diff_page(diff: SnapshotDiff) -> Page:
     """Return the page of what changed between two snapshots."""
     names = " to ".join(name for name in (diff.older_label, diff.newer_label) if name)
-    most = max((abs(site.size_diff_bytes) for site in diff.sites), default=0) or 1
+    most = int(abs(diff.size_diff_bytes).max(initial=0)) or 1
     columns = (
         Column("Site"),
         Column("Growth", number=True),
@@ -139,8 +138,7 @@ def diff_page(diff: SnapshotDiff) -> Page:
     )
     rows = tuple(_diff_row(site, most) for site in diff.sites[:MOST_ROWS])
     table = Table("changes", f"What changed, by {diff.by}", columns, rows, len(diff.sites))
-    counts = {change: sum(site.change is change for site in diff.sites) for change in Change}
-    fates = ", ".join(f"{count:,} {change.value}" for change, count in counts.items() if count)
+    fates = ", ".join(f"{count:,} {change.value}" for change, count in diff.counts().items())
     return Page(
         kind="snapshot difference",
         title=f"Growth {names}".strip(),

@@ -79,6 +79,7 @@ class Cell:
         under: a second line, set as code.
         copy: text that a copy button takes, empty for no button.
         bar: drawn behind the number.
+        spark: points of a small line in a picture of 120 by 24, and ``spark_say`` the same in words.
     """
 
     text: str
@@ -89,6 +90,8 @@ class Cell:
     under: str = ""
     copy: str = ""
     bar: Bar | None = None
+    spark: tuple[tuple[float, float], ...] = ()
+    spark_say: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -15,20 +15,24 @@ from memlab.analyses.decimation import extremes
 from memlab.errors import MissingExtraError, UnavailableError
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapDiff, HeapTree
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.comparison import comparison_headline
 from memlab.views.geometry import ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
+from memlab.views.ledger_page import ledger_bars
+from memlab.views.line_page import line_bars
 from memlab.views.palette import HUES, LIGHT, tints
 from memlab.views.sites import top_lines
 from memlab.views.time_plots import decorate, overlay
@@ -54,6 +58,8 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak, a
     capture with its spans, pauses, marks and peak; two captures lie over each other; a
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
+    heap tree are treemaps of retained size; a line profile and a cell ledger show how
+    far lines and cells rose; other results of a heap show their greatest parts as bars.
     heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a run
     in a cage shows resident memory over its ballast, with its budget, and a post-mortem the last stretch.
 
@@ -212,6 +218,17 @@ def _snapshot(snapshot: Snapshot, ax: Axes | None, _metric: str | None) -> Axes:
     return _tidy(axes)
 
 
+@_draw.register(SnapshotTable)
+def _snapshot_table(table: SnapshotTable, ax: Axes | None, _metric: str | None) -> Axes:
+    if not len(table):
+        raise UnavailableError("nothing to plot: the snapshot is empty")
+    shown = table.sites[:_MOST_BARS]
+    names = [words.place(total.site.frame) for total in shown]
+    axes = _bars(_axes(ax), names, [total.size_bytes for total in shown], [LIGHT["accent"]] * len(shown))
+    _title(axes, f"{format_bytes(table.total_bytes)} live, by {table.by}")
+    return _tidy(axes)
+
+
 @_draw.register(SnapshotDiff)
 def _diff(diff: SnapshotDiff, ax: Axes | None, _metric: str | None) -> Axes:
     sites = diff.sites[:_MOST_BARS]
@@ -240,6 +257,32 @@ def _memit(result: MemitResult, ax: Axes | None, _metric: str | None) -> Axes:
     axes.legend(frameon=False)
     everything = (*result.peaks_bytes, result.baseline_bytes)
     _ticks(axes, min(everything), max(everything), sizes=True)
+    return _tidy(axes)
+
+
+@_draw.register(CellLedger)
+def _cell_ledger(ledger: CellLedger, ax: Axes | None, _metric: str | None) -> Axes:
+    title, bars = ledger_bars(ledger)
+    if not bars:
+        raise UnavailableError("nothing to plot: no cell has a peak that is known")
+    shown = bars[-_MOST_BARS:]
+    axes = _bars(
+        _axes(ax), [name for name, _ in shown], [size for _, size in shown], [LIGHT["accent"]] * len(shown)
+    )
+    _title(axes, title)
+    return _tidy(axes)
+
+
+@_draw.register(LineProfile)
+def _line_profile(profile: LineProfile, ax: Axes | None, _metric: str | None) -> Axes:
+    title, bars = line_bars(profile)
+    if not bars:
+        raise UnavailableError("nothing to plot: no line took memory or gave it back")
+    shown = bars[:_MOST_BARS]
+    axes = _bars(
+        _axes(ax), [name for name, _ in shown], [size for _, size in shown], [LIGHT["accent"]] * len(shown)
+    )
+    _title(axes, title)
     return _tidy(axes)
 
 

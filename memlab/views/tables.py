@@ -13,17 +13,22 @@ from memlab.analyses.capture_compare import figure_pairs
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.heap_rows import ROWS
+from memlab.views.ledger_page import ledger_rows
+from memlab.views.line_page import line_rows
 from memlab.views.pressure_rows import holding_rows, phase_rows
+from memlab.views.snapshot_table import COLUMNS, table_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,9 +53,13 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - explanation: one row a link: ``chain``, ``step``, ``root``, ``via``, ``label``, ``type``.
     - snapshot: one row a traceback and domain, greatest first: ``file``, ``line``, ``size_bytes``,
       ``blocks``, ``domain``, ``traceback`` (most recent call first).
+    - snapshot by site: ``file``, ``line``, ``function``, ``size_bytes``, ``blocks``, ``traceback``. By
+      package, module or thread, ``file`` is that name and ``line`` 0.
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
       ``size_bytes``, ``blocks``, ``change``.
     - two captures: one row a figure: ``figure``, ``unit``, ``first``, ``second``, ``growth``.
+      ``size_bytes``, ``blocks``, ``change``, ``moved_from`` (line in the older snapshot, 0 when it is the
+      same); with ``per`` also ``bytes_per_iteration``, ``blocks_per_iteration``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -71,6 +80,13 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
     - post-mortem: what retained most: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``,
       ``release``.
+
+    - line profile: one row a line: ``function``, ``file``, ``line``, ``occurrences``, ``increment_bytes``,
+      ``usage_bytes``, ``rise_bytes`` (None where it is not known), ``source``.
+
+    - cell ledger: one row a cell: ``cell``, ``label``, ``depth``, ``outcome``, ``seconds``,
+      ``start_bytes``, ``end_bytes``, ``diff_bytes``, ``peak_bytes``, ``peak_source``, ``gc_seconds``,
+      ``collections``, ``objects_diff``, ``survivors``, ``variables``.
 
     Args:
         result: any of memlab's results.
@@ -147,6 +163,11 @@ def _snapshot_frame(snapshot: Snapshot) -> DataFrame:
     return table_of(("file", "line", "size_bytes", "blocks", "domain", "traceback"), rows)
 
 
+@_frame.register(SnapshotTable)
+def _snapshottable_frame(table: SnapshotTable) -> DataFrame:
+    return table_of(COLUMNS, table_rows(table))
+
+
 @_frame.register(SnapshotDiff)
 def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
     columns = (
@@ -158,6 +179,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
         "size_bytes",
         "blocks",
         "change",
+        "moved_from",
+        *(("bytes_per_iteration", "blocks_per_iteration") if diff.per > 1 else ()),
     )
     return table_of(
         columns,
@@ -171,6 +194,8 @@ def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
                 s.size_bytes,
                 s.blocks,
                 s.change.value,
+                s.moved_from,
+                *((s.size_diff_bytes / diff.per, s.blocks_diff / diff.per) if diff.per > 1 else ()),
             )
             for s in diff.sites
         ),
@@ -213,6 +238,16 @@ def _memitresult_frame(result: MemitResult) -> DataFrame:
             for number, peak in enumerate(result.peaks_bytes, 1)
         ),
     )
+
+
+@_frame.register(CellLedger)
+def _cellledger_frame(ledger: CellLedger) -> DataFrame:
+    return table_of(*ledger_rows(ledger))
+
+
+@_frame.register(LineProfile)
+def _lineprofile_frame(profile: LineProfile) -> DataFrame:
+    return table_of(*line_rows(profile))
 
 
 @_frame.register(HeapGraph)

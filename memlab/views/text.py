@@ -11,17 +11,22 @@ from typing import TYPE_CHECKING
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.leak_report import LeakReport, Verdict
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import heap_text, pressure_text, words
 from memlab.views.comparison import comparison_text
 from memlab.views.layout import columns, labelled, wrap
+from memlab.views.ledger_page import ledger_text
+from memlab.views.line_text import line_text
 from memlab.views.recording_text import pauses_text, recording_text
 from memlab.views.sites import top_lines
+from memlab.views.snapshot_table import table_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,6 +64,8 @@ def render_text(result: Result) -> str:
 
 for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
     render_text.register(_kind, _render)
+render_text.register(CellLedger, ledger_text)
+render_text.register(LineProfile, line_text)
 
 
 @render_text.register
@@ -133,6 +140,9 @@ def _(diff: SnapshotDiff) -> str:
     between = f" from {names[0]} to {names[1]}" if len(names) == 2 else ""  # noqa: PLR2004 - a pair
     blocks = words.growth("blocks", diff.total_diff_blocks)
     lines = wrap(f"Growth{between}: {format_signed_bytes(diff.total_diff_bytes)}, {blocks} blocks", 0, 2)
+    if diff.per > 1:
+        rate = format_signed_bytes(round(diff.total_diff_bytes / diff.per))
+        lines += wrap(f"over {diff.per:,} iterations: {rate} each", 2)
     rows = [
         (
             words.printable(words.place(site.site.frame)),
@@ -149,6 +159,11 @@ def _(diff: SnapshotDiff) -> str:
         lines += columns(titles, rows, (False, True, True, True, False))
     lines += _bullets("Notes", diff.notes)
     return "\n".join(lines)
+
+
+@render_text.register
+def _(table: SnapshotTable) -> str:
+    return table_text(table)
 
 
 @render_text.register

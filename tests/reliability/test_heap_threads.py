@@ -126,11 +126,11 @@ def run(code, seconds):
     ("python", "seconds"),
     [
         pytest.param(
-            *(0, 3),
+            *(0, 2),
             id="native",
             marks=pytest.mark.skipif(heap_engine.native is None, reason="the C extension was not built"),
         ),
-        pytest.param(1, 3, id="python"),
+        pytest.param(1, 2, id="python"),
         pytest.param(
             *(0, 30),
             id="native for long",

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import gc
 import io
+import os
 import random
 import sys
 import threading
@@ -16,15 +17,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kit.everyline import interrupt_everywhere
 
-from memlab.collectors import high_water, tracing
+from memlab.collectors import high_water, line_engine, tracing
 from memlab.collectors.high_water import Region, region
 from memlab.collectors.probe import Probe
 from memlab.collectors.sampler import Sampler
+from memlab.errors import UnavailableError
+from memlab.lab.cell_watch import CellWatch
+from memlab.lab.line_profile import LineProfiler
 from memlab.lab.memit import memit
+from memlab.lab.memory_usage import memory_usage
 from memlab.lab.recorder import record
 
 # -- generated programs
 
+PROGRAMS = 400 if os.environ.get("MEMLAB_LONG") == "1" else 40
 NAMES = st.sampled_from("abc")
 NUMBERS = st.integers(-3, 6)
 
@@ -147,7 +153,7 @@ TOOLS = {
 }
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=PROGRAMS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(blocks())
 def test_a_program_is_the_same_with_and_without_each_tool(lines):
     source = "\n".join(lines)
@@ -186,8 +192,14 @@ def state():
         "open regions": high_water._bookkeeper.open_regions,
         "descriptors": len(list(folder.iterdir())) if folder.exists() else psutil.Process().num_fds(),
         "hooks": (sys.getprofile(),),
+        "followed": (len(line_engine._followed), line_engine._engine.sessions),
+        "tools": [_tool(number) for number in range(6)],
         "locks are free": [_is_free(lock) for lock in (tracing._owner._lock, high_water._bookkeeper._lock)],
     }
+
+
+def _tool(number):
+    return sys.monitoring.get_tool(number) if sys.version_info >= (3, 12) else None
 
 
 def _is_free(lock):
@@ -224,6 +236,25 @@ def probe_once():
         probe.read("rss_bytes")
 
 
+def lines_of_int():
+    # The harness itself traces, and before Python 3.12 there is room for one.
+    with contextlib.suppress(UnavailableError), LineProfiler(start_and_stop):
+        start_and_stop(int)
+
+
+def one_cell():
+    watch = CellWatch(census=dict)
+    gc.disable()  # an interrupt inside a callback of the collector is lost, whoever's it is
+    try:
+        watch.begin(1, 1, "x", {})
+        watch.end(1, "ok", {})
+    finally:
+        try:
+            watch.close()
+        finally:
+            gc.enable()
+
+
 ACTIONS = {
     "probe": probe_once,
     "region": enter_and_leave(region),
@@ -237,10 +268,19 @@ ACTIONS = {
     "record": enter_and_leave(lambda: record(0.001)),
     "record, started": start_and_stop(lambda: record(0.001)),
     "memit": lambda: memit(int),
+    "line profiler": lines_of_int,
+    "memory_usage": lambda: memory_usage((int, ()), max_usage=True),
+    "memory_usage, traced": lambda: memory_usage((int, ()), backend="tracemalloc"),
+    "cell": one_cell,
 }
 
 
-@pytest.mark.parametrize("name", ACTIONS)
+SLOW = ("memory_usage", "cell")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=pytest.mark.long) if n in SLOW else n for n in ACTIONS]
+)
 def test_an_interrupt_at_any_line_leaves_nothing_behind(name):
     gc.collect()
     points, residue = interrupt_everywhere(ACTIONS[name], state)

@@ -6,6 +6,7 @@ import numpy as np
 
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
 from memlab.records.capture_comparison import CaptureComparison
+from memlab.records.cell_ledger import BoundName, CellLedger, CellRow
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
 from memlab.records.gc_pauses import GcPauses
@@ -39,9 +40,19 @@ from memlab.records.leak_report import (
     TypeGrowth,
     Verdict,
 )
+from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
-from memlab.records.snapshot import Change, Frame, Site, SiteDiff, Snapshot, SnapshotDiff
+from memlab.records.snapshot import (
+    Change,
+    Frame,
+    Site,
+    SiteDiff,
+    Sites,
+    Snapshot,
+    SnapshotDiff,
+    SnapshotTable,
+)
 from memlab.records.timeline import Timeline
 
 ENVIRONMENT = {"memlab": "0.1.0", "python": "CPython 3.11.2", "platform": "linux x86_64"}
@@ -336,9 +347,30 @@ def snapshot() -> Snapshot:
     )
 
 
+def snapshot_table() -> SnapshotTable:
+    """Return the same by function, every caller counted."""
+    return SnapshotTable(
+        by="function",
+        places=Sites.of(
+            (
+                Site((Frame("app/models.py", 0, "Session.__init__"),), 0),
+                Site((Frame("app/service.py", 0, "handle"),), 0),
+                Site((Frame("json/decoder.py", 0, "JSONDecoder.raw_decode"),)),
+            )
+        ),
+        size_bytes=ints([8_912_896, 8_390_144, 96]),
+        blocks=ints([1128, 1003, 1]),
+        total_bytes=8_914_528,
+        total_blocks=1132,
+        cumulative="inclusive",
+        label="after the first thousand requests",
+        notes=("Functions of one library file were not looked up: its source has changed since.",),
+    )
+
+
 def snapshot_diff() -> SnapshotDiff:
     """Return one site of every fate."""
-    return SnapshotDiff(
+    return SnapshotDiff.of(
         by="line",
         sites=(
             SiteDiff(session_site(), 8_388_608, 4_194_304, 1000, 500, Change.GREW),
@@ -508,6 +540,76 @@ def memit_result() -> MemitResult:
         include_children=False,
         source="vmhwm",
         notes=("The second repeat took memory again that the first had given back to the allocator.",),
+    )
+
+
+def line_profile(**changes) -> LineProfile:
+    """Return a loader whose second line's spike is gone, a method that gave back, and a named block."""
+    rows = (
+        # function, line, occurrences, increment, usage, rise, source
+        (0, 11, 1, 0, 37_748_736, 0, "def load(path):"),
+        (0, 12, 1, 62_914_560, 100_663_296, 125_829_120, "    rows = list(csv.reader(path.open()))"),
+        (0, 13, 0, 0, 0, 0, "    # not run"),
+        (0, 14, 200, 1_048_576, 101_711_872, 8_192, '    return [Row(r, "…") for r in rows]'),
+        (1, 31, 2, 0, 101_711_872, 0, "    def drop(self):"),
+        (1, 32, 2, -62_914_560, 38_797_312, 0, "        self.rows.clear()"),
+    )
+    columns = list(zip(*rows, strict=True))
+    names = ("function", "line", "occurrences", "increment_bytes", "usage_bytes", "rise_bytes")
+    fields = {
+        "functions": (
+            ProfiledFunction("load", "app/data.py", 11),
+            ProfiledFunction("Store.drop", "app/data.py", 31),
+        ),
+        **dict(zip(names, map(ints, columns[:6]), strict=True)),
+        "source": columns[6],
+        "sources": {"value": "statm", "peak": "vmhwm"},
+        "stretches": (
+            Stretch("parse", 1.5, 37_748_736, 101_711_872, 226_492_416),
+            Stretch("wait", 0.5, 1, 1),
+        ),
+        "notes": ("Another thread ran meanwhile.",),
+    }
+    return LineProfile(**{**fields, **changes})
+
+
+def line_profile_without_rise() -> LineProfile:
+    """Return the same where the kernel keeps no mark."""
+    return line_profile(
+        rise_bytes=ints([]),
+        sources={"value": "psutil"},
+        absent={"peak": "the kernel's high-water mark cannot be set back: Permission denied"},
+        complete=False,
+    )
+
+
+def cell_ledger() -> CellLedger:
+    """Return three cells: one that left an array, one within it, and one that raised and was not counted."""
+    cells = (
+        CellRow(
+            0, "inner = 1", 1, "ok", 0.25, 50_000_000, 50_004_096, 50_004_096, "vmhwm", 0.0, 0, 3,
+            (TypeCount("builtins.cell", 3, 0),), (), "",
+        ),
+        CellRow(
+            3, 'frame = load("…")', 0, "ok", 2.5, 50_000_000, 130_000_000, 250_000_000, "vmhwm", 0.125, 17,
+            41_002,
+            (TypeCount("app.models.Row", 40_000, 0), TypeCount("builtins.tuple", 900, 0)),
+            (BoundName("frame", "numpy.ndarray", 80_000_112), BoundName("rows", "builtins.list", 56)),
+            "31 more types rose",
+        ),
+        CellRow(
+            4, "%%time", 0, "app.errors.LoadError", 0.001, 130_000_000, 129_000_000, None, "", 0.0, 0, None,
+            (), (), "objects are counted in one cell of 20",
+        ),
+    )  # fmt: skip
+    return CellLedger(
+        cells=cells,
+        starts=ints([0, 1, 5, 5]),
+        time_s=floats([0.1, 0.0, 0.5, 1.0, 2.0]),
+        rss_bytes=ints([50_004_096, 50_000_000, 90_000_000, 240_000_000, 130_000_000]),
+        overhead_s=0.0125,
+        dropped=2,
+        notes=("Two kernels share this machine.",),
     )
 
 
@@ -856,11 +958,15 @@ def all_results() -> dict:
         "explanation": explanation(),
         "snapshot": snapshot(),
         "snapshot diff": snapshot_diff(),
+        "snapshot table": snapshot_table(),
         "capture": capture(),
         "capture comparison": capture_comparison(),
         "gc pauses": gc_pauses(),
         "timeline": timeline(),
         "memit": memit_result(),
+        "line profile": line_profile(),
+        "line profile without rise": line_profile_without_rise(),
+        "cell ledger": cell_ledger(),
         "heap graph": heap_graph(),
         "heap tree": heap_tree(),
         "heap census": heap_census(),

@@ -15,6 +15,7 @@ import memlab
 from memlab.errors import UsageError
 from memlab.lab.alerts import MemoryAlertSystem
 from memlab.lab.pressure import MemoryPressureSimulator
+from tests.kit.everyline import interrupt_everywhere
 
 
 def system(values, **options):
@@ -338,6 +339,25 @@ def test_a_handler_can_be_taken_away():
     assert seen == []
     with pytest.raises(UsageError, match="was not added"):
         alerts.remove_handler(seen.append)
+
+
+def test_an_interrupt_at_any_line_leaves_no_thread():
+    """Starting and stopping, interrupted at every line: no thread stays, and it can be started again."""
+    alerts = system([10])
+
+    def use():
+        try:
+            alerts.start_thread()
+        finally:
+            alerts.stop_monitoring()
+
+    def state():
+        alerts.close()
+        return {"threads": threading.active_count(), "monitoring": alerts.status()["monitoring"]}
+
+    lines, residue = interrupt_everywhere(use, state)
+    assert lines > 20
+    assert residue == []
 
 
 # -- wrong use

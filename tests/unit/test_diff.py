@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memlab._base.ragged import _merge_by_dictionary, merge_equal, take_rows
-from memlab.analyses.diff import diff_snapshots, group
+from memlab.analyses.diff import diff_snapshots
+from memlab.analyses.grouping import statistics
 from memlab.errors import UsageError
 from memlab.records.columns import ints
 from memlab.records.snapshot import Change, Snapshot
@@ -68,8 +69,8 @@ NEW = make([((C,), 0, 5), ((A, C), 1, 90), ((B, A), 0, 30), ((B,), 0, 3)], label
 
 
 def test_a_line_is_where_the_block_was_allocated_not_its_callers():
-    groups = group(OLD, "line")
-    assert [(site_key(s), n) for s, n in zip(groups.sites, groups.size_bytes.tolist(), strict=True)] == [
+    groups = statistics(OLD, "line")
+    assert [(site_key(s.site), s.size_bytes) for s in groups.sites] == [
         ((A,), 150),
         ((B,), 7),
         ((C,), 5),
@@ -106,10 +107,8 @@ def test_a_site_that_only_traded_blocks_is_told_by_their_number():
 @given(ROWS, ROWS, st.sampled_from(["line", "file", "traceback"]))
 def test_groups_and_diffs_are_those_of_a_dictionary(older, newer, by):
     before, after = oracle(older, by), oracle(newer, by)
-    groups = group(make(newer), by)
-    assert {
-        site_key(s): [n, k] for s, n, k in zip(groups.sites, groups.size_bytes, groups.blocks, strict=True)
-    } == after
+    groups = statistics(make(newer), by)
+    assert {site_key(s.site): [s.size_bytes, s.blocks] for s in groups.sites} == after
     assert groups.size_bytes.tolist() == sorted(groups.size_bytes.tolist(), reverse=True)
     diff = diff_snapshots(make(newer), make(older), by)
     expected = {}
@@ -124,14 +123,15 @@ def test_groups_and_diffs_are_those_of_a_dictionary(older, newer, by):
 
 @settings(max_examples=150, deadline=None)
 @given(ROWS, ROWS, st.sampled_from(["line", "file", "traceback"]))
-def test_the_reverse_diff_is_the_negated_diff_site_by_site(older, newer, by):
+def test_the_reverse_diff_is_the_negated_diff(older, newer, by):
     forth, back = diff_snapshots(make(newer), make(older), by), diff_snapshots(make(older), make(newer), by)
     assert forth.total_diff_bytes == -back.total_diff_bytes
     mirrored = {Change.APPEARED: Change.VANISHED, Change.GREW: Change.SHRANK}
     mirrored |= {after: before for before, after in mirrored.items()}
-    assert [(s.site, s.size_diff_bytes, s.blocks_diff, s.change) for s in forth.sites] == [
-        (s.site, -s.size_diff_bytes, -s.blocks_diff, mirrored[s.change]) for s in back.sites
-    ]
+    assert {s.site: (s.size_diff_bytes, s.blocks_diff, s.change) for s in forth.sites} == {
+        s.site: (-s.size_diff_bytes, -s.blocks_diff, mirrored[s.change]) for s in back.sites
+    }
+    assert forth.counts() == {mirrored[change]: count for change, count in back.counts().items()}
 
 
 def test_different_engines_are_refused_in_a_sentence():
@@ -140,10 +140,37 @@ def test_different_engines_are_refused_in_a_sentence():
         NEW.diff(native)
 
 
-@pytest.mark.parametrize("call", [lambda by: group(OLD, by), lambda by: diff_snapshots(NEW, OLD, by)])
+@pytest.mark.parametrize("call", [OLD.statistics, lambda by: NEW.diff(OLD, by)])
 def test_an_unknown_grouping_is_refused_with_the_known_ones(call):
-    with pytest.raises(UsageError, match="line, file, traceback, not 'function'"):
-        call("function")
+    with pytest.raises(UsageError, match=r"line, file, function, .* not 'class'"):
+        call("class")
+
+
+def test_other_blocks_than_live_ones_are_not_compared_with_live_ones():
+    with pytest.raises(UsageError, match="one holds live blocks, the other peak ones"):
+        NEW.diff(dataclasses.replace(OLD, measure="peak"))
+
+
+@pytest.mark.parametrize("per", [0, -1, 1.5, True, "3"])
+def test_per_is_a_number_of_iterations(per):
+    with pytest.raises(UsageError, match="per must be a number of iterations"):
+        NEW.diff(OLD, per=per)
+
+
+def test_what_did_not_change_is_listed_when_asked_for():
+    diff = NEW.diff(OLD, unchanged=True)
+    assert {site_key(s.site): s.change for s in diff.sites}[(C,)] is Change.SAME
+    assert C not in {s.site.frames[0] for s in NEW.diff(OLD).sites}
+    assert diff.counts()[Change.SAME] == 1
+
+
+def test_rows_are_made_when_they_are_looked_at_and_equal_their_tuple():
+    rows = NEW.diff(OLD, "traceback").sites
+    assert rows == tuple(rows)
+    assert rows[1:3] == (rows[1], rows[2])
+    assert rows[-1] == list(rows)[-1]
+    with pytest.raises(IndexError):
+        rows[99]
 
 
 def test_snapshots_of_different_depth_are_compared_by_what_both_have():
@@ -155,7 +182,7 @@ def test_snapshots_of_different_depth_are_compared_by_what_both_have():
 
 def test_the_users_own_line_is_the_first_in_their_files():
     snapshot = make([((C, A, B), 0, 10), ((C, C), 0, 5)], own=("a.py", "b.py"))
-    first, second = group(snapshot, "traceback").sites
+    first, second = (total.site for total in statistics(snapshot, "traceback").sites)
     assert (first.user_frame, second.user_frame) == (1, -1)
     assert (first.user.file, first.user.line) == A
 
@@ -169,7 +196,7 @@ def test_notes_of_both_snapshots_are_carried_once():
 
 def test_two_empty_snapshots_have_no_difference():
     assert diff_snapshots(make([]), make([])).sites == ()
-    assert len(group(make([]))) == 0
+    assert len(statistics(make([]))) == 0
 
 
 @settings(max_examples=150, deadline=None)

@@ -132,14 +132,18 @@ def test_a_process_that_has_gone_is_told_from_one_that_is_short():
 
 # -- in a script
 
+MOST = 300
+"""Megabytes that anything here may take, should the guard fail."""
+
 EATER = """
 import time, memlab
 kept = []
 try:
     with memlab.guard({limit!r}, growth={growth}, report="pm.html") as watching:
-        while True:
+        for _ in range({most}):
             kept.append(bytearray(1_000_000))
             time.sleep(0.0005)
+        time.sleep(20)
 except KeyboardInterrupt as error:
     print(len(kept), watching.last.trigger, sorted(watching.written))
     print(error.__notes__)
@@ -147,9 +151,20 @@ print(watching.is_on, watching.last.growth[:1], watching.last.holdings[:1])
 """
 
 
-def script(code, folder, **options):
+HANDLER = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+"""As in a terminal's foreground, wherever these tests run."""
+
+
+@pytest.fixture(autouse=True)
+def foreground():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def script(code, folder, before=HANDLER, **options):
     return subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)],
+        [sys.executable, "-c", before + textwrap.dedent(code)],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -162,7 +177,7 @@ def script(code, folder, **options):
 @linux
 def test_a_script_is_interrupted_and_its_post_mortem_names_what_took_the_memory(tmp_path):
     """KeyboardInterrupt with notes; the program goes on after it, with all that it had made."""
-    done = script(EATER.format(limit="160 MiB", growth=True), tmp_path)
+    done = script(EATER.format(limit="160 MiB", growth=True, most=MOST), tmp_path)
     assert done.returncode == 0, done.stderr
     first, notes, rest = done.stdout.splitlines()
     made, trigger = first.split()[:2]
@@ -215,8 +230,8 @@ def test_when_the_process_is_killed_while_memory_is_short_the_watcher_writes_the
     done = script(
         """
         import os, signal, time, memlab
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         watching = memlab.guard("120 MiB", growth=False).start()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         kept = [bytearray(10_000_000) for _ in range(12)]
         time.sleep(0.3)
         os.kill(os.getpid(), signal.SIGKILL)
@@ -354,6 +369,24 @@ def test_a_file_name_that_is_taken_gets_a_number(tmp_path):
 
 
 @linux
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (signal.SIG_IGN, "SIGINT is ignored in this process"),
+        (signal.SIG_DFL, "SIGINT would end this process"),
+    ],
+)
+def test_where_an_interrupt_would_be_lost_or_deadly_it_refuses(handler, said):
+    """A shell ignores SIGINT for what it starts in the background: a guard there would guard nothing."""
+    signal.signal(signal.SIGINT, handler)
+    watching = guard("900 GiB", save=None, growth=False)
+    with pytest.raises(UnavailableError, match=said):
+        watching.start()
+    assert not watching.is_on
+    assert watchers() == []
+
+
+@linux
 def test_a_fork_leaves_the_guard_to_its_parent():
     """The child's stop does not end the parent's watcher."""
     with guard("900 GiB", save=None, growth=False) as watching:
@@ -371,15 +404,22 @@ def test_a_fork_leaves_the_guard_to_its_parent():
 CELLS = (
     "%load_ext memlab",
     "import time\nanswer = 42\n%memguard on --limit {limit}MiB --report pm.html",
-    "data = []\nwhile True:\n    data.append(bytearray(1_000_000))\n    time.sleep(0.0005)",
+    """
+data = []
+for _ in range(400):
+    data.append(bytearray(1_000_000))
+    time.sleep(0.0005)
+time.sleep(30)
+""",
     "print('still', answer, len(data))",
     "%memguard status",
     """
 caught = 0
 try:
-    while True:
+    for _ in range(100):
         data.append(bytearray(1_000_000))
         time.sleep(0.0005)
+    time.sleep(30)
 except KeyboardInterrupt:
     caught = 1
 """,

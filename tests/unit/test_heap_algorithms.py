@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections import deque
 
 import numpy as np
@@ -13,6 +14,9 @@ from hypothesis import strategies as st
 
 from memlab.analyses import _graph, _graph_twin
 from memlab.records.heap_graph import NO_NODE
+
+# Beside the 2,000 seeded graphs; make test-long tries more.
+EXAMPLES = 400 if os.environ.get("MEMLAB_LONG") == "1" else 60
 
 ENGINES = [
     pytest.param(_graph_twin, id="twin"),
@@ -114,15 +118,16 @@ def topmost_by_type(parent, kinds, sizes, types):
     return sums
 
 
-def check_dominators(engine, heap):
+def check_dominators(heap, *engines):
     count, pairs, roots, sizes = heap
     starts, edges = rows_of(pairs, count)
-    parent, retained = engine.dominate(starts, edges, nodes(roots), np.array(sizes, np.int64))
     expected_parent, expected_retained = dominators_by_removal(*heap)
-    assert parent.dtype == np.uint32
-    assert retained.dtype == np.int64
-    assert parent.tolist() == expected_parent
-    assert retained.tolist() == expected_retained
+    for engine in engines:
+        parent, retained = engine.dominate(starts, edges, nodes(roots), np.array(sizes, np.int64))
+        assert parent.dtype == np.uint32
+        assert retained.dtype == np.int64
+        assert parent.tolist() == expected_parent
+        assert retained.tolist() == expected_retained
 
 
 def check_walk(engine, heap, closed):
@@ -137,18 +142,21 @@ def check_walk(engine, heap, closed):
     assert order.tolist() == expected_order
 
 
+def test_dominators_and_retained_sizes_of_2000_random_graphs():
+    """Whatever engines there are, against the definition, on graphs of four shapes with up to 40 nodes."""
+    engines = [_graph_twin, _graph] if _graph.native_available() else [_graph_twin]
+    for seed in range(2000):
+        check_dominators(random_heap(seed, most=40), *engines)
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 class TestAgainstBruteForce:
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(heap=heaps())
     def test_dominators_are_what_removal_says(self, engine, heap):
-        check_dominators(engine, heap)
+        check_dominators(heap, engine)
 
-    def test_dominators_of_many_seeded_graphs(self, engine):
-        for seed in range(400):
-            check_dominators(engine, random_heap(seed, most=40))
-
-    @settings(max_examples=400, deadline=None)
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(heap=heaps(), data=st.data())
     def test_the_walk_is_first_come_first_served(self, engine, heap, data):
         check_walk(engine, heap, data.draw(st.sets(st.integers(0, heap[0] - 1), max_size=3)))
@@ -162,7 +170,7 @@ class TestAgainstBruteForce:
             heap = (801, rng.permutation([*fans, *chain, *loose]).tolist(), [0, 600, 0, 5], None)
             check_walk(engine, heap, set(rng.integers(0, 801, 20).tolist()) if seed % 2 else ())
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(heap=heaps())
     def test_reverse_lists_holders_in_order_once_for_each_reference(self, engine, heap):
         count, pairs, _, _ = heap
@@ -244,7 +252,7 @@ def all_answers(engine, seed):
 
 @pytest.mark.skipif(not _graph.native_available(), reason="the C extension was not built")
 def test_the_extension_and_its_twin_agree_entry_by_entry():
-    for seed in range(600):
+    for seed in range(6 * EXAMPLES):
         for ours, theirs in zip(all_answers(_graph, seed), all_answers(_graph_twin, seed), strict=True):
             assert ours.dtype == theirs.dtype
             assert ours.tolist() == theirs.tolist(), seed

@@ -14,6 +14,7 @@ import pytest
 from test_heap_engine import in_child, places_of
 
 import memlab
+from memlab.collectors import heap_engine
 from memlab.records.heap_graph import EXTERNAL, NO_NODE
 from memlab.testing import cycle
 
@@ -231,3 +232,27 @@ def test_a_node_is_found_for_every_live_object():
     assert (places >= 0).all()
     assert len(set(places.tolist())) == 1000
     assert places.tolist() == [graph.node(obj) for obj in objects]
+
+
+def test_on_a_python_that_was_never_tested_a_note_says_so(monkeypatch):
+    """A capture on a newer Python carries a note; one on a tested Python carries none."""
+    assert not any("tested" in note for note in memlab.heap().notes)
+    monkeypatch.setattr(heap_engine, "NEWEST_TESTED", (3, 10))
+    version = ".".join(map(str, sys.version_info[:2]))
+    assert any(f"Python {version} is newer than the newest" in note for note in memlab.heap().notes)
+
+
+def test_without_a_gil_a_capture_says_what_is_estimated_and_is_refused_beside_threads(monkeypatch):
+    """On a free-threaded build one thread gets a capture with a note, several get a sentence."""
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    monkeypatch.setattr(heap_engine.sysconfig, "get_config_var", {"Py_GIL_DISABLED": 1}.get)
+    assert any("free-threaded build" in note for note in memlab.heap().notes)
+    stop = threading.Event()
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        with pytest.raises(memlab.UnavailableError, match="stop them first"):
+            memlab.heap()
+    finally:
+        stop.set()
+        thread.join()

@@ -48,7 +48,7 @@ def test_no_run_begins_after_the_timeout_and_none_is_cut_short():
     ended = []
     result = memit(lambda: ended.append(time.sleep(0.05)), repeat=100, timeout=0.12)
     assert len(ended) == len(result.peaks_bytes) == 3
-    assert result.notes == ("3 of 100 runs: the timeout of 0.12 s had passed",)
+    assert result.notes[0] == "3 of 100 runs: the timeout of 0.12 s had passed"
 
 
 def test_the_first_run_happens_however_short_the_timeout():

@@ -19,11 +19,12 @@ from memlab.errors import BudgetError, MemlabError, UnavailableError, UsageError
 from memlab.lab._ballast import PAGE, Ballast, map_touched
 from memlab.lab._cage import OVER_BUDGET
 from memlab.lab._cgroup import CageGroup
-from memlab.lab._subjects import CacheSubject, default_keys
+from memlab.lab._subjects import CacheSubject, StepSubject, default_keys
 from memlab.lab.memory_monitor import MemoryMonitor
 from memlab.lab.pressure import MemoryPressureSimulator
 from memlab.lab.scenarios import PressureScenario, PressureStage
 from memlab.records.pressure import PressureOutcome
+from tests.kit.everyline import interrupt_everywhere
 
 MIB = 2**20
 GIB = 2**30
@@ -215,6 +216,25 @@ def test_ballast_grows_by_steps_and_shrinks_by_blocks():
     assert ballast.held_bytes == 8 * PAGE
     ballast.shrink_to(0)
     assert ballast.held_bytes == 0
+
+
+def test_an_interrupt_at_any_line_leaves_what_is_held_consistent():
+    """Allocating and releasing, interrupted at every line of memlab: the next use is as good as the first."""
+    simulator = MemoryPressureSimulator(64 * MIB, monitor=FakeMonitor())
+
+    def use():
+        with simulator:
+            simulator.allocate_memory(0.5)
+            simulator.allocate_memory(0.25)
+            simulator.release_memory()
+
+    def state():
+        simulator.close()
+        return {"held": simulator.allocated_bytes, "arrays": len(simulator.allocations)}
+
+    lines, residue = interrupt_everywhere(use, state)
+    assert lines > 30
+    assert residue == []
 
 
 # -- scenarios
@@ -652,6 +672,24 @@ def test_a_cache_subject_takes_any_mapping():
     subject.refresh()
     assert (subject.hits, subject.misses, subject.entries) == (2, 1, 2)
     assert cache["b"] == bytearray(5)
+
+
+def test_a_coroutine_function_is_awaited():
+    """On one event loop for all calls."""
+    import asyncio
+
+    loops = []
+
+    async def coroutine():
+        await asyncio.sleep(0)
+        loops.append(asyncio.get_running_loop())
+
+    subject = StepSubject(coroutine)
+    subject.call()
+    subject.call()
+    assert len(loops) == 2
+    assert loops[0] is loops[1]
+    loops[0].close()
 
 
 @linux

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import sys
 import time
 from importlib import resources
@@ -28,6 +29,14 @@ __all__ = ["one_shell", "run", "shell"]  # fixtures
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc and limits on processes")
 UNIT = Path(__file__).resolve().parent
 MIB = 2**20
+
+
+@pytest.fixture(autouse=True)
+def foreground():
+    """A guard refuses where SIGINT is ignored, as in what a shell starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def command(*arguments):

@@ -15,6 +15,7 @@ from contracts import ResultContract
 import memlab.records
 from memlab.records._result import Result
 from memlab.records.capture import Capture, Peak
+from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
 from memlab.records.gc_pauses import GcPauses
@@ -31,9 +32,10 @@ from memlab.records.heap_results import (
     HeapTree,
 )
 from memlab.records.leak_report import LeakReport, Verdict
+from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff
+from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.store.kinds import KINDS
 
@@ -67,10 +69,17 @@ class TestGcPauses(_OfKind):
 
 class TestSnapshot(_OfKind):
     kind = Snapshot.kind
+    test_has_no_instance_dict = None  # it has room for what follows from it
 
 
 class TestSnapshotDiff(_OfKind):
     kind = SnapshotDiff.kind
+    test_has_no_instance_dict = None  # it has room for what follows from it
+
+
+class TestSnapshotTable(_OfKind):
+    kind = SnapshotTable.kind
+    test_has_no_instance_dict = None  # it has room for what follows from it
 
 
 class TestLeakReport(_OfKind):
@@ -83,6 +92,14 @@ class TestExplanation(_OfKind):
 
 class TestMemitResult(_OfKind):
     kind = MemitResult.kind
+
+
+class TestLineProfile(_OfKind):
+    kind = LineProfile.kind
+
+
+class TestCellLedger(_OfKind):
+    kind = CellLedger.kind
 
 
 class TestHeapGraph(_OfKind):
@@ -164,7 +181,12 @@ def tiny_snapshot(**changes):
         "frame_file": [0, 1],
         "frame_line": [7, 9],
     }
-    changed = {name: ints(changes.get(name, values)) for name, values in columns.items()}
+    narrow = ("hist_count", "hist_frames", "text_hash")
+    changed = {
+        name: np.array(values, np.uint32 if name in narrow else np.int64)
+        for name, values in {**columns, **changes}.items()
+        if name != "files"
+    }
     return Snapshot(**changed, files=changes.get("files", ("a.py", "b.py")))
 
 
@@ -193,6 +215,21 @@ def test_snapshot_totals_and_frames():
         {"starts": [0, 4, 3]},
         {"starts": [0, 2**63 - 1, -(2**63) + 9, 3]},
         {"files": ("a.py",)},
+        {"thread": [0]},
+        {"thread": [0, 0]},
+        {"hist_starts": [0, 1, 2]},
+        {"hist_starts": [0, 1], "hist_size": [4], "hist_count": [1], "hist_frames": [1]},
+        {"hist_starts": [0, 2, 1], "hist_size": [4], "hist_count": [1], "hist_frames": [1]},
+        {"hist_size": [4]},
+        {"frame_function": [0, 0]},
+        {"frame_function": [-2, -1]},
+        {"file_order": [0, 2]},
+        {"file_package": [0, 0]},
+        {"file_bytes": [-2, 0]},
+        {"file_bytes": [5]},
+        {"text_starts": [0, 0]},
+        {"text_starts": [0, 1, 1]},
+        {"text_hash": [1]},
     ],
     ids=str,
 )

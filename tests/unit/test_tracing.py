@@ -6,17 +6,17 @@ import itertools
 import subprocess
 import sys
 import tracemalloc
-from collections import Counter
 
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-import memlab.collectors.trace_table as table
 from memlab._base.paths import PathLabels
-from memlab.analyses.diff import group
-from memlab.collectors.trace_table import RawTraces, read_traces, to_snapshot
+from memlab.collectors import trace_blocks
+from memlab.collectors.snapshot_maker import to_snapshot
+from memlab.collectors.trace_blocks import by_address, read_columns
+from memlab.collectors.trace_table import RawTraces, read_traces
 from memlab.collectors.tracing import (
     TracemallocOwner,
     Tracing,
@@ -52,7 +52,7 @@ def test_a_snapshot_names_the_file_relative_and_as_the_users_own():
     with tracing(depth=2) as trace:
         kept = bytearray(50_000)
         taken = trace.snapshot("after")
-    top = group(taken).sites[0]
+    top = taken.statistics().sites[0].site
     assert top.frame.file.endswith("test_tracing.py")
     assert not top.frame.file.startswith("/")
     assert top.user == top.frame
@@ -166,10 +166,10 @@ def test_sizes_counts_and_order_are_those_of_the_standard_library(depth, by, key
         tracemalloc.stop()
     tracemalloc.start(depth)  # reading asks whether something traces; what it reads is their snapshot
     try:
-        raw = read_traces(own_excluded=False, table=lambda: list(theirs.traces._traces))
+        raw = read_columns(own_excluded=False, table=lambda: list(theirs.traces._traces))
     finally:
         tracemalloc.stop()
-    ours = group(to_snapshot(raw, AsTheyAre()), by)
+    ours = to_snapshot(raw, AsTheyAre()).statistics(by)
     expected = theirs.statistics(key_type)
 
     def key(frames):
@@ -181,13 +181,9 @@ def test_sizes_counts_and_order_are_those_of_the_standard_library(depth, by, key
     def site_key(frames):
         return tuple((name, 0 if by == "file" else line) for name, line in key(frames))
 
-    found = [
-        (s, n, site_key(site.frames))
-        for s, n, site in zip(ours.size_bytes.tolist(), ours.blocks.tolist(), ours.sites, strict=True)
-    ]
+    found = [(total.size_bytes, total.blocks, site_key(total.site.frames)) for total in ours.sites]
     wanted = [(s.size, s.count, site_key(reversed(s.traceback))) for s in expected]
-    assert Counter(found) == Counter(wanted)
-    assert [(s, n) for s, n, _ in found] == [(s, n) for s, n, _ in wanted], "order by size, then count"
+    assert found == wanted
     assert raw.source == "table"
     del kept
 
@@ -237,7 +233,7 @@ def test_addresses_are_read_from_the_buffer_without_making_ints():
     first, second = ("a",), ("b",)
     objects = np.empty(4, dtype=object)
     objects[:] = [first, second, first, first]
-    firsts, groups = table._by_address(objects)
+    firsts, groups = by_address(objects)
     assert len(firsts) == 2
     assert groups[0] == groups[2] == groups[3] != groups[1]
 
@@ -468,4 +464,4 @@ def test_a_forked_child_ends_its_own_tracing_and_not_its_parents():
 
 def test_the_private_table_exists_in_this_interpreter():
     """If it goes, the public way takes over; this test tells that it has become slow."""
-    assert table._private_table() is _tracemalloc._get_traces
+    assert trace_blocks._private_table() is _tracemalloc._get_traces

@@ -22,7 +22,7 @@ from memlab.records.chain import Explanation
 from memlab.records.columns import floats, ints
 from memlab.records.leak_report import LeakReport, Protocol, Verdict
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.store.capture_file import load, save
 from memlab.views.html import build_page, embed_json, render_page, render_summary, write_page
@@ -288,7 +288,8 @@ def empty_results():
         "snapshot": Snapshot(
             *(ints([]) for _ in range(4)), ints([0]), *(ints([]) for _ in range(3)), files=()
         ),
-        "difference": SnapshotDiff("line", (), 0, 0),
+        "difference": SnapshotDiff.of((), by="line", total_diff_bytes=0, total_diff_blocks=0),
+        "by line": SnapshotTable("line", Sites.of(()), ints([]), ints([]), 0, 0),
         "explanation": Explanation("builtins.object", (), "Nothing holds it."),
         "statement": MemitResult((), 0),
         "report": LeakReport(Verdict.INCONCLUSIVE, "too short", "app:step", Protocol(0, 0, 0, 0), none),

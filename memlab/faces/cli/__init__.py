@@ -27,7 +27,24 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = ("leaks", "heap", "run", "attach", "pressure", "show", "report", "export", "demo", "lab")
+COMMANDS = (
+    "leaks",
+    "heap",
+    "run",
+    "attach",
+    "diff",
+    "pressure",
+    "profile",
+    "show",
+    "report",
+    "export",
+    "convert",
+    "import",
+    "demo",
+    "lab",
+)
+# A module cannot be named like a keyword.
+_MODULES = {"import": "import_"}
 INTERRUPTED = 130
 OUR_BUG = 70
 
@@ -92,6 +109,8 @@ def _build(names: Sequence[str] = COMMANDS) -> tuple[argparse.ArgumentParser, di
     modules = {}
     for name in names:
         module = importlib.import_module(f"memlab.faces.cli.{name}")
+    for name in COMMANDS:
+        module = importlib.import_module(f"memlab.faces.cli.{_MODULES.get(name, name)}")
         modules[name] = module
         command = commands.add_parser(
             name,

@@ -62,6 +62,11 @@ class Console:
         if not self.quiet:
             self.error(sentence)
 
+    def table(self, text: str) -> None:
+        """Write a result beside a program whose own output goes to stdout."""
+        self.clear()
+        _write(self._err, text + "\n")
+
     def progress(self, stage: str, done: float) -> None:
         """Show how far the work is; ``done`` runs from 0 to 1."""
         if self.quiet:

@@ -14,15 +14,22 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from memlab.errors import UsageError
+from memlab.faces.ipython.awaiting import awaits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType, FrameType
 
-__all__ = ["Code", "cell_names"]
+__all__ = ["IN_A_CALL", "Code", "cell_names"]
 
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
-_WAITS = (ast.Await, ast.AsyncFor, ast.AsyncWith)
+_IN_A_THREAD = (
+    "an await outside a function cannot be run again and again beside the notebook's event loop; put it in "
+    "'async def work()' and, in a cell of its own, 'await asyncio.to_thread(memlab.find_leaks, work)'"
+)
+IN_A_CALL = (
+    "an await outside a function works where the magic stands in the cell itself, not inside a function or "
+    "another magic"
+)
 
 
 class Code:
@@ -32,13 +39,21 @@ class Code:
         shell: the interactive shell.
         magic: the magic that was given the code, with its percent signs.
         source: the code as typed; magics and ``!`` in it work.
+        can_wait: it may await; run it by ``awaitable`` then.
+        instead: what to say of code that awaits where it may not.
+
+    Attributes:
+        awaits: whether it awaits outside every function.
+        code: the compiled code.
 
     Raises:
         SyntaxError: the user's own, with the cell's line.
         UsageError: when the code is empty, or awaits outside a function.
     """
 
-    def __init__(self, shell: Any, magic: str, source: str) -> None:
+    def __init__(
+        self, shell: Any, magic: str, source: str, *, can_wait: bool = False, instead: str = _IN_A_THREAD
+    ) -> None:
         if not source.strip():
             raise UsageError(
                 f"{magic}: there is no code to run; for an example: %{magic.strip('%').split()[0]}?"
@@ -51,23 +66,40 @@ class Code:
         self.filename: str = shell.compile.cache(text, number, raw_code=text)
         self.label = f"Cell In[{number}]" if is_cell else f"{magic} in In[{number}]"
         tree = shell.transform_ast(shell.compile.ast_parse(text, filename=self.filename))
-        if _awaits(tree):
-            raise UsageError(
-                f"{magic}: an await outside a function cannot be run again and again beside the notebook's "
-                "event loop; put it in 'async def work()' and, in a cell of its own, "
-                "'await asyncio.to_thread(memlab.find_leaks, work)'"
-            )
-        self._code: CodeType = shell.compile(tree, self.filename, "exec")
+        self.awaits = awaits(tree)
+        if self.awaits and not can_wait:
+            raise UsageError(f"{magic}: {instead}")
+        self.code: CodeType = (
+            compile(tree, self.filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT | shell.compile.flags)
+            if self.awaits
+            else shell.compile(tree, self.filename, "exec")
+        )
         self._shell = shell
 
     def function(self) -> Callable[[], None]:
         """Return a function that runs the code once in the user's namespace."""
-        code, scope, names = self._code, self._shell.user_global_ns, self._shell.user_ns
+        code, scope, names = self.code, self._shell.user_global_ns, self._shell.user_ns
 
         def run() -> None:
             exec(code, scope, names)  # noqa: S102 - running the user's cell is what a magic is for
 
         return run
+
+    def awaitable(self) -> Callable[[], Any]:
+        """Return a coroutine function that runs the code once in the user's namespace."""
+        code, scope, names = self.code, self._shell.user_global_ns, self._shell.user_ns
+        if not self.awaits:
+            run_once = self.function()
+
+            async def run() -> None:
+                run_once()
+
+            return run
+
+        async def run_awaiting() -> None:
+            await eval(code, scope, names)  # noqa: S307 - the user's cell; one that awaits gives a coroutine
+
+        return run_awaiting
 
 
 def _running_cell(shell: Any) -> int:
@@ -90,15 +122,3 @@ def cell_names(shell: Any) -> dict[str, str]:
         if said is not None:
             names[filename] = " ".join(said)
     return names
-
-
-def _awaits(tree: ast.AST) -> bool:
-    """Tell whether code awaits outside every function."""
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, _SCOPES):
-            continue
-        if isinstance(node, _WAITS) or (isinstance(node, ast.comprehension) and node.is_async):
-            return True
-        if _awaits(node):
-            return True
-    return False

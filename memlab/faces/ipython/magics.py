@@ -1,4 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%memit``, ``%%memit``, ``%why``, of the heap, of time, the guard's.
+"""The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, what measures, time, the guard's.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -16,16 +16,19 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 
 from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
+from memlab.faces.ipython.awaiting import Awaiting
 from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.guard_magic import GuardMagic
 from memlab.faces.ipython.heap_magics import HeapMagics
+from memlab.faces.ipython.ledger_magics import LedgerMagics
 from memlab.faces.ipython.live_magics import LiveMagics
-from memlab.faces.ipython.memit_line import parse_memit
+from memlab.faces.ipython.measure_magics import AWAITING, MeasureMagics
 from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
 from memlab.faces.ipython.options import parse
 from memlab.faces.ipython.pressure_magic import PressureMagic
 from memlab.faces.ipython.showing import Showing
+from memlab.faces.ipython.snapshot_magics import SnapshotMagics
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
 from memlab.faces.user_errors import drop_memlab_frames
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
     from memlab.lab.leak_hunt import LeakHunt
     from memlab.records.chain import Explanation
     from memlab.records.leak_report import LeakReport
-    from memlab.records.memit import MemitResult
 
 __all__ = ["MemlabMagics", "register", "unregister"]
 
@@ -50,6 +52,8 @@ WHY_OPTIONS = (
 SHORT_NAMES = {
     "leaks": "line_cell",
     "memit": "line_cell",
+    "mprun": "line_cell",
+    "memcells": "line",
     "why": "line",
     "heap": "line",
     "heapdiff": "line_cell",
@@ -57,12 +61,15 @@ SHORT_NAMES = {
     "memlive": "line",
     "memguard": "line",
     "pressure": "line",
+    "memdiff": "line_cell",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
-class MemlabMagics(HeapMagics, LiveMagics, GuardMagic, PressureMagic, Magics):
+class MemlabMagics(
+    HeapMagics, SnapshotMagics, MeasureMagics, LedgerMagics, LiveMagics, GuardMagic, PressureMagic, Magics
+):
     """The magics of one shell."""
 
     @no_var_expand
@@ -129,57 +136,6 @@ class MemlabMagics(HeapMagics, LiveMagics, GuardMagic, PressureMagic, Magics):
             )
         report = _run(hunt, (step, setup), outputs, showing)
         return report if options.get("return") else None
-
-    @no_var_expand
-    def memit(self, line: str, cell: str | None = None) -> MemitResult | None:
-        """Measure the peak memory of code, as memory_profiler's magic of this name, without missing peaks.
-
-        Usage::
-
-          %memit [-r R] [-t T] [-i I] [-c] [-o] [-q] statement
-
-          %%memit [options] setup statement, run and not measured
-          the code that is measured
-
-        The peak is the greatest RSS while the code ran; where the kernel keeps a resettable mark (Linux)
-        no spike is missed, however short. The increment is the peak less the RSS before.
-
-        Options:
-
-        -r R
-          Run R times and take the greatest peak. Default: 1.
-        -t T
-          Stop sampling after T seconds. Default: never.
-        -i I
-          Sample every I seconds where only samples can be had. Default: 0.1.
-        -c
-          Count child processes too.
-        -o
-          Return the MemitResult as well.
-        -q
-          Show nothing.
-
-        Example::
-
-          In [1]: %memit bytearray(50_000_000)
-          peak memory: 121.42 MiB, increment: 47.68 MiB
-        """
-        __tracebackhide__ = True
-        magic = "%memit" if cell is None else "%%memit"
-        with OneLine():
-            options, rest = parse_memit(self, line)
-            setup = Code(self.shell, magic, rest) if cell is not None and rest.strip() else None
-            code = Code(self.shell, magic, rest if cell is None else cell)
-        if setup is not None:
-            setup.function()()
-        step = Watched(code.function())
-        with OneLine(step):
-            from memlab.lab.memit import memit
-
-            result = memit(step.call, **options.keywords)
-        if not options.quiet:
-            print(result)
-        return result if options.give_back else None
 
     @no_var_expand
     def why(self, line: str) -> Explanation | None:
@@ -261,6 +217,7 @@ def register(shell: Any) -> None:
             taken.append(name)
         else:
             shell.register_magic_function(function, kind, name)
+    shell.input_transformers_post.append(Awaiting(shell, magics, AWAITING))
     for name in taken:
         print(f"memlab: %{name} is another extension's and stays so; memlab's is %{PREFIX}{name}")
 
@@ -270,7 +227,11 @@ def unregister(shell: Any) -> None:
     for table in shell.magics_manager.magics.values():
         ours = [n for n, f in table.items() if isinstance(getattr(f, "__self__", None), MemlabMagics)]
         for name in ours:
-            table.pop(name).__self__.guard_off()
+            magics = table.pop(name).__self__
+            magics.guard_off()
+            magics.forget_cells()
+    transformers = shell.input_transformers_post
+    transformers[:] = [one for one in transformers if not isinstance(one, Awaiting)]
 
 
 def _run(

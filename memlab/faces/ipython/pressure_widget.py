@@ -131,7 +131,7 @@ class _Driver:
         if request.get("action") == "stop":
             self._stopping.set()
             return
-        if request.get("action") != "run" or (self._thread is not None and self._thread.is_alive()):
+        if request.get("action") != "run" or self._widget.running:
             return
         name, budget = str(request.get("scenario", "")), str(request.get("budget", ""))
         self._stopping.clear()
