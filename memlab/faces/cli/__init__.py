@@ -33,8 +33,11 @@ COMMANDS = (
     "run",
     "attach",
     "diff",
-    "pressure",
+    "run",
+    "attach",
     "profile",
+    "gc",
+    "pressure",
     "show",
     "report",
     "export",
@@ -108,8 +111,6 @@ def _build(names: Sequence[str] = COMMANDS) -> tuple[argparse.ArgumentParser, di
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     modules = {}
     for name in names:
-        module = importlib.import_module(f"memlab.faces.cli.{name}")
-    for name in COMMANDS:
         module = importlib.import_module(f"memlab.faces.cli.{_MODULES.get(name, name)}")
         modules[name] = module
         command = commands.add_parser(
