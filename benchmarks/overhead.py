@@ -3,8 +3,9 @@
 Three workloads (Python bytecode, many small objects, numpy) run bare and under each tool, interleaved, each
 time in a process of its own. *CPU* is the processor time of the process and all its threads, samplers in
 processes of their own left out, as a ratio to bare; *wall* is the time that the work took. Medians. On a
-busy machine wall is noise, and the CPU says what the tool took from the program. *Memory* is the RSS that
-the process has more than bare when the work is done, the recording still running.
+busy machine both are noise; *own* is not: the processor time that memlab's one thread in the process used, as
+a share of the time that passed (the greatest of the three workloads). *Memory* is the RSS that the process
+has more than bare when the work is done, the recording still running.
 
     python benchmarks/overhead.py [--rounds 5] [--peers VENV]
 """
@@ -28,17 +29,22 @@ WORK = {
     "numpy": "x = np.ones(4_000_000)\nfor _ in range(25):\n    y = x * 1.5 + x",
 }
 CHILD = """
-import json, os, time
+import json, os, threading, time
 import numpy as np
 {setup}
 {settle}
 def work():
 {work}
+def memlab_thread():
+    native = [t.native_id for t in threading.enumerate() if t.name.startswith("memlab-")]
+    return sum(int(open(f"/proc/self/task/{{n}}/schedstat").read().split()[0]) / 1e9 for n in native)
+own = memlab_thread()
 cpu, wall = time.process_time(), time.perf_counter()
 {run}
 cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+own = memlab_thread() - own
 rss = int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-print("RESULT", json.dumps([cpu, wall, rss]), flush=True)
+print("RESULT", json.dumps([cpu, wall, rss, own / wall]), flush=True)
 os._exit(0)
 """
 RECORD = "import memlab\nrecording = memlab.record({}).start()"
@@ -102,7 +108,7 @@ def main() -> int:
                 if python is not None:
                     settle = SETTLED if "record" in name else ""
                     found.setdefault((name, work), []).append(measured(python, work, setup, settle, run))
-    print(f"{'':30s}" + "".join(f"{work:>18s}" for work in WORK) + f"{'memory, bytecode':>20s}")
+    print(f"{'':30s}" + "".join(f"{work:>18s}" for work in WORK) + f"{'own':>10s}{'memory':>14s}")
     for name in ways:
         python = pythons[name]
         if python is None:
@@ -113,15 +119,11 @@ def main() -> int:
             pairs = list(zip(found[name, work], found[python, work], strict=True))
             ratios = [statistics.median(mine[at] / bare[at] for mine, bare in pairs) for at in (0, 1)]
             cells.append(f"{ratios[0]:.3f} / {ratios[1]:.2f}")
-        more = [
-            mine[2] - bare[2]
-            for mine, bare in zip(found[name, "bytecode"], found[python, "bytecode"], strict=True)
-        ]
-        print(
-            f"{name:30s}"
-            + "".join(f"{cell:>18s}" for cell in cells)
-            + f"{statistics.median(more) / 2**20:16.1f} MiB"
-        )
+        both = zip(found[name, "bytecode"], found[python, "bytecode"], strict=True)
+        more = statistics.median(mine[2] - bare[2] for mine, bare in both) / 2**20
+        own = max(statistics.median(mine[3] for mine in found[name, work]) for work in WORK)
+        line = f"{name:30s}" + "".join(f"{cell:>18s}" for cell in cells)
+        print(f"{line}{100 * own:8.2f} %{more:10.1f} MiB")
     return 0
 
 

@@ -1,6 +1,6 @@
 """What only the process itself can see of a recording: its own counts, its collector, its stacks.
 
-One daemon thread, ten times a second: it asks the interpreter for its counts, takes new pauses from the
+One daemon thread, five times a second: it asks the interpreter for its counts, takes new pauses from the
 owner of ``gc.callbacks``, and writes both to the stream. Between, it sleeps on the sampler's pipe, without
 the GIL. When the sampler says that memory rose, the thread looks at the stacks at once: a line that just
 called into C still stands on its stack, even if that call held the GIL until now. What it looks at is the
@@ -39,7 +39,7 @@ FIRST_NUMBER = 60_000
 """Series of the target are numbered from here; the sampler's from 0."""
 
 _INSIDE, _PAUSES, _OWN_RSS = FIRST_NUMBER + 1, FIRST_NUMBER + 2, FIRST_NUMBER + 3
-_TICK_S = 0.1
+_TICK_S = 0.2
 _SHARE = 300
 _FLUSH_S = 0.4
 _MOST_FRAMES = 24

@@ -6,6 +6,7 @@ otherwise; the blocks' minima stand out as rising steps.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from memlab.views import words
@@ -13,14 +14,16 @@ from memlab.views.geometry import Scale, pick, ratchet, round_ticks, tick_label
 from memlab.views.page import Chart
 
 if TYPE_CHECKING:
+    from memlab.records.cache import HitCurve
     from memlab.records.columns import Floats, Ints
     from memlab.records.leak_report import GrowthTest
     from memlab.records.timeline import Timeline
     from memlab.views.geometry import Block
 
-__all__ = ["growth_chart", "x_labels", "y_labels"]
+__all__ = ["curve_chart", "growth_chart", "x_labels", "y_labels"]
 
 _SMALL = (360, 190)
+_WIDE = (960, 280)
 _LEFT = 72
 _RIGHT = 14
 _TOP = 14
@@ -74,6 +77,44 @@ def growth_chart(series: Timeline, test: GrowthTest, index: int) -> Chart | None
         bands=tuple(_band(block, xs, x) for block in blocks[::2]),
         steps=_steps(blocks, xs, change, x, y),
         minima=tuple((x(float(xs[b.lowest])), y(float(change[b.lowest]))) for b in blocks),
+    )
+
+
+def curve_chart(curve: HitCurve, index: int) -> Chart:
+    """Return the hit rate over the size of the cache; sizes stand at their powers of ten."""
+    sizes, rates = curve.sizes.tolist(), curve.hit_rate.tolist()
+    width, height = _WIDE
+    low, high = math.log10(max(sizes[0], 1)), math.log10(max(sizes[-1], 1))
+    x = Scale(low, high, _LEFT, width - _RIGHT)
+    y = Scale(0.0, 1.0, height - _BOTTOM, _TOP)
+    places = [(x(math.log10(max(size, 1))), y(rate)) for size, rate in zip(sizes, rates, strict=True)]
+    powers = range(math.ceil(low), math.floor(high) + 1)
+    now = curve.at(curve.current) if curve.current is not None else None
+    marked = [p for p, size in zip(places, sizes, strict=True) if now is not None and size == curve.current]
+    summary = (
+        f"Hit rate from {rates[0] * 100:.1f} % at {sizes[0]:,} entries to {rates[-1] * 100:.1f} % at"
+        f" {sizes[-1]:,}."
+    )
+    return Chart(
+        id=f"chart-{index}",
+        title="Hit rate by number of entries",
+        value=f"at most {curve.best * 100:.1f} %",
+        tone="plain",
+        summary=summary,
+        caption=summary,
+        width=width,
+        height=height,
+        left=_LEFT,
+        right=width - _RIGHT,
+        top=_TOP,
+        bottom=height - _BOTTOM,
+        line=tuple(places),
+        say=tuple(f"{size:,} entries: {rate * 100:.1f} %" for size, rate in zip(sizes, rates, strict=True)),
+        y_ticks=tuple((y(t / 4), f"{t * 25} %") for t in range(5)),
+        x_ticks=tuple((x(float(p)), f"{10**p:,}") for p in powers) or ((x(low), f"{sizes[0]:,}"),),
+        x_title="entries",
+        dots=len(places) == 1,
+        minima=tuple(marked),
     )
 
 

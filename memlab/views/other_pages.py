@@ -1,4 +1,4 @@
-"""Every other kind of result as a page: explanation, snapshot, difference, memit."""
+"""Every other kind of result as a page: explanation, memit."""
 
 from __future__ import annotations
 
@@ -6,24 +6,16 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes
 from memlab.views import words
-from memlab.views.leak_page import MOST_ROWS, chain_block, site_cell
-from memlab.views.page import Bar, Cell, Column, Figure, Page, Section, Table, Texts
-from memlab.views.sites import top_lines
+from memlab.views.leak_page import MOST_ROWS, chain_block
+from memlab.views.page import Cell, Column, Figure, Page, Section, Table, Texts
 
 if TYPE_CHECKING:
     from memlab.records.chain import Explanation
     from memlab.records.memit import MemitResult
-    from memlab.records.snapshot import SiteDiff, Snapshot, SnapshotDiff
 
-__all__ = [
-    "diff_page",
-    "explanation_page",
-    "memit_page",
-    "snapshot_page",
-]
+__all__ = ["explanation_page", "memit_page"]
 
 _MOST_CHAINS = 20
-_HALF = 50.0
 
 
 def explanation_page(explanation: Explanation) -> Page:
@@ -80,97 +72,6 @@ def explanation_page(explanation: Explanation) -> Page:
     )
 
 
-def snapshot_page(snapshot: Snapshot) -> Page:
-    """Return the page of a snapshot: its greatest lines."""
-    lines = top_lines(snapshot)
-    most = max((line.size_bytes for line in lines), default=0) or 1
-    columns = (
-        Column("Allocating line"),
-        Column("Size", number=True),
-        Column("Share", number=True),
-        Column("Blocks", number=True),
-    )
-    total = snapshot.total_bytes or 1
-    rows = tuple(
-        (
-            site_cell(line.frame),
-            Cell(
-                format_bytes(line.size_bytes),
-                sort=float(line.size_bytes),
-                bar=Bar(0.0, round(line.size_bytes / most * 100, 1), "accent"),
-            ),
-            Cell(f"{line.size_bytes / total * 100:.1f} %", sort=line.size_bytes / total),
-            Cell(f"{line.blocks:,}", sort=float(line.blocks)),
-        )
-        for line in lines[:MOST_ROWS]
-    )
-    table = Table("lines", "Lines that allocated most", columns, rows, len(lines))
-    return Page(
-        kind="snapshot",
-        title=f"Snapshot {snapshot.label}".strip(),
-        headline=f"{format_bytes(snapshot.total_bytes)} live in {snapshot.total_blocks:,} blocks",
-        lead=f"Live memory by allocating line{f': {snapshot.label}' if snapshot.label else ''}.",
-        badge=None,
-        figures=(
-            Figure("Live", format_bytes(snapshot.total_bytes), f"on the books of {snapshot.engine}"),
-            Figure("Blocks", f"{snapshot.total_blocks:,}"),
-            Figure("Lines", f"{len(lines):,}", "that allocated what is alive"),
-            Figure("Depth", f"{snapshot.depth:,}", "frames kept for each block"),
-        ),
-        next_steps=(),
-        sections=(Section("lines-section", "By line", (table,)), *_notes(snapshot.notes)),
-        brief=_first_rows(table),
-        height=560,
-    )
-
-
-def diff_page(diff: SnapshotDiff) -> Page:
-    """Return the page of what changed between two snapshots."""
-    names = " to ".join(name for name in (diff.older_label, diff.newer_label) if name)
-    most = int(abs(diff.size_diff_bytes).max(initial=0)) or 1
-    columns = (
-        Column("Site"),
-        Column("Growth", number=True),
-        Column("Less / more"),
-        Column("Blocks", number=True),
-        Column("Size now", number=True),
-        Column("Change"),
-    )
-    rows = tuple(_diff_row(site, most) for site in diff.sites[:MOST_ROWS])
-    table = Table("changes", f"What changed, by {diff.by}", columns, rows, len(diff.sites))
-    fates = ", ".join(f"{count:,} {change.value}" for change, count in diff.counts().items())
-    return Page(
-        kind="snapshot difference",
-        title=f"Growth {names}".strip(),
-        headline=f"{format_signed_bytes(diff.total_diff_bytes)} between the two snapshots",
-        lead=f"What changed from {names}." if names else "What changed between two snapshots.",
-        badge=None,
-        figures=(
-            Figure("Growth", format_signed_bytes(diff.total_diff_bytes), f"on the books of {diff.engine}"),
-            Figure("Blocks", words.growth("blocks", diff.total_diff_blocks)),
-            Figure("Sites that changed", f"{len(diff.sites):,}", fates),
-        ),
-        next_steps=(),
-        sections=(Section("changes-section", "By site", (table,)), *_notes(diff.notes)),
-        brief=_first_rows(table, without=2),
-        height=560,
-    )
-
-
-def _diff_row(site: SiteDiff, most: int) -> tuple[Cell, ...]:
-    width = round(max(abs(site.size_diff_bytes) / most * _HALF, 0.6 if site.size_diff_bytes else 0.0), 1)
-    tone = "grew" if site.size_diff_bytes > 0 else "shrank" if site.size_diff_bytes < 0 else ""
-    bar = Bar(_HALF if site.size_diff_bytes >= 0 else round(_HALF - width, 1), width, tone)
-    return (
-        site_cell(site.site.frame),
-        Cell(format_signed_bytes(site.size_diff_bytes), sort=float(site.size_diff_bytes), tone=tone),
-        Cell("", sort=float(site.size_diff_bytes), bar=bar),
-        Cell(words.growth("blocks", site.blocks_diff), sort=float(site.blocks_diff)),
-        Cell(format_bytes(site.size_bytes), sort=float(site.size_bytes)),
-        Cell(site.change.value),
-    )
-
-
 def memit_page(result: MemitResult) -> Page:
     """Return the page of a measured statement."""
     exact = result.source == "vmhwm"
@@ -207,16 +108,6 @@ def memit_page(result: MemitResult) -> Page:
 
 
 # -- parts
-
-
-def _first_rows(table: Table, rows: int = 10, without: int | None = None) -> Table:
-    """Return the top of a table, less the column that only draws."""
-
-    def keep(row: tuple[Cell, ...]) -> tuple[Cell, ...]:
-        return tuple(cell for i, cell in enumerate(row) if i != without)
-
-    columns = tuple(column for i, column in enumerate(table.columns) if i != without)
-    return Table("brief", table.caption, columns, tuple(keep(r) for r in table.rows[:rows]), table.total)
 
 
 def _notes(notes: tuple[str, ...]) -> tuple[Section, ...]:

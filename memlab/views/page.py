@@ -307,7 +307,8 @@ class Tree:
 class TreemapCell:
     """A placed rectangle; ``texts`` are the lines that have room in it, ``say`` its words in full.
 
-    ``hue`` is the place of its type in the legend from 1, 0 for the other types, -1 for a remainder.
+    ``hue`` is the place of its type in the legend from 1, 0 for the other types, -1 for a remainder. ``tone``
+    has its place in a difference: ``same``, or ``grew`` or ``shrank`` with a strength from 1 to 5.
     """
 
     x: float
@@ -318,16 +319,20 @@ class TreemapCell:
     say: str
     texts: tuple[str, ...] = ()
     inner: bool = False
+    tone: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Treemap:
-    """A treemap of the page's heap tree, drawn for a page without scripts; the script's own one opens.
+    """Rectangles of a tree, drawn for a page without scripts; the script's own picture takes their place.
 
     Attributes:
         summary: the picture in words; ``caption`` in one sentence.
         cells: outer ones first, each before what is inside it.
         legend: hue and type.
+        tones: tone and word, for a difference.
+        note: what is true of this drawing alone.
+        data, view: which of the page's data the script draws (``heap``, ``flame``), and as what.
     """
 
     block: ClassVar[str] = "treemap"
@@ -340,6 +345,10 @@ class Treemap:
     height: int
     cells: tuple[TreemapCell, ...]
     legend: tuple[tuple[int, str], ...]
+    data: str = "heap"
+    view: str = "treemap"
+    tones: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
 
 Block = Table | Charts | TimeChart | Cards | Chain | Facts | Texts | Tree | Treemap
@@ -366,6 +375,7 @@ class Page:
         brief: the table that a notebook shows where it shows nothing else; None for none.
         height: room for the page inside a notebook, in pixels; 0 when the summary says it all.
         heap: columns of the heap tree that ``Tree`` and ``Treemap`` blocks show (see ``tree_data``).
+        flame: columns of the stacks that ``Treemap`` blocks of a flame tree show (see ``flame_data``).
     """
 
     kind: str
@@ -379,6 +389,7 @@ class Page:
     brief: Table | None
     height: int
     heap: dict[str, Any] | None = None
+    flame: dict[str, Any] | None = None
 
     @property
     def charts(self) -> tuple[Chart, ...]:

@@ -17,6 +17,7 @@ from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapDiff, HeapTree
@@ -28,12 +29,15 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.comparison import comparison_headline
+from memlab.views.flame_map import flame_block
+from memlab.views.gc_views import DRAWERS as GC_DRAWERS
 from memlab.views.geometry import ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.ledger_page import ledger_bars
 from memlab.views.line_page import line_bars
-from memlab.views.palette import HUES, LIGHT, tints
+from memlab.views.palette import HUES, LIGHT, tints, tones
+from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
 from memlab.views.sites import top_lines
 from memlab.views.time_plots import decorate, overlay
 
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from memlab.records._result import Result
+    from memlab.views.page import Treemap
 
 __all__ = ["plot"]
 
@@ -58,6 +63,10 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak, a
     capture with its spans, pauses, marks and peak; two captures lie over each other; a
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars. A
+    pool shows its size over time, a hit curve the hit rate over the number of entries.
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a
+    flame tree is an icicle of its widest frames.
     heap tree are treemaps of retained size; a line profile and a cell ledger show how
     far lines and cells rose; other results of a heap show their greatest parts as bars.
     heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a run
@@ -290,27 +299,48 @@ def _line_profile(profile: LineProfile, ax: Axes | None, _metric: str | None) ->
 def _heap_tree(tree: HeapTree, ax: Axes | None, _metric: str | None) -> Axes:
     if len(tree.parent) < 2:  # noqa: PLR2004 - the whole, and something in it
         raise UnavailableError("nothing to plot: the tree is empty")
+    axes = _rectangles(treemap_block(tree), _axes(ax))
+    _title(axes, f"{format_bytes(tree.total_bytes)} by what keeps it: areas are retained sizes")
+    return axes
+
+
+@_draw.register(FlameTree)
+def _flame(tree: FlameTree, ax: Axes | None, _metric: str | None) -> Axes:
+    if len(tree) < 2:  # noqa: PLR2004 - the root, and something in it
+        raise UnavailableError("nothing to plot: the tree is empty")
+    axes = _rectangles(flame_block(tree), _axes(ax))
+    live = f"{format_bytes(tree.total_bytes)} live"
+    grown = f", {format_signed_bytes(tree.total_diff_bytes)}" if tree.before is not None else ""
+    _title(axes, f"{live}{grown}, by call path")
+    return axes
+
+
+def _rectangles(block: Treemap, axes: Axes) -> Axes:
+    """Draw the rectangles that the page draws, with their legend."""
     from matplotlib.patches import Patch, Rectangle
 
-    axes = _axes(ax)
-    block = treemap_block(tree)
-    fills = tints(LIGHT)
+    hues, edges = tints(LIGHT), {"grew": LIGHT["grew"], "shra": LIGHT["shrank"], "same": LIGHT["muted"]}
+    fills = tones(LIGHT)
     for cell in block.cells:
         box = Rectangle((cell.x, cell.y), cell.width, cell.height)
-        box.set(facecolor=fills[max(cell.hue, 0)], lw=0.6 if cell.inner else 1.2)
-        box.set_edgecolor("white" if cell.inner else LIGHT["muted"])
+        box.set(facecolor=fills[cell.tone] if cell.tone else hues[max(cell.hue, 0)])
+        box.set(lw=0.6 if cell.inner or block.view == "graph" else 1.2)
+        box.set_edgecolor("white" if cell.inner or block.view == "graph" else LIGHT["muted"])
+        if cell.tone.startswith("shrank"):
+            box.set(edgecolor=LIGHT["shrank"], ls="--")
         axes.add_patch(box)
         for text in cell.texts:
             written = axes.text(cell.x + 6, cell.y + 4, text, fontsize=6, va="top", parse_math=False)
             written.set_clip_path(box)
     axes.set(xlim=(0, block.width), ylim=(block.height, 0), xticks=[], yticks=[])
-    patches = [Patch(facecolor=fills[hue], edgecolor=LIGHT[HUES[hue]]) for hue, _ in block.legend]
-    names = [_plain(name) for _, name in block.legend]
-    legend = axes.legend(patches, names, ncols=3, frameon=False, fontsize="x-small", loc="upper center")
+    patches = [Patch(facecolor=hues[hue], edgecolor=LIGHT[HUES[hue]]) for hue, _ in block.legend]
+    patches += [Patch(facecolor=fills[tone], edgecolor=edges[tone[:4]]) for tone, _ in block.tones]
+    names = [_plain(name) for _, name in (*block.legend, *block.tones)]
+    columns = len(block.tones) or 3
+    legend = axes.legend(patches, names, ncols=columns, frameon=False, fontsize="x-small", loc="upper center")
     legend.set_bbox_to_anchor((0.5, 0.0))
     for said in legend.get_texts():
         said.set_parse_math(False)
-    _title(axes, f"{format_bytes(tree.total_bytes)} by what keeps it: areas are retained sizes")
     axes.spines[:].set_visible(False)
     return axes
 
@@ -337,6 +367,19 @@ def _heap_bars(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
 
 for _kind in BARS:
     _draw.register(_kind, _heap_bars)
+
+
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS}
+
+
+def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
+    axes = _axes(ax)
+    _DRAWERS[type(result)](result, axes)
+    return _tidy(axes)
+
+
+for _pictured in _DRAWERS:
+    _draw.register(_pictured, _picture)
 
 
 @_draw.register(PressureRun)

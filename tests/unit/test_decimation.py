@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memlab.analyses.decimation import decimated, extremes
@@ -14,11 +14,12 @@ from memlab.records.timeline import Timeline
 @st.composite
 def series(draw):
     count = draw(st.integers(1, 400))
-    steps = draw(st.lists(st.sampled_from([0.0, 0.001, 0.01, 1.0]), min_size=count, max_size=count))
-    values = draw(st.lists(st.integers(-5, 5), min_size=count, max_size=count))
-    return np.cumsum(steps), np.array(values, np.int64)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    steps = rng.choice([0.0, 0.001, 0.01, 1.0], count)
+    return np.cumsum(steps), rng.integers(-5, 6, count)
 
 
+@settings(deadline=None, max_examples=60)
 @given(series(), st.integers(1, 40))
 def test_each_stretch_keeps_its_first_least_greatest_and_last(given_series, stretches):
     time, values = given_series

@@ -139,7 +139,7 @@ def _run(args: argparse.Namespace, console: Console, target: str, arguments: Seq
         return report_error(error)
 
     code = run_program(program, report)
-    ending.code = code
+    ending.code = int(code)  # sys.exit(True) is 1
     ending.interrupted = program.interrupted
     return code
 

@@ -1,4 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, what measures, time, the guard's.
+"""The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, of time, that measure, the guard's.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
