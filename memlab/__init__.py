@@ -22,11 +22,16 @@ from memlab.errors import (
 )
 
 if TYPE_CHECKING:
+    from memlab.analyses.capture_compare import compare_captures
     from memlab.analyses.reuse import hit_curve
+    from memlab.collectors.high_water import region
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
+    from memlab.faces.ipython.flame_widget import explore
+    from memlab.faces.ipython.live_widget import Live
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
+    from memlab.lab.attachment import attach
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
@@ -51,8 +56,10 @@ if TYPE_CHECKING:
     from memlab.lab.scenarios import PressureScenario, PressureStage
     from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.flame import FlameTree
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
     from memlab.records.heap_graph import HeapGraph
@@ -84,11 +91,13 @@ __all__ = [
     "BudgetError",
     "CacheStats",
     "Capture",
+    "CaptureComparison",
     "CaptureError",
     "Ceiling",
     "CellLedger",
     "Child",
     "Explanation",
+    "FlameTree",
     "Frame",
     "Freed",
     "GCMonitor",
@@ -119,6 +128,7 @@ __all__ = [
     "LineProfile",
     "LineProfiler",
     "Link",
+    "Live",
     "Mark",
     "MemitResult",
     "MemlabError",
@@ -159,7 +169,10 @@ __all__ = [
     "UsageError",
     "Verdict",
     "__version__",
+    "attach",
+    "compare_captures",
     "dump_heap",
+    "explore",
     "find_leaks",
     "gc_performance_monitor",
     "guard",
@@ -174,6 +187,7 @@ __all__ = [
     "profile",
     "recommend_gc",
     "record",
+    "region",
     "release",
     "snapshot",
     "tracing",
@@ -184,10 +198,12 @@ _HOME = {
     "AdaptiveCache": "lab.caches.adaptive",
     "CacheStats": "records.cache",
     "Capture": "records.capture",
+    "CaptureComparison": "records.capture_comparison",
     "Ceiling": "records.capture",
     "Child": "records.capture",
     "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
+    "FlameTree": "records.flame",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
     "GCMonitor": "lab.gc_monitor",
@@ -217,6 +233,7 @@ _HOME = {
     "LineProfile": "records.line_profile",
     "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
+    "Live": "faces.ipython.live_widget",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
     "MemoryAlertSystem": "lab.alerts",
@@ -250,7 +267,10 @@ _HOME = {
     "TTLCache": "lab.caches.ttl",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
+    "compare_captures": "analyses.capture_compare",
+    "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
+    "explore": "faces.ipython.flame_widget",
     "find_leaks": "lab.leak_hunt",
     "gc_performance_monitor": "lab.gc_monitor",
     "guard": "lab.guard",
@@ -265,6 +285,7 @@ _HOME = {
     "memory_usage": "lab.memory_usage",
     "profile": "lab.line_profile",
     "record": "lab.recorder",
+    "region": "collectors.high_water",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
     "tracing": "collectors.tracing",

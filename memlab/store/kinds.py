@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
 from memlab.records.heap_graph import HeapGraph
@@ -41,7 +43,9 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "cache stats": CacheStats,
     "capture": Capture,
     "cell ledger": CellLedger,
+    "capture comparison": CaptureComparison,
     "explanation": Explanation,
+    "flame tree": FlameTree,
     "freed": Freed,
     "gc advice": GcAdvice,
     "gc decisions": GcDecisions,

@@ -11,9 +11,10 @@ from memlab._base.units import format_bytes, format_seconds
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.views import words
-from memlab.views.charts import curve_chart, timeline_chart
+from memlab.views.charts import curve_chart
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.page import Badge, Cell, Charts, Column, Figure, Page, Section, Table, Texts
+from memlab.views.time_charts import timeline_chart
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,13 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from memlab.analyses.capture_compare import figure_pairs
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.leak_report import LeakReport
@@ -21,7 +24,7 @@ from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import words
+from memlab.views import flame_text, words
 from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.ledger_page import ledger_rows
@@ -56,8 +59,14 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - snapshot by site: ``file``, ``line``, ``function``, ``size_bytes``, ``blocks``, ``traceback``. By
       package, module or thread, ``file`` is that name and ``line`` 0.
     - snapshot difference: ``file``, ``line``, ``function``, ``size_diff_bytes``, ``blocks_diff``,
+      ``size_bytes``, ``blocks``, ``change``.
+    - flame tree: one row a row of the tree, its root left out: ``parent`` (a row of the tree, 0 for its
+      root), ``level``, ``file``, ``line``, ``function``, ``self_bytes``, ``total_bytes``, ``total_blocks``,
+      their differences, ``folded``, ``repeats``.
       ``size_bytes``, ``blocks``, ``change``, ``moved_from`` (line in the older snapshot, 0 when it is the
       same); with ``per`` also ``bytes_per_iteration``, ``blocks_per_iteration``.
+      ``size_bytes``, ``blocks``, ``change``.
+    - two captures: one row a figure: ``figure``, ``unit``, ``first``, ``second``, ``growth``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -171,6 +180,11 @@ def _snapshottable_frame(table: SnapshotTable) -> DataFrame:
     return table_of(COLUMNS, table_rows(table))
 
 
+@_frame.register(FlameTree)
+def _flame_frame(tree: FlameTree) -> DataFrame:
+    return table_of(flame_text.COLUMNS, flame_text.flame_rows(tree))
+
+
 @_frame.register(SnapshotDiff)
 def _snapshotdiff_frame(diff: SnapshotDiff) -> DataFrame:
     columns = (
@@ -224,6 +238,12 @@ def _gcpauses_frame(pauses: GcPauses) -> DataFrame:
     index = pandas.Index(pauses.start_s.copy(), name="start_s")
     names = ("pause_s", "generation", "collected", "uncollectable")
     return pandas.DataFrame({n: getattr(pauses, n).copy() for n in names}, index=index)  # type: ignore[no-any-return]
+
+
+@_frame.register(CaptureComparison)
+def _comparison_frame(comparison: CaptureComparison) -> DataFrame:
+    rows = ((p.name, p.unit, p.first, p.second, p.growth) for p in figure_pairs(comparison))
+    return table_of(("figure", "unit", "first", "second", "growth"), rows)
 
 
 @_frame.register(MemitResult)

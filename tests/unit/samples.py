@@ -6,9 +6,11 @@ import numpy as np
 
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import BoundName, CellLedger, CellRow
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
+from memlab.records.flame import FlameSide, FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
 from memlab.records.heap_graph import EXTERNAL, IMMORTAL, TRACKED, HeapGraph
@@ -396,6 +398,48 @@ def snapshot_diff() -> SnapshotDiff:
     )
 
 
+def flame_tree(**changes) -> FlameTree:
+    """Return a differential tree: a leak, a cache that shrank, recursion, and frames that had no place."""
+    # Rows: the root; three calls of the service; what they called; the leak's own line.
+    now = FlameSide(
+        self_bytes=ints([0, 0, 0, 512, 8_388_608, 97_812, 0, 65_536]),
+        total_bytes=ints([8_564_692, 8_486_932, 77_248, 512, 8_388_608, 98_324, 65_536, 65_536]),
+        self_blocks=ints([0, 0, 0, 4, 1000, 594, 0, 12]),
+        total_blocks=ints([1617, 1598, 15, 4, 1000, 598, 12, 12]),
+        frame_bytes=ints([8_388_608, 97_812, 512, 0, 0, 65_536, 12_224]),
+        frame_blocks=ints([1000, 594, 4, 0, 0, 12, 7]),
+    )
+    before = FlameSide(
+        self_bytes=ints([0, 0, 0, 1024, 4_194_304, 0, 0, 98_304]),
+        total_bytes=ints([4_317_736, 4_194_304, 122_408, 1024, 4_194_304, 0, 98_304, 98_304]),
+        self_blocks=ints([0, 0, 0, 8, 500, 0, 0, 20]),
+        total_blocks=ints([728, 500, 220, 8, 500, 0, 20, 20]),
+        frame_bytes=ints([4_194_304, 0, 1024, 0, 0, 98_304, 24_104]),
+        frame_blocks=ints([500, 0, 8, 0, 0, 20, 200]),
+    )
+    fields = {
+        "parent": ints([-1, 0, 0, 0, 1, 1, 2, 6]),
+        "frame": ints([-1, 3, 4, 2, 0, 1, 6, 5]),
+        "folded": ints([0, 0, 3, 0, 0, 2, 0, 0]),
+        "repeats": ints([1, 1, 1, 1, 1, 1, 4, 1]),
+        "now": now,
+        "before": before,
+        "frame_file": ints([0, 2, 1, 3, 3, 4, 4]),
+        "frame_line": ints([42, 17, 12, 88, 91, 353, 340]),
+        "frame_function": ints([1, 0, 2, 3, 3, 4, 0]),
+        "files": ("app/models.py", "app/text.py", "app/waiters.py", "app/service.py", "json/decoder.py"),
+        "functions": ("", "Session.__init__", "render", "handle", "JSONDecoder.raw_decode"),
+        "file_package": ints([0, 0, 0, 0, 1]),
+        "packages": ("app", "json"),
+        "own_files": (0, 1, 2, 3),
+        "depth": 25,
+        "now_label": "after",
+        "before_label": "before",
+        "notes": ("stacks were recorded to 25 frames: callers beyond that of 512 B are not known",),
+    }
+    return FlameTree(**{**fields, **changes})
+
+
 def timeline(samples: int = 600) -> Timeline:
     """Return a process that climbs, spikes for one single sample, and falls back."""
     index = np.arange(samples)
@@ -509,6 +553,25 @@ def gc_pauses() -> GcPauses:
         lasted_s=10.0,
         dropped=2,
         notes=("The ring was full.",),
+    )
+
+
+def capture_comparison() -> CaptureComparison:
+    """Return the sample capture beside a later and leaner one, laid over each other at the mark ``load``."""
+    lean = Timeline(
+        floats(np.arange(500) * 0.02),
+        {"rss_bytes": ints(48_000_000 + np.arange(500) * 30_000)},
+        {"rss_bytes": "statm"},
+    )
+    later = Capture(
+        timeline=lean,
+        marks=(Mark(1.5, "load"),),
+        peak=Peak(70_000_000, 48_000_000, "sampled"),
+        environment=ENVIRONMENT,
+        spans=(Span("train", 1.5, 6.0, Peak(69_000_000, 50_000_000, "sampled"), "no mark here"),),
+    )
+    return CaptureComparison(
+        capture(), later, "before", "after", "load", 2.0, 1.5, ("the peaks are of different kinds",)
     )
 
 
@@ -1064,7 +1127,9 @@ def all_results() -> dict:
         "snapshot": snapshot(),
         "snapshot diff": snapshot_diff(),
         "snapshot table": snapshot_table(),
+        "flame tree": flame_tree(),
         "capture": capture(),
+        "capture comparison": capture_comparison(),
         "gc pauses": gc_pauses(),
         "timeline": timeline(),
         "memit": memit_result(),

@@ -19,6 +19,7 @@ from memlab.records.capture import Capture, Peak
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
+from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
 from memlab.records.heap_graph import HeapGraph
@@ -60,6 +61,10 @@ class TestTimeline(_OfKind):
 
 class TestCapture(_OfKind):
     kind = Capture.kind
+
+
+class TestCaptureComparison(_OfKind):
+    kind = "capture comparison"
 
 
 class TestGcPauses(_OfKind):
@@ -107,6 +112,10 @@ class TestSnapshotDiff(_OfKind):
 class TestSnapshotTable(_OfKind):
     kind = SnapshotTable.kind
     test_has_no_instance_dict = None  # it has room for what follows from it
+
+
+class TestFlameTree(_OfKind):
+    kind = FlameTree.kind
 
 
 class TestLeakReport(_OfKind):
