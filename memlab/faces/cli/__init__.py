@@ -33,8 +33,6 @@ COMMANDS = (
     "run",
     "attach",
     "diff",
-    "run",
-    "attach",
     "profile",
     "gc",
     "pressure",
