@@ -14,14 +14,18 @@ from collections.abc import Mapping
 import numpy as np
 from hypothesis import strategies as st
 
+from memlab.records.cache import HitCurve
 from memlab.records.capture import Peak, Span
 from memlab.records.cell_ledger import CellLedger, CellRow
 from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
+from memlab.records.flame import FlameSide, FlameTree
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.gc_results import GcStats, GcTrial
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -279,6 +283,49 @@ def _heap_graphs(draw):
     )
 
 
+@st.composite
+def _flame_trees(draw):
+    rows, frames = draw(st.integers(1, 6)), draw(st.integers(1, 3))
+    files, functions, packages = (tuple(draw(st.lists(TEXT, min_size=1, max_size=3))) for _ in range(3))
+    parent = [-1]
+    for row in range(1, rows):
+        parent.append(draw(st.integers(max(parent[-1], 0), row - 1)))
+    hints = typing.get_type_hints(FlameTree)
+    given = {
+        "parent": ints(parent),
+        "frame": ints([-1, *draw(_column(rows - 1, st.integers(0, frames - 1)))]),
+        "folded": draw(_column(rows, st.integers(0, 2**40))),
+        "repeats": draw(_column(rows, st.integers(1, 2**40))),
+        "now": draw(_flame_sides(parent, frames)),
+        "before": draw(st.none() | _flame_sides(parent, frames)),
+        "frame_file": draw(_column(frames, st.integers(0, len(files) - 1))),
+        "frame_line": draw(_column(frames)),
+        "frame_function": draw(_column(frames, st.integers(0, len(functions) - 1))),
+        "files": files,
+        "functions": functions,
+        "file_package": draw(_column(len(files), st.integers(0, len(packages) - 1))),
+        "packages": packages,
+        "own_files": tuple(draw(st.lists(st.integers(0, len(files) - 1), max_size=2))),
+    }
+    others = {
+        f.name: draw(_from_hint(hints[f.name])) for f in dataclasses.fields(FlameTree) if f.name not in given
+    }
+    return FlameTree(**given, **others)
+
+
+@st.composite
+def _flame_sides(draw, parent, frames):
+    columns = []
+    for _ in range(2):  # bytes, blocks
+        own = draw(_column(len(parent), st.integers(0, 2**40)))
+        total = (own + draw(_column(len(parent), st.sampled_from([0, 0, 7])))).tolist()
+        for row in range(len(parent) - 1, 0, -1):
+            total[parent[row]] += total[row]
+        columns += [own, ints(total)]
+    by_frame = [draw(_column(frames, st.integers(0, 2**40))) for _ in range(2)]
+    return FlameSide(*columns, *by_frame)
+
+
 def _table(cls, names, columns):
     """Return a maker of a record whose rows are texts and columns of one length."""
 
@@ -297,7 +344,42 @@ def _table(cls, names, columns):
     return made
 
 
+POSITIVE = st.floats(0, 1e9)
+
+
+def _columns(cls, floats_, ints_, least=0):
+    """Return a maker of a record with columns of one length, of durations and of numbers."""
+
+    @st.composite
+    def made(draw):
+        rows = draw(st.integers(least, 3))
+        hints = typing.get_type_hints(cls)
+        given = {f: floats(draw(st.lists(POSITIVE, min_size=rows, max_size=rows))) for f in floats_}
+        given |= {name: draw(_column(rows)) for name in ints_}
+        if cls is HitCurve:
+            given["sizes"] = ints(sorted(draw(st.sets(INT64, min_size=rows, max_size=rows))))
+        others = {
+            f.name: draw(_from_hint(hints[f.name])) for f in dataclasses.fields(cls) if f.name not in given
+        }
+        return cls(**given, **others)
+
+    return made
+
+
+@st.composite
+def _gc_trials(draw):
+    rounds = draw(st.integers(1, 3))
+    times = [tuple(draw(st.lists(POSITIVE, min_size=rounds, max_size=rounds))) for _ in range(5)]
+    counts = st.lists(st.integers(0, 2**50), min_size=rounds, max_size=rounds).map(tuple)
+    return GcTrial(draw(TEXT), draw(TEXT), *times, draw(counts), draw(counts))
+
+
 BY_HAND = {
+    GcStats: _columns(GcStats, ("pause_s",), ("generation",)),
+    GcTrial: _gc_trials,
+    HitCurve: _columns(HitCurve, ("hit_rate",), ("sizes",)),
+    PoolStats: _columns(PoolStats, ("time_s",), ("sizes",)),
+    PoolWorth: _columns(PoolWorth, ("new_s", "pooled_s", "reset_s"), (), 1),
     LineProfile: _line_profiles,
     CellLedger: _cell_ledgers,
     GcPauses: _gc_pauses,
@@ -309,6 +391,7 @@ BY_HAND = {
     SnapshotDiff: _snapshot_diffs,
     SnapshotTable: _snapshot_tables,
     HeapGraph: _heap_graphs,
+    FlameTree: _flame_trees,
     HeapCensus: _table(HeapCensus, ("types",), ("objects", "shallow_bytes", "retained_bytes")),
     HeapOwners: _table(HeapOwners, ("owners",), ("objects", "shallow_bytes")),
     HeapTree: _table(

@@ -92,6 +92,8 @@ def diff_snapshots(
         engine=newer.engine,
         measure=newer.measure,
         notes=_notes(newer, older, by, moves),
+        older=older,
+        newer=newer,
     )
 
 

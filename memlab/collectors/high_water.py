@@ -91,6 +91,19 @@ class HighWaterMark:
                 self._open.discard(opened)
             return opened.greatest
 
+    def so_far(self, opened: _Mark) -> int:
+        """Return the greatest RSS since ``begin`` in bytes, and go on following it.
+
+        Raises:
+            UnavailableError: when the mark cannot be read any more.
+        """
+        with self._lock:
+            try:
+                self._fold()
+            except (OSError, ValueError, IndexError) as error:
+                raise UnavailableError(f"the kernel's high-water mark cannot be read: {error}") from None
+            return opened.greatest
+
     def restart(self, opened: _Mark) -> int:
         """Return the greatest RSS since the last restart in bytes, set the mark back and go on from there.
 
@@ -189,6 +202,16 @@ class Following:
             self._mark = None
         self.note = unseen(greatest - mark.start, self._traced, _traced_memory())
         return greatest, mark.start
+
+    def so_far(self) -> tuple[int, int] | None:
+        """Return the greatest RSS until now and that at the start, and go on; None where it is not exact."""
+        owner, mark = self._owner, self._mark
+        if owner is None or mark is None or owner.pid != os.getpid():
+            return None
+        try:
+            return owner.so_far(mark), mark.start
+        except UnavailableError:
+            return None
 
     def cancel(self) -> None:
         """Follow it no longer."""

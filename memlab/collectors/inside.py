@@ -28,7 +28,7 @@ from memlab.collectors.sampler_script import Series, Sink, columns_frame, json_f
 from memlab.collectors.streams import Notices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import FrameType
 
     from memlab.collectors.sampler_process import SamplerProcess
@@ -72,6 +72,7 @@ class Inside:
         *,
         interval_s: float = _TICK_S,
         stacks: bool = True,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
         self.sources: dict[str, tuple[str, int]] = {}
         self.given_back = b""
@@ -96,6 +97,7 @@ class Inside:
         self._next_blocks = 0.0
         self._blocks = 0
         self._labels: PathLabels | None = None
+        self._aliases = dict(aliases or {})
         self._known: dict[tuple[object, ...], int] = {}
         self._runtimes: dict[int, int] = {}
 
@@ -338,7 +340,7 @@ class Inside:
             return -1
         number = self._known[key] = len(self._known)
         if self._labels is None:
-            self._labels = PathLabels()
+            self._labels = PathLabels(self._aliases)
         labels = self._labels
         frames = [[labels.label(file), line, function] for file, line, function in stack]
         for file, _, _ in stack:

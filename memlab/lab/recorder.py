@@ -44,7 +44,11 @@ _open_spans: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("m
 
 
 class Recorder:
-    """A recording that runs. Made by ``record()``, which says what the arguments mean."""
+    """A recording that runs. Made by ``record()``, which says what the arguments mean.
+
+    Attributes:
+        aliases: labels for code file names, e.g. of notebook cells; to be set before it begins.
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Recorder:
             raise UsageError(f"recording: sampler must be 'process', 'thread' or None, not {sampler!r}")
         self.outcome: dict[str, Any] | None = None
         self.program = False
+        self.aliases: dict[str, str] = {}
         self._interval_s = _INTERVAL_S if interval_s is None else float(interval_s)
         self._idle = interval_s is None
         self._exact = exact
@@ -209,6 +214,7 @@ class Recorder:
             read_rss,
             interval_s=self._interval_s,
             stacks=self._stacks,
+            aliases=self.aliases,
         )
         self._inside.begin()
         # Last: what starting all this takes is not the program's.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overloa
 
 import numpy as np
 
+from memlab.errors import UsageError
 from memlab.records._result import Result
 from memlab.records.columns import Ints, Nodes, check_lengths, ints, no_ints, no_nodes
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import os
     import tracemalloc
 
+    from memlab.records.flame import FlameTree
     from memlab.records.snapshot_filter import SnapshotFilter
 
 __all__ = [
@@ -315,6 +317,29 @@ class Snapshot(Result):
 
         return diff_snapshots(self, older, by, cumulative=cumulative, per=per, unchanged=unchanged)
 
+    def flame(
+        self,
+        older: Snapshot | None = None,
+        *,
+        by: Literal["line", "function", "file"] = "line",
+        inverted: bool = False,
+        rows: int = 10_000,
+    ) -> FlameTree:
+        """Return all stacks merged into one tree; with ``older``, as a difference.
+
+        Args:
+            older: what to compare with. Default: nothing.
+            by: what a frame is.
+            inverted: begin with the allocating frame and go up through its callers.
+            rows: greatest number of rows; smaller parts are folded and counted.
+
+        Raises:
+            UsageError: when the two come from different engines, or an argument cannot be used.
+        """
+        from memlab.analyses.flame import flame_tree
+
+        return flame_tree(self, older, by=by, inverted=inverted, rows=rows)
+
     def to_tracemalloc(self) -> tracemalloc.Snapshot:
         """Return a ``tracemalloc.Snapshot`` with the same blocks, e.g. for a tool that takes one.
 
@@ -566,6 +591,7 @@ class SnapshotDiff(Result):
         moved_from: line of the site in the older snapshot where the file was edited in between and its
             line is another one now, else 0; shape ``(sites,)``, or empty when no line moved.
         older_label, newer_label: labels of the two snapshots.
+        older, newer: what was compared, so that stacks can be asked later; None where it was not kept.
     """
 
     kind: ClassVar[str] = "snapshot diff"
@@ -586,6 +612,26 @@ class SnapshotDiff(Result):
     engine: str = "tracemalloc"
     measure: str = "live"
     notes: tuple[str, ...] = ()
+    older: Snapshot | None = None
+    newer: Snapshot | None = None
+
+    def flame(
+        self,
+        *,
+        by: Literal["line", "function", "file"] = "line",
+        inverted: bool = False,
+        rows: int = 10_000,
+    ) -> FlameTree:
+        """Return the stacks of both snapshots merged into one differential tree, see ``Snapshot.flame``.
+
+        Raises:
+            UsageError: when the two snapshots were not kept, or an argument cannot be used.
+        """
+        if self.newer is None or self.older is None:
+            raise UsageError(
+                "making a flame tree: this difference keeps no stacks; compare the two snapshots again"
+            )
+        return self.newer.flame(self.older, by=by, inverted=inverted, rows=rows)
 
     def __post_init__(self) -> None:
         rows = check_lengths(

@@ -22,8 +22,10 @@ from markupsafe import Markup
 
 from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
@@ -43,13 +45,26 @@ from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import heap_page, heap_result_pages, other_pages, pressure_page, recording_parts
+from memlab.views import (
+    capture_page,
+    comparison,
+    flame_page,
+    gc_views,
+    heap_page,
+    heap_result_pages,
+    other_pages,
+    pool_views,
+    pressure_page,
+    recording_parts,
+)
+from memlab.views.flame_map import flame_block
 from memlab.views.heap_map import treemap_block
 from memlab.views.leak_page import leak_page
 from memlab.views.ledger_page import ledger_page
 from memlab.views.line_page import line_page
-from memlab.views.palette import LIGHT, tints
+from memlab.views.palette import LIGHT, tints, tones
 from memlab.views.snapshot_table import table_page
+from memlab.views.time_charts import timeline_chart
 from memlab.views.words import printable
 
 if TYPE_CHECKING:
@@ -57,15 +72,20 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memlab.records._result import Result
-    from memlab.views.page import Page
+    from memlab.views.page import Page, Treemap
 
 __all__ = [
     "build_page",
     "embed_json",
+    "flame_assets",
     "heap_assets",
+    "live_assets",
     "pressure_assets",
+    "render_flame",
+    "render_live_still",
     "render_page",
     "render_summary",
+    "render_timeline_picture",
     "render_treemap",
     "write_page",
 ]
@@ -83,11 +103,13 @@ def build_page(result: Result) -> Page:
 
 build_page.register(LeakReport, leak_page)
 build_page.register(Explanation, other_pages.explanation_page)
-build_page.register(Snapshot, other_pages.snapshot_page)
-build_page.register(SnapshotDiff, other_pages.diff_page)
+build_page.register(Snapshot, flame_page.snapshot_page)
+build_page.register(SnapshotDiff, flame_page.diff_page)
+build_page.register(FlameTree, flame_page.flame_page)
 build_page.register(SnapshotTable, table_page)
-build_page.register(Capture, other_pages.capture_page)
-build_page.register(Timeline, other_pages.timeline_page)
+build_page.register(Capture, capture_page.capture_page)
+build_page.register(Timeline, capture_page.timeline_page)
+build_page.register(CaptureComparison, comparison.comparison_page)
 build_page.register(GcPauses, recording_parts.pauses_page)
 build_page.register(MemitResult, other_pages.memit_page)
 build_page.register(CellLedger, ledger_page)
@@ -102,6 +124,8 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
+for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
+    build_page.register(_kind, _page)
 build_page.register(PressureRun, pressure_page.pressure_page)
 build_page.register(PostMortem, pressure_page.post_mortem_page)
 
@@ -127,7 +151,11 @@ def render_page(result: Result) -> str:
 def _render(page: Page) -> str:
     style, script = _asset("report.css"), _asset("report.js")
     if page.heap is not None:
-        style, script = style + _asset("heap.css"), script + _asset("heap.js")
+        style, script = style + _asset("heap.css"), script + _asset("units.js") + _asset("heap.js")
+    if page.timecharts:
+        before = "" if page.heap is not None else _asset("units.js")
+        style, script = style + _asset("timeline.css"), script + before + _asset("timeline.js")
+    script, style = _assets("report", *_HEAP * (page.heap is not None), *_FLAME * (page.flame is not None))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -140,6 +168,10 @@ def _render(page: Page) -> str:
     }
     if page.heap is not None:
         data["heap"] = page.heap
+    if page.timecharts:
+        data["timelines"] = {block.id: block.data for block in page.timecharts}
+    if page.flame is not None:
+        data["flame"] = page.flame
     return (
         _environment()
         .get_template("page.html.j2")
@@ -166,14 +198,59 @@ def render_summary(result: Result) -> str:
 
 def render_treemap(tree: HeapTree) -> str:
     """Return the treemap of a heap tree as one SVG picture: light, static, complete in itself."""
-    hues = dict(enumerate(tints(LIGHT))) | {-1: LIGHT["sunken"]}
+    return _picture(treemap_block(tree))
+
+
+def render_flame(tree: FlameTree) -> str:
+    """Return the flame graph of a tree as one SVG picture: light, static, complete in itself."""
+    return _picture(flame_block(tree, most=3_000))
+
+
+def _picture(block: Treemap) -> str:
+    hues: dict[int | str, str] = dict(enumerate(tints(LIGHT))) | {-1: LIGHT["sunken"]} | tones(LIGHT)
+    edges = {"": LIGHT["muted"], "same": LIGHT["line"], "grew": LIGHT["grew"], "shra": LIGHT["shrank"]}
     picture = _environment().get_template("treemap.svg.j2")
-    return picture.render(block=treemap_block(tree), colors=LIGHT, hues=hues)
+    return picture.render(block=block, colors=LIGHT, hues=hues, edges=edges)
 
 
 def heap_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
-    return _asset("heap.js"), _asset("heap.css")
+    return _asset("units.js") + _asset("heap.js"), _asset("heap.css")
+
+
+def render_timeline_picture(capture: Capture) -> str:
+    """Return a recording's RSS as one SVG picture: light, static, complete; empty without samples."""
+    if not len(capture.timeline.metrics.get("rss_bytes", ())):
+        return ""
+    inks = (LIGHT["native"], LIGHT["good"], LIGHT["accent"])
+    chart = timeline_chart(capture.timeline, "rss_bytes", 0, capture)
+    return _environment().get_template("timeline.svg.j2").render(chart=chart, colors=LIGHT, inks=inks)
+
+
+def render_live_still(capture: Capture, figures: Mapping[str, Any], at: str) -> str:
+    """Return what a saved notebook keeps of a live view: its figures as a table, and a still picture.
+
+    Args:
+        capture: what was recorded until now.
+        figures: the words of ``live_data.live_figures``.
+        at: the time of day.
+    """
+    picture = Markup(render_timeline_picture(capture))  # noqa: S704 - our own template's, escaped there
+    return _environment().get_template("live.html.j2").render(figures=figures, picture=picture, at=at)
+
+
+def live_assets() -> tuple[str, str]:
+    """Return the script and the style sheet of the live widget: the report's timeline, and what feeds it."""
+    script = _asset("units.js") + _asset("timeline.js") + _asset("live.js")
+    return script, _asset("timeline.css") + _asset("live.css")
+    script, style = _assets(*_HEAP)
+    return script + "export default { render: renderHeap };\n", style
+
+
+def flame_assets() -> tuple[str, str]:
+    """Return the script and the style sheet that draw a flame tree, as a widget takes them."""
+    script, style = _assets(*_FLAME)
+    return script + "export default { render: renderFlame };\n", style
 
 
 def pressure_assets() -> tuple[str, str]:
@@ -223,7 +300,21 @@ def _template(name: str) -> str:
     return (resources.files("memlab.views") / "templates" / name).read_text(encoding="utf-8")
 
 
-@lru_cache(maxsize=8)
+_HEAP = ("units", "treemap", "heap")
+_FLAME = ("units", "treemap", "flame")
+
+
+def _assets(*names: str) -> tuple[str, str]:
+    """Return the script and the style sheet of some parts, each once, in their order."""
+    once = list(dict.fromkeys(names))
+    script = "".join(_asset(f"{name}.js") for name in once)
+    return script, "".join(_asset(f"{name}.css") for name in once if name not in _WITHOUT_STYLE)
+
+
+_WITHOUT_STYLE = {"units"}
+
+
+@lru_cache(maxsize=32)
 def _asset(name: str) -> str:
     return (resources.files("memlab.views") / "assets" / name).read_text(encoding="utf-8")
 

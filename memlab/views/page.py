@@ -31,6 +31,7 @@ __all__ = [
     "Step",
     "Table",
     "Texts",
+    "TimeChart",
     "Tree",
     "TreeRow",
     "Treemap",
@@ -128,6 +129,10 @@ class Chart:
         steps: points of the ratchet, empty for none; ``minima`` are its readings.
         y_ticks, x_ticks: place and text.
         marks: place and text of named moments; ``level``: place and text of a horizontal line.
+        spans: left edge, width, lane and text of named stretches; ``lanes`` is how many lanes they fill.
+        pauses: place and height of the collector's pauses, drawn up from ``bottom``.
+        flag: place of the peak and the lines said beside it; ``flag_left`` sets them before it.
+        others: points of further lines, each in a hue of its own.
         say: for each point of ``line``, what a cursor there reads out.
     """
 
@@ -154,6 +159,32 @@ class Chart:
     minima: tuple[tuple[float, float], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
     level: tuple[float, str] | None = None
+    spans: tuple[tuple[float, float, int, str], ...] = ()
+    lanes: int = 0
+    pauses: tuple[tuple[float, float], ...] = ()
+    flag: tuple[float, float, tuple[str, ...]] | None = None
+    flag_left: bool = False
+    others: tuple[tuple[tuple[float, float], ...], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TimeChart:
+    """A timeline that is read, zoomed and switched; without scripts, its still pictures.
+
+    Attributes:
+        name: what it is a timeline of.
+        charts: the still pictures, one a metric.
+        legend: a sentence on how to read it.
+        data: what the script draws from, see ``timeline_data``.
+    """
+
+    block: ClassVar[str] = "timechart"
+
+    id: str
+    name: str
+    charts: tuple[Chart, ...]
+    legend: str
+    data: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -276,7 +307,8 @@ class Tree:
 class TreemapCell:
     """A placed rectangle; ``texts`` are the lines that have room in it, ``say`` its words in full.
 
-    ``hue`` is the place of its type in the legend from 1, 0 for the other types, -1 for a remainder.
+    ``hue`` is the place of its type in the legend from 1, 0 for the other types, -1 for a remainder. ``tone``
+    has its place in a difference: ``same``, or ``grew`` or ``shrank`` with a strength from 1 to 5.
     """
 
     x: float
@@ -287,16 +319,20 @@ class TreemapCell:
     say: str
     texts: tuple[str, ...] = ()
     inner: bool = False
+    tone: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Treemap:
-    """A treemap of the page's heap tree, drawn for a page without scripts; the script's own one opens.
+    """Rectangles of a tree, drawn for a page without scripts; the script's own picture takes their place.
 
     Attributes:
         summary: the picture in words; ``caption`` in one sentence.
         cells: outer ones first, each before what is inside it.
         legend: hue and type.
+        tones: tone and word, for a difference.
+        note: what is true of this drawing alone.
+        data, view: which of the page's data the script draws (``heap``, ``flame``), and as what.
     """
 
     block: ClassVar[str] = "treemap"
@@ -309,9 +345,13 @@ class Treemap:
     height: int
     cells: tuple[TreemapCell, ...]
     legend: tuple[tuple[int, str], ...]
+    data: str = "heap"
+    view: str = "treemap"
+    tones: tuple[tuple[str, str], ...] = ()
+    note: str = ""
 
 
-Block = Table | Charts | Cards | Chain | Facts | Texts | Tree | Treemap
+Block = Table | Charts | TimeChart | Cards | Chain | Facts | Texts | Tree | Treemap
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -335,6 +375,7 @@ class Page:
         brief: the table that a notebook shows where it shows nothing else; None for none.
         height: room for the page inside a notebook, in pixels; 0 when the summary says it all.
         heap: columns of the heap tree that ``Tree`` and ``Treemap`` blocks show (see ``tree_data``).
+        flame: columns of the stacks that ``Treemap`` blocks of a flame tree show (see ``flame_data``).
     """
 
     kind: str
@@ -348,12 +389,19 @@ class Page:
     brief: Table | None
     height: int
     heap: dict[str, Any] | None = None
+    flame: dict[str, Any] | None = None
 
     @property
     def charts(self) -> tuple[Chart, ...]:
         """Every chart on the page, in order."""
         blocks = (block for section in self.sections for block in section.blocks)
         return tuple(chart for block in blocks if isinstance(block, Charts) for chart in block.charts)
+
+    @property
+    def timecharts(self) -> tuple[TimeChart, ...]:
+        """Every living timeline on the page, in order."""
+        blocks = (block for section in self.sections for block in section.blocks)
+        return tuple(block for block in blocks if isinstance(block, TimeChart))
 
 
 def type_cell(name: str) -> Cell:

@@ -7,7 +7,7 @@ a sign, a word or a shape says it too.
 
 from __future__ import annotations
 
-__all__ = ["DARK", "HUES", "LIGHT", "tints"]
+__all__ = ["DARK", "HUES", "LIGHT", "STRENGTHS", "tints", "tones"]
 
 LIGHT = {
     "page": "#f7f7f5",
@@ -42,6 +42,9 @@ DARK = {
 HUES = ("muted", "accent", "good", "native", "warn")
 """The colours of a treemap's types: every other type's first. The classes ``hue-0`` ... of heap.css."""
 
+STRENGTHS = (0.11, 0.22, 0.35, 0.48, 0.60)
+"""How much of its colour each step of a difference has, from almost none to all of it new or gone."""
+
 _TINT = 0.26
 
 
@@ -54,6 +57,20 @@ def tints(colors: dict[str, str]) -> tuple[str, ...]:
     return (colors["sunken"], *(_mixed(colors[name], colors["surface"]) for name in HUES[1:]))
 
 
-def _mixed(color: str, ground: str) -> str:
+def tones(colors: dict[str, str]) -> dict[str, str]:
+    """Return the fill of each tone of a difference, as treemap.css mixes them.
+
+    >>> tones(LIGHT)["same"], tones(LIGHT)["grew-5"]
+    ('#f0f1ef', '#dd9893')
+    """
+    mixed = {
+        f"{side}-{step}": _mixed(colors[side], colors["surface"], part)
+        for side in ("grew", "shrank")
+        for step, part in enumerate(STRENGTHS, 1)
+    }
+    return {"same": colors["sunken"], **mixed}
+
+
+def _mixed(color: str, ground: str, part: float = _TINT) -> str:
     parts = ((int(color[i : i + 2], 16), int(ground[i : i + 2], 16)) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(_TINT * one + (1 - _TINT) * other):02x}" for one, other in parts)
+    return "#" + "".join(f"{round(part * one + (1 - part) * other):02x}" for one, other in parts)

@@ -30,10 +30,10 @@ from memlab.records.heap_results import (
 from memlab.views.heap_answers import heap_answers
 from memlab.views.heap_frames import objects_frame
 from memlab.views.heap_map import treemap_block
-from memlab.views.html import build_page, render_page, render_summary, render_treemap
+from memlab.views.html import build_page, heap_assets, render_page, render_summary, render_treemap
 from memlab.views.layout import WIDTH, cells
 from memlab.views.page import Tree, Treemap
-from memlab.views.palette import HUES, LIGHT, tints
+from memlab.views.palette import HUES, LIGHT, STRENGTHS, tints
 from memlab.views.plots import plot
 from memlab.views.squarify import Rect, squarify
 from memlab.views.tree_data import OTHERS, tree_columns
@@ -222,7 +222,7 @@ def test_the_tree_is_in_the_page_once_and_only_on_pages_that_show_it():
     page = render_page(samples.heap_tree())
     data = json.loads(re.search(r'id="memlab-data">(.*?)</script>', page).group(1))
     assert data["heap"] == tree_columns(samples.heap_tree())
-    assert page.count("mountTreemap(host, heap") == 2  # defined, and called
+    assert page.count("mountTreemap(host, ") == 2  # defined, and called
     assert "mountTreemap" not in render_page(samples.heap_census())
 
 
@@ -344,11 +344,13 @@ def test_the_picture_of_a_tree_is_one_inert_svg():
 
 
 def test_the_style_sheet_and_the_pictures_mix_the_same_colours():
-    style = (resources.files("memlab.views") / "assets" / "heap.css").read_text(encoding="utf-8")
+    style = heap_assets()[1]
     assert re.findall(r"\.hue-(\d)[^{]*\{ --hue: var\(--(\w+)\)", style)[: len(HUES)] == [
         (str(i), name) for i, name in enumerate(HUES)
     ]
-    assert "var(--hue) 26%" in style
+    assert "var(--hue) var(--tint, 26%)" in style
+    steps = re.findall(r"\.grew-\d, \.shrank-\d \{ --tint: (\d+)%", style)
+    assert [int(step) / 100 for step in steps] == list(STRENGTHS)
     assert not re.search(r"url\(|@import|https?:|</", style)
 
 

@@ -1,91 +1,10 @@
-// A dominator tree that opens level by level, and its treemap: the same module in a report and in a notebook's
-// widget. Both draw from columns (see views/tree_data.py); rows and cells are made when they are looked at.
-// Text is only ever set as textContent, places as single style properties: no markup is made from data.
+// A dominator tree that opens level by level, and its treemap (treemap.js): the same module in a report and in a
+// notebook's widget. Both draw from columns (see views/tree_data.py); rows and cells are made when looked at.
+// It stands behind units.js and treemap.js in one script. Text is only ever set as textContent, places as single
+// style properties: no markup is made from data.
 
 const AT_ONCE = 50; // rows put in the page by one opening; the rest on demand
 const MOST_INDENT = 24;
-const MOST_CELLS = 80;
-const MOST_INNER = 30;
-const UNITS = ["KiB", "MiB", "GiB", "TiB"];
-
-const node = (name, cls, text) => {
-  const made = document.createElement(name);
-  if (cls) made.className = cls;
-  if (text !== undefined) made.textContent = text;
-  return made;
-};
-
-/** Write a count with commas. */
-export const formatCount = (count) => Math.round(count).toLocaleString("en-US");
-
-/** Write a size as the rest of memlab does: three digits, ties to the even one. */
-export function formatBytes(count) {
-  if (Math.abs(count) < 1024) return `${formatCount(count)} B`;
-  let value = count;
-  let unit = "";
-  for (unit of UNITS) {
-    value /= 1024;
-    if (Math.abs(value) < 1024) break;
-  }
-  const digits = Math.abs(value) < 10 ? 2 : Math.abs(value) < 100 ? 1 : 0;
-  const scaled = value * 10 ** digits;
-  const tie = Math.abs(scaled % 1) === 0.5;
-  const text = tie ? (2 * Math.round(scaled / 2) / 10 ** digits).toFixed(digits) : value.toFixed(digits);
-  return `${text} ${unit}`;
-}
-
-/** Write a part of the whole in per cent. */
-export const formatShare = (part, whole) => {
-  if (!(whole > 0)) return "";
-  const percent = (part / whole) * 100;
-  return percent > 0 && percent < 0.1 ? "<0.1 %" : `${percent.toFixed(1)} %`;
-};
-
-/** Lay out values, greatest first, as squarified rectangles (views/squarify.py tells how). */
-export function squarify(values, room) {
-  let { x, y, width, height } = room;
-  const total = values.reduce((sum, value) => sum + Math.max(value, 0), 0);
-  if (!(total > 0) || width <= 0 || height <= 0) return values.map(() => ({ x, y, width: 0, height: 0 }));
-  const scale = (width * height) / total;
-  const areas = values.map((value) => Math.max(value, 0) * scale);
-  const worstOf = (greatest, least, sum, side) => {
-    if (least <= 0 || side <= 0 || sum <= 0) return Infinity;
-    const square = (side * side) / (sum * sum);
-    return Math.max(square * greatest, 1 / (square * least));
-  };
-  const placed = [];
-  let start = 0;
-  while (start < areas.length) {
-    const side = Math.min(width, height);
-    let stop = start + 1;
-    let taken = areas[start];
-    let worst = worstOf(areas[start], areas[start], taken, side);
-    while (stop < areas.length) {
-      const next = worstOf(areas[start], areas[stop], taken + areas[stop], side);
-      if (next > worst) break;
-      worst = next;
-      taken += areas[stop];
-      stop += 1;
-    }
-    const across = width >= height;
-    const long = across ? height : width;
-    const deep = long > 0 ? taken / long : 0;
-    let at = 0;
-    for (; start < stop; start += 1) {
-      const size = deep > 0 ? areas[start] / deep : 0;
-      placed.push(across ? { x, y: y + at, width: deep, height: size } : { x: x + at, y, width: size, height: deep });
-      at += size;
-    }
-    if (across) {
-      x += deep;
-      width = Math.max(0, width - deep);
-    } else {
-      y += deep;
-      height = Math.max(0, height - deep);
-    }
-  }
-  return placed;
-}
 
 /** Read the columns of a heap tree: each row's children, and what is said of a row. */
 export function readHeap(data) {
@@ -96,6 +15,10 @@ export function readHeap(data) {
   heap.text = (column, row) => data.texts[data[column][row]];
   heap.name = (row) => heap.text("label", row);
   heap.title = (row) => `${heap.text("via", row)} ${heap.name(row)}`.trim();
+  heap.size = data.retained;
+  heap.paint = (row) => `hue-${data.hue[row]}`;
+  heap.amount = (row) => formatBytes(data.retained[row]);
+  heap.others = (smaller) => (smaller ? `own size and ${formatCount(smaller)} smaller` : "own size and not listed");
   heap.whole = data.parent.length ? data.retained[0] : 0;
   heap.hidden = (row) => data.children[row] - heap.kids[row].reduce((sum, kid) => sum + data.objects[kid], 0);
   heap.say = (row) => {
@@ -273,173 +196,6 @@ export function mountTree(host, heap, { say = () => {}, name = "Dominator tree" 
   return table;
 }
 
-// -- the treemap
-
-/** Choose the cells of a row's map: its greatest children, then everything else in one. */
-export function cellsOf(heap, row, most) {
-  const kids = heap.kids[row].filter((kid) => heap.retained[kid] > 0);
-  const shown = kids.slice(0, kids.length > most ? most - 1 : most);
-  const sum = shown.reduce((all, kid) => all + heap.retained[kid], 0);
-  return { shown, rest: Math.max(0, heap.retained[row] - sum), smaller: kids.length - shown.length };
-}
-
-const place = (made, box, room) => {
-  made.style.left = `${(box.x / room.width) * 100}%`;
-  made.style.top = `${(box.y / room.height) * 100}%`;
-  made.style.width = `${(box.width / room.width) * 100}%`;
-  made.style.height = `${(box.height / room.height) * 100}%`;
-};
-
-function innerCells(heap, row, box) {
-  const room = { x: 0, y: 0, width: box.width - 8, height: box.height - 26 };
-  const made = node("span", "inner");
-  made.setAttribute("aria-hidden", "true");
-  const { shown, rest } = cellsOf(heap, row, MOST_INNER);
-  const boxes = squarify([...shown.map((kid) => heap.retained[kid]), rest], room);
-  shown.forEach((kid, i) => {
-    if (boxes[i].width < 3 || boxes[i].height < 3) return;
-    const cell = node("span", `cell hue-${heap.hue[kid]}`);
-    place(cell, boxes[i], room);
-    if (boxes[i].width > 44 && boxes[i].height > 18) cell.append(node("span", "name", heap.title(kid)));
-    made.append(cell);
-  });
-  return made;
-}
-
-/** Put the treemap into a box: a click or Enter goes down, Escape, Backspace or the path above go up. */
-export function mountTreemap(host, heap, { say = () => {}, name = "Treemap of retained size" } = {}) {
-  const crumbs = node("ol");
-  const path = node("nav", "crumbs");
-  const room = node("div", "map-room");
-  const read = node("p", "readout");
-  path.setAttribute("aria-label", "Path in the treemap");
-  path.append(crumbs);
-  room.setAttribute("role", "group");
-  let at = 0;
-  let width = 0;
-
-  const readOut = (row) => { read.textContent = heap.say(row); };
-  const draw = () => {
-    const box = room.getBoundingClientRect();
-    const size = { x: 0, y: 0, width: box.width || 800, height: box.height || 420 };
-    width = box.width;
-    const { shown, rest, smaller } = cellsOf(heap, at, MOST_CELLS);
-    const boxes = squarify([...shown.map((kid) => heap.retained[kid]), rest], size);
-    const made = shown.map((kid, i) => {
-      const cell = node("button", `cell hue-${heap.hue[kid]}`);
-      const leaf = !heap.kids[kid].length;
-      cell.type = "button";
-      cell.tabIndex = i ? -1 : 0;
-      cell.dataset.row = kid;
-      if (leaf) cell.classList.add("leaf");
-      cell.setAttribute("aria-label", `${heap.say(kid)}${leaf ? "" : ": open"}`);
-      place(cell, boxes[i], size);
-      if (boxes[i].width > 36 && boxes[i].height > 18) {
-        const title = node("span", "title");
-        title.append(node("span", "name", heap.title(kid)));
-        if (boxes[i].width > 120) title.append(node("span", "size", formatBytes(heap.retained[kid])));
-        cell.append(title);
-      }
-      if (!leaf && boxes[i].width > 60 && boxes[i].height > 60) cell.append(innerCells(heap, kid, boxes[i]));
-      return cell;
-    });
-    if (rest > 0) {
-      const cell = node("div", "cell others");
-      const last = boxes[shown.length];
-      const words = smaller ? `own size and ${formatCount(smaller)} smaller` : "own size and not listed";
-      place(cell, last, size);
-      cell.title = `${words}: ${formatBytes(rest)}`;
-      if (last.width > 60 && last.height > 18) cell.append(node("span", "name", words));
-      made.push(cell);
-    }
-    room.replaceChildren(...made);
-    room.setAttribute("aria-label", `${name}: ${heap.title(at)}`);
-    readOut(at);
-  };
-  const show = (row, back) => {
-    at = row;
-    const rows = [];
-    for (let up = row; up >= 0; up = heap.parent[up]) rows.unshift(up);
-    crumbs.replaceChildren(...rows.map((one) => {
-      const item = node("li");
-      const button = node("button", "", heap.title(one));
-      button.type = "button";
-      if (one === row) button.setAttribute("aria-current", "true");
-      button.addEventListener("click", () => show(one));
-      item.append(button);
-      return item;
-    }));
-    draw();
-    say(heap.say(row));
-    if (back === undefined) return;
-    const cells = [...room.querySelectorAll("button")];
-    focus(cells.find((cell) => Number(cell.dataset.row) === back) || cells[0] || crumbs.lastChild.firstChild);
-  };
-  const focus = (cell) => {
-    if (!cell) return;
-    for (const old of room.querySelectorAll('button[tabindex="0"]')) old.tabIndex = -1;
-    cell.tabIndex = 0;
-    cell.focus();
-  };
-  const step = (from, dx, dy) => {
-    // The nearest cell whose middle lies in that direction; sideways counts double.
-    const middle = (cell) => {
-      const box = cell.getBoundingClientRect();
-      return [box.left + box.width / 2, box.top + box.height / 2];
-    };
-    const [x, y] = middle(from);
-    let best = null;
-    let least = Infinity;
-    for (const cell of room.querySelectorAll("button")) {
-      const [cx, cy] = middle(cell);
-      const ahead = (cx - x) * dx + (cy - y) * dy;
-      const aside = Math.abs((cx - x) * dy) + Math.abs((cy - y) * dx);
-      if (cell !== from && ahead > 1 && ahead + 2 * aside < least) {
-        best = cell;
-        least = ahead + 2 * aside;
-      }
-    }
-    focus(best);
-  };
-  room.addEventListener("click", (event) => {
-    const cell = event.target.closest("button");
-    if (!cell) return;
-    const row = Number(cell.dataset.row);
-    if (heap.kids[row].length) show(row, -1);
-    else say(heap.say(row));
-  });
-  host.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const cell = event.target.closest(".map-room button");
-    if (event.key === "Escape" || event.key === "Backspace") {
-      if (at === 0) return;
-      event.preventDefault();
-      show(heap.parent[at], at);
-    } else if (cell) {
-      const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[event.key];
-      if (!way) return;
-      event.preventDefault();
-      step(cell, ...way);
-    }
-  });
-  const under = (event) => {
-    const cell = event.target.closest(".map-room > button");
-    if (cell) readOut(Number(cell.dataset.row));
-  };
-  room.addEventListener("pointerover", under);
-  room.addEventListener("focusin", under);
-  room.addEventListener("pointerleave", () => readOut(at));
-  host.replaceChildren(path, room, read);
-  if (!heap.parent.length) return;
-  show(0);
-  new ResizeObserver(() => {
-    if (Math.abs(room.getBoundingClientRect().width - width) < 1) return;
-    const kept = room.contains(document.activeElement) ? Number(document.activeElement.dataset.row) : -1;
-    draw();
-    if (kept >= 0) focus(room.querySelector(`button[data-row="${kept}"]`));
-  }).observe(room);
-}
-
 /** Bring the tree and the treemap of a report to life. */
 export function startHeap(root) {
   const held = JSON.parse(root.querySelector("#memlab-data").textContent).heap;
@@ -457,25 +213,23 @@ export function startHeap(root) {
 
 if (document.documentElement.dataset.memlab === "page") startHeap(document.documentElement);
 
-export default {
-  /** Draw a notebook's widget from its synced state alone. */
-  render({ model, el }) {
-    const status = node("p", "unseen");
-    const map = node("div", "treemap");
-    const tree = node("div", "scroll");
-    const hues = node("ul", "hues");
-    const say = (text) => { status.textContent = text; };
-    const draw = () => {
-      const heap = readHeap(model.get("heap"));
-      hues.replaceChildren(...heap.legend.map((kind, i) => node("li", `hue-${(i + 1) % heap.legend.length}`, kind)));
-      mountTreemap(map, heap, { say });
-      mountTree(tree, heap, { say });
-    };
-    status.setAttribute("role", "status");
-    el.classList.add("memlab-heap");
-    el.replaceChildren(node("p", "heading", model.get("heading")), map, hues, tree, status);
-    draw();
-    model.on("change:heap", draw);
-    return () => model.off("change:heap", draw);
-  },
-};
+/** Draw a notebook's widget from its synced state alone. */
+export function renderHeap({ model, el }) {
+  const status = node("p", "unseen");
+  const map = node("div", "treemap");
+  const tree = node("div", "scroll");
+  const hues = node("ul", "hues");
+  const say = (text) => { status.textContent = text; };
+  const draw = () => {
+    const heap = readHeap(model.get("heap"));
+    hues.replaceChildren(...heap.legend.map((kind, i) => node("li", `hue-${(i + 1) % heap.legend.length}`, kind)));
+    mountTreemap(map, heap, { say });
+    mountTree(tree, heap, { say });
+  };
+  status.setAttribute("role", "status");
+  el.classList.add("memlab-heap");
+  el.replaceChildren(node("p", "heading", model.get("heading")), map, hues, tree, status);
+  draw();
+  model.on("change:heap", draw);
+  return () => model.off("change:heap", draw);
+}
