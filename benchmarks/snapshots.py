@@ -7,7 +7,7 @@ memray's reporters are run on a program of their own where memray is installed: 
 allocator, not live blocks at a moment, so its rows are times for a like question, no comparison of results.
 What takes the standard library long is measured once.
 
-    python benchmarks/snapshots.py [--blocks 1000000] [--rounds 3]
+    python benchmarks/snapshots.py [--blocks 1000000] [--rounds 3] [--frames 1 10 25]
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-FRAMES = (1, 10, 25)
 LINES, FUNCTIONS, FILES = 20, 5, 10
 BY = ("line", "file", "function", "module", "package", "traceback")
 _LATER = ("memlab by", "memlab diff", "memlab cumulative")
@@ -40,13 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--blocks", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--frames", type=int, nargs="+", default=[1, 10, 25])
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(measure(args.child, args.blocks, args.rounds)))
         return
     results = {}
-    for frames in FRAMES:
+    for frames in args.frames:
         command = [sys.executable, __file__, "--child", str(frames), "--blocks", str(args.blocks)]
         out = subprocess.run([*command, "--rounds", str(args.rounds)], check=True, capture_output=True).stdout
         results[frames] = json.loads(out.decode().splitlines()[-1])

@@ -65,7 +65,7 @@ class Frame:
     """One line of code.
 
     Attributes:
-        file: relative to the project, the standard library or site-packages, else only its last part;
+        file: relative to the project, the standard library or site-packages, else from its package on;
             notebook cells are ``Cell In[3]``.
         line: 1-based; 0 when unknown.
         function: qualified name, empty when unknown (tracemalloc does not record it).

@@ -89,6 +89,6 @@ def test_an_alias_cannot_steer_a_terminal():
     )
 )
 def test_the_home_folder_never_shows(parts):
-    """Of a file under a home folder that is not in the project, the last part alone is left."""
+    """Of a file under a home folder, in neither the project nor a package, the last part alone is left."""
     filename = "/".join([str(HOME), *parts, "x.py"])
     assert PathLabels(root=str(ROOT)).label(filename) == "x.py"
