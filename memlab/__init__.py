@@ -12,20 +12,34 @@ from memlab._base.version import VERSION
 from memlab.errors import (
     BudgetError,
     CaptureError,
+    KindError,
     MemlabError,
     MissingExtraError,
+    PoolTimeoutError,
     StepError,
     UnavailableError,
     UsageError,
 )
 
 if TYPE_CHECKING:
+    from memlab.analyses.capture_compare import compare_captures
+    from memlab.analyses.reuse import hit_curve
+    from memlab.collectors.high_water import region
     from memlab.collectors.references import why
     from memlab.collectors.tracing import snapshot, tracing
     from memlab.faces.ipython.flame_widget import explore
+    from memlab.faces.ipython.live_widget import Live
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
+    from memlab.lab.attachment import attach
+    from memlab.lab.caches.adaptive import AdaptiveCache
+    from memlab.lab.caches.lru import LRUCache
+    from memlab.lab.caches.ttl import TTLCache
     from memlab.lab.foreign_snapshots import import_tracemalloc
+    from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
+    from memlab.lab.gc_optimizer import GCOptimizer
+    from memlab.lab.gc_schedule import GCSchedule
+    from memlab.lab.gc_trials import recommend_gc
     from memlab.lab.guard import MemoryGuard, guard
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
@@ -35,15 +49,19 @@ if TYPE_CHECKING:
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.memory_usage import memory_usage
+    from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
+    from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+    from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
     from memlab.records.flame import FlameTree
     from memlab.records.gc_pauses import GcPauses
+    from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
         Freed,
@@ -59,6 +77,7 @@ if TYPE_CHECKING:
     from memlab.records.leak_report import LeakReport, Suspect, Verdict
     from memlab.records.line_profile import LineProfile
     from memlab.records.memit import MemitResult
+    from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
     from memlab.records.snapshot_filter import SnapshotFilter
@@ -68,8 +87,11 @@ if TYPE_CHECKING:
 __version__ = VERSION
 
 __all__ = [
+    "AdaptiveCache",
     "BudgetError",
+    "CacheStats",
     "Capture",
+    "CaptureComparison",
     "CaptureError",
     "Ceiling",
     "CellLedger",
@@ -78,7 +100,15 @@ __all__ = [
     "FlameTree",
     "Frame",
     "Freed",
+    "GCMonitor",
+    "GCOptimizer",
+    "GCSchedule",
+    "GcAdvice",
+    "GcDecision",
+    "GcDecisions",
     "GcPauses",
+    "GcStats",
+    "GcTrial",
     "HeapCensus",
     "HeapCycles",
     "HeapDiff",
@@ -90,11 +120,15 @@ __all__ = [
     "HeapSuspects",
     "HeapTree",
     "HeapWindow",
+    "HitCurve",
+    "KindError",
+    "LRUCache",
     "LeakHunt",
     "LeakReport",
     "LineProfile",
     "LineProfiler",
     "Link",
+    "Live",
     "Mark",
     "MemitResult",
     "MemlabError",
@@ -105,8 +139,13 @@ __all__ = [
     "MemoryProfiler",
     "MemoryReading",
     "MissingExtraError",
+    "ObjectPool",
     "Outcome",
     "Peak",
+    "PoolStats",
+    "PoolTimeoutError",
+    "PoolWorth",
+    "PoolableObject",
     "PostMortem",
     "PressureOutcome",
     "PressurePhase",
@@ -124,24 +163,31 @@ __all__ = [
     "StackSample",
     "StepError",
     "Suspect",
+    "TTLCache",
     "Timeline",
     "UnavailableError",
     "UsageError",
     "Verdict",
     "__version__",
+    "attach",
+    "compare_captures",
     "dump_heap",
     "explore",
     "find_leaks",
+    "gc_performance_monitor",
     "guard",
     "heap",
     "heap_window",
+    "hit_curve",
     "holdings",
     "import_tracemalloc",
     "load",
     "memit",
     "memory_usage",
     "profile",
+    "recommend_gc",
     "record",
+    "region",
     "release",
     "snapshot",
     "tracing",
@@ -149,7 +195,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "AdaptiveCache": "lab.caches.adaptive",
+    "CacheStats": "records.cache",
     "Capture": "records.capture",
+    "CaptureComparison": "records.capture_comparison",
     "Ceiling": "records.capture",
     "Child": "records.capture",
     "CellLedger": "records.cell_ledger",
@@ -157,7 +206,15 @@ _HOME = {
     "FlameTree": "records.flame",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
+    "GCMonitor": "lab.gc_monitor",
+    "GCOptimizer": "lab.gc_optimizer",
+    "GCSchedule": "lab.gc_schedule",
+    "GcAdvice": "records.gc_results",
+    "GcDecision": "records.gc_results",
+    "GcDecisions": "records.gc_results",
     "GcPauses": "records.gc_pauses",
+    "GcStats": "records.gc_results",
+    "GcTrial": "records.gc_results",
     "HeapCensus": "records.heap_results",
     "HeapCycles": "records.heap_results",
     "HeapDiff": "records.heap_results",
@@ -169,11 +226,14 @@ _HOME = {
     "HeapSuspects": "records.heap_results",
     "HeapTree": "records.heap_results",
     "HeapWindow": "lab.heap",
+    "HitCurve": "records.cache",
+    "LRUCache": "lab.caches.lru",
     "LeakHunt": "lab.leak_hunt",
     "LeakReport": "records.leak_report",
     "LineProfile": "records.line_profile",
     "LineProfiler": "lab.line_profile",
     "Link": "records.chain",
+    "Live": "faces.ipython.live_widget",
     "Mark": "records.capture",
     "MemitResult": "records.memit",
     "MemoryAlertSystem": "lab.alerts",
@@ -181,9 +241,13 @@ _HOME = {
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "ObjectPool": "lab.pool",
     "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
     "Peak": "records.capture",
+    "PoolStats": "records.pool",
+    "PoolWorth": "records.pool",
+    "PoolableObject": "lab.pool",
     "PostMortem": "records.pressure",
     "PressureOutcome": "records.pressure",
     "PressurePhase": "records.pressure",
@@ -200,21 +264,28 @@ _HOME = {
     "Span": "records.capture",
     "StackSample": "records.capture",
     "Suspect": "records.leak_report",
+    "TTLCache": "lab.caches.ttl",
     "Timeline": "records.timeline",
     "Verdict": "records.leak_report",
+    "compare_captures": "analyses.capture_compare",
+    "attach": "lab.attachment",
     "dump_heap": "lab.heap_dump",
     "explore": "faces.ipython.flame_widget",
     "find_leaks": "lab.leak_hunt",
+    "gc_performance_monitor": "lab.gc_monitor",
     "guard": "lab.guard",
     "heap": "lab.heap",
     "heap_window": "lab.heap",
+    "hit_curve": "analyses.reuse",
     "holdings": "lab.holdings",
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
+    "recommend_gc": "lab.gc_trials",
     "memory_usage": "lab.memory_usage",
     "profile": "lab.line_profile",
     "record": "lab.recorder",
+    "region": "collectors.high_water",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
     "tracing": "collectors.tracing",

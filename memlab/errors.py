@@ -8,8 +8,10 @@ one of these as one line; anything else that escapes is a bug and keeps its trac
 __all__ = [
     "BudgetError",
     "CaptureError",
+    "KindError",
     "MemlabError",
     "MissingExtraError",
+    "PoolTimeoutError",
     "StepError",
     "UnavailableError",
     "UsageError",
@@ -26,6 +28,14 @@ class UsageError(MemlabError, ValueError):
 
 class StepError(MemlabError, TypeError):
     """Raised when the step to be measured is not something that can be called again and again."""
+
+
+class KindError(MemlabError, TypeError):
+    """Raised when an object is of a type that cannot be used so; the message says which would do."""
+
+
+class PoolTimeoutError(MemlabError, TimeoutError):
+    """Raised when no object of a pool came back within the time that a caller would wait."""
 
 
 class CaptureError(MemlabError, ValueError):

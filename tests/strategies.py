@@ -14,15 +14,18 @@ from collections.abc import Mapping
 import numpy as np
 from hypothesis import strategies as st
 
+from memlab.records.cache import HitCurve
 from memlab.records.capture import Peak, Span
 from memlab.records.cell_ledger import CellLedger, CellRow
 from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
 from memlab.records.flame import FlameSide, FlameTree
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.gc_results import GcStats, GcTrial
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -63,7 +66,9 @@ def _timelines(draw):
     times = st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=length, max_size=length)
     names = st.dictionaries(TEXT.filter(lambda name: name != "time_s"), _column(length), max_size=3)
     labels = st.dictionaries(TEXT, TEXT, max_size=2)
-    return Timeline(floats(sorted(draw(times))), draw(names), draw(labels), draw(labels), draw(TEXT))
+    return Timeline(
+        floats(sorted(draw(times))), draw(names), draw(labels), draw(labels), draw(TEXT), draw(INT64)
+    )
 
 
 @st.composite
@@ -341,7 +346,42 @@ def _table(cls, names, columns):
     return made
 
 
+POSITIVE = st.floats(0, 1e9)
+
+
+def _columns(cls, floats_, ints_, least=0):
+    """Return a maker of a record with columns of one length, of durations and of numbers."""
+
+    @st.composite
+    def made(draw):
+        rows = draw(st.integers(least, 3))
+        hints = typing.get_type_hints(cls)
+        given = {f: floats(draw(st.lists(POSITIVE, min_size=rows, max_size=rows))) for f in floats_}
+        given |= {name: draw(_column(rows)) for name in ints_}
+        if cls is HitCurve:
+            given["sizes"] = ints(sorted(draw(st.sets(INT64, min_size=rows, max_size=rows))))
+        others = {
+            f.name: draw(_from_hint(hints[f.name])) for f in dataclasses.fields(cls) if f.name not in given
+        }
+        return cls(**given, **others)
+
+    return made
+
+
+@st.composite
+def _gc_trials(draw):
+    rounds = draw(st.integers(1, 3))
+    times = [tuple(draw(st.lists(POSITIVE, min_size=rounds, max_size=rounds))) for _ in range(5)]
+    counts = st.lists(st.integers(0, 2**50), min_size=rounds, max_size=rounds).map(tuple)
+    return GcTrial(draw(TEXT), draw(TEXT), *times, draw(counts), draw(counts))
+
+
 BY_HAND = {
+    GcStats: _columns(GcStats, ("pause_s",), ("generation",)),
+    GcTrial: _gc_trials,
+    HitCurve: _columns(HitCurve, ("hit_rate",), ("sizes",)),
+    PoolStats: _columns(PoolStats, ("time_s",), ("sizes",)),
+    PoolWorth: _columns(PoolWorth, ("new_s", "pooled_s", "reset_s"), (), 1),
     LineProfile: _line_profiles,
     CellLedger: _cell_ledgers,
     GcPauses: _gc_pauses,

@@ -20,14 +20,12 @@ import weakref
 from array import array
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
-
 from memlab.errors import UsageError
-from memlab.records.columns import floats, ints
-from memlab.records.gc_pauses import GcPauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from memlab.records.gc_pauses import GcPauses
 
 __all__ = ["PauseOwner", "PauseSubscription", "subscribe"]
 
@@ -102,15 +100,20 @@ class PauseOwner:
         """How many collections were written since the owner was made."""
         return self._state[_WRITTEN]
 
-    def rows_since(self, first: int) -> tuple[np.ndarray[Any, np.dtype[np.int64]], int]:
-        """Return the rows written since number ``first``, shape ``(rows, 5)``, and how many are lost."""
+    def rows_since(self, first: int) -> tuple[array[int], int]:
+        """Return the rows written since number ``first``, five numbers each, and how many are lost."""
         last = self._state[_WRITTEN]
-        content = self._ring[:]  # one step: no callback comes between
-        oldest = max(first, self._state[_WRITTEN] - self.rows)
-        table = np.frombuffer(content, np.int64).reshape(-1, _FIELDS)
-        if oldest >= last or not len(table):
-            return np.zeros((0, _FIELDS), np.int64), max(0, min(oldest, last) - first)
-        return table[np.arange(oldest, last) % self.rows], oldest - first
+        from_row, to_row = max(first, last - self.rows) % self.rows, last % self.rows
+        if max(first, last - self.rows) >= last:
+            return array("q"), 0
+        ring = self._ring  # each slice is one step: no callback comes within
+        if from_row < to_row:
+            rows = ring[from_row * _FIELDS : to_row * _FIELDS]
+        else:
+            rows = ring[from_row * _FIELDS :] + ring[: to_row * _FIELDS]
+        oldest = max(first, self._state[_WRITTEN] - self.rows)  # what was written over meanwhile is no more
+        whole = min(len(rows), max(0, last - oldest) * _FIELDS)
+        return rows[len(rows) - whole :], min(oldest, last) - first
 
 
 class PauseSubscription:
@@ -168,12 +171,36 @@ class PauseSubscription:
     def __del__(self) -> None:
         self.close()
 
-    def _table(self, first: int, origin_s: float | None) -> GcPauses:
+    def take_raw(self, origin_s: float | None = None) -> tuple[array[int], int]:
+        """Return what ``take`` does as plain numbers, without numpy: five to a row, and the rows lost.
+
+        Start (from ``origin_s``) and length in nanoseconds, generation, collected, uncollectable.
+        """
+        rows, dropped = self._raw(self._next)
+        self._next += len(rows) // _FIELDS + dropped
+        shift = round((self._shift_s - (self.origin_s if origin_s is None else origin_s)) / _NS)
+        for at in range(0, len(rows), _FIELDS):
+            began = rows[at]
+            rows[at] = began + shift
+            rows[at + 1] -= began
+        return rows, dropped
+
+    def _raw(self, first: int) -> tuple[array[int], int]:
         assert self._owner is not None
-        origin = self.origin_s if origin_s is None else origin_s
         rows, dropped = self._owner.rows_since(first)
         if self._last is not None:  # others may have gone on
-            rows = rows[: max(0, self._last - first - dropped)]
+            rows = rows[: max(0, self._last - first - dropped) * _FIELDS]
+        return rows, dropped
+
+    def _table(self, first: int, origin_s: float | None) -> GcPauses:
+        origin = self.origin_s if origin_s is None else origin_s
+        import numpy as np
+
+        from memlab.records.columns import floats, ints
+        from memlab.records.gc_pauses import GcPauses
+
+        content, dropped = self._raw(first)
+        rows = np.frombuffer(content, np.int64).reshape(-1, _FIELDS)
         ended = time.monotonic() if self._ended_s is None else self._ended_s
         return GcPauses(
             start_s=floats(rows[:, 0] * _NS + (self._shift_s - origin)),

@@ -9,24 +9,35 @@ containers, other systems) a sampler takes over, and the peak says ``sampled``.
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+import sys
 import threading
 import weakref
-from typing import TYPE_CHECKING, Self
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
+from memlab._base.units import format_bytes
 from memlab.collectors.probe import Files, Probe, ProcFiles, status_bytes
-from memlab.collectors.sampler import Sampler
 from memlab.errors import UnavailableError, UsageError
-from memlab.records.capture import Peak
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HighWaterMark", "Region", "process_wide_mark", "region"]
+    from memlab.collectors.sampler import Sampler
+    from memlab.records.capture import Peak
+
+__all__ = ["Following", "HighWaterMark", "Measured", "Region", "process_wide_mark", "region", "unseen"]
+
+Params = ParamSpec("Params")
+Returned = TypeVar("Returned")
 
 _RESET_PEAK = b"5"
 _SLACK_BYTES = 16 * 1024 * 1024
 _FALLBACK_INTERVAL_S = 0.001
+_LEAST_SEEN = 1024 * 1024
+_MOST_PEAKS = 1000
 
 
 class HighWaterMark:
@@ -78,6 +89,19 @@ class HighWaterMark:
                 raise UnavailableError(f"the kernel's high-water mark cannot be read: {error}") from None
             finally:
                 self._open.discard(opened)
+            return opened.greatest
+
+    def so_far(self, opened: _Mark) -> int:
+        """Return the greatest RSS since ``begin`` in bytes, and go on following it.
+
+        Raises:
+            UnavailableError: when the mark cannot be read any more.
+        """
+        with self._lock:
+            try:
+                self._fold()
+            except (OSError, ValueError, IndexError) as error:
+                raise UnavailableError(f"the kernel's high-water mark cannot be read: {error}") from None
             return opened.greatest
 
     def restart(self, opened: _Mark) -> int:
@@ -133,11 +157,103 @@ class _Mark:
         self.start = self.greatest = start
 
 
+class Following:
+    """The exact peak of a stretch, as plain numbers: what ``Region`` and a recording's spans are made of.
+
+    Attributes:
+        reason: why there is no exact peak; empty when there is one.
+        note: what the peak does not show, where that is known to matter; else empty.
+    """
+
+    def __init__(self, exact: bool = True, bookkeeper: Callable[[], HighWaterMark] | None = None) -> None:
+        self.reason = "" if exact else "exact=False was asked for"
+        self.note = ""
+        self._exact = exact
+        self._bookkeeper = bookkeeper or process_wide_mark
+        self._owner: HighWaterMark | None = None
+        self._mark: _Mark | None = None
+        self._traced = (0, 0)
+
+    def start(self) -> bool:
+        """Begin; tell whether the peak will be exact."""
+        self._traced = _traced_memory()
+        if self._exact:
+            try:
+                self._owner = self._bookkeeper()
+                self._mark = self._owner.begin()
+            except UnavailableError as error:
+                self.reason = str(error)
+        return self._mark is not None
+
+    def stop(self) -> tuple[int, int] | None:
+        """End, and return the greatest RSS and that at the start, in bytes; None where it is not exact."""
+        owner, mark = self._owner, self._mark
+        if owner is None or mark is None:
+            return None
+        if owner.pid != os.getpid():
+            self.reason = "the region was begun before a fork, by the parent process"
+            return None
+        try:
+            greatest = owner.end(mark)
+        except UnavailableError as error:
+            self.reason = str(error)
+            return None
+        finally:
+            self._mark = None
+        self.note = unseen(greatest - mark.start, self._traced, _traced_memory())
+        return greatest, mark.start
+
+    def so_far(self) -> tuple[int, int] | None:
+        """Return the greatest RSS until now and that at the start, and go on; None where it is not exact."""
+        owner, mark = self._owner, self._mark
+        if owner is None or mark is None or owner.pid != os.getpid():
+            return None
+        try:
+            return owner.so_far(mark), mark.start
+        except UnavailableError:
+            return None
+
+    def cancel(self) -> None:
+        """Follow it no longer."""
+        self._mark = None  # the bookkeeper's reference is weak
+
+
+def unseen(increment: int, before: tuple[int, int], after: tuple[int, int]) -> str:
+    """Say what an increment of RSS does not show; empty where nothing is known to be missing.
+
+    Args:
+        increment: how far RSS rose, in bytes.
+        before: traced memory and its peak when the stretch began, (0, 0) when nothing was traced.
+        after: the same when it ended.
+
+    >>> unseen(30_000_000, (0, 0), (0, 0))
+    ''
+    >>> unseen(0, (1_000_000, 1_000_000), (1_000_000, 51_000_000)).split(":")[0]
+    'tracemalloc saw 47.7 MiB more at once than RSS rose'
+    """
+    rose = after[1] - before[0] if after[1] > before[1] else 0
+    hidden = "memory came again from the allocator's own cache, or its pages were never touched"
+    if rose > increment + _LEAST_SEEN:
+        return (
+            f"tracemalloc saw {format_bytes(rose - max(0, increment))} more at once than RSS rose: {hidden}"
+        )
+    if increment < _LEAST_SEEN:
+        return (
+            f"RSS rose by less than {format_bytes(_LEAST_SEEN)}: what was taken again from the allocator's "
+            "own cache does not show in it, nor do pages that were never touched"
+        )
+    return ""
+
+
+def _traced_memory() -> tuple[int, int]:
+    tracer = sys.modules.get("tracemalloc")
+    return tracer.get_traced_memory() if tracer is not None and tracer.is_tracing() else (0, 0)
+
+
 class Region:
     """A stretch of code whose peak is wanted. Made by ``region()``; begins in ``with`` or by ``start``.
 
-    Attributes:
-        reason: why the peak is sampled, or absent; empty when it is exact.
+    In ``with``, by ``start`` and ``stop``, by ``call``, or as a decorator, which measures each call anew.
     """
 
     def __init__(
@@ -147,16 +263,24 @@ class Region:
         bookkeeper: Callable[[], HighWaterMark] | None = None,
         probe: Probe | None = None,
     ) -> None:
-        self.reason = "" if exact else "exact=False was asked for"
         self._exact = exact
         self._interval_s = interval_s
-        self._bookkeeper = bookkeeper or process_wide_mark
+        self._following = Following(exact, bookkeeper)
         self._probe = probe
-        self._owner: HighWaterMark | None = None
-        self._mark: _Mark | None = None
         self._sampler: Sampler | None = None
         self._peak: Peak | None = None
         self._state = "new"
+        self._why = ""
+
+    @property
+    def reason(self) -> str:
+        """Why the peak is sampled, or absent; empty when it is exact."""
+        return self._why or self._following.reason
+
+    @property
+    def note(self) -> str:
+        """What the peak does not show, where that is known to matter; else empty."""
+        return self._following.note
 
     @property
     def peak(self) -> Peak | None:
@@ -179,9 +303,9 @@ class Region:
             raise UsageError("starting a region: this one has begun before; make a new one")
         try:
             self._state = "open"
-            if self._exact:
-                self._start_exact()
-            if self._mark is None:
+            if not self._following.start():
+                from memlab.collectors.sampler import Sampler
+
                 self._sampler = Sampler(self._interval_s, ("rss_bytes",), probe=self._probe)
                 self._sampler.start()
         except BaseException:
@@ -199,39 +323,27 @@ class Region:
             raise UsageError("ending a region: it has not begun")
         try:
             if self._state == "open":
-                self._peak = self._stop_exact() if self._mark is not None else self._stop_sampled()
+                self._peak = self._stop_exact() if self._sampler is None else self._stop_sampled()
                 self._state = "ended"
         finally:
             self.cancel()  # does nothing, unless an interrupt struck
         return self._peak
 
-    def _start_exact(self) -> None:
-        try:
-            self._owner = self._bookkeeper()
-            self._mark = self._owner.begin()
-        except UnavailableError as error:
-            self.reason = str(error)
-
     def _stop_exact(self) -> Peak | None:
-        assert self._owner is not None
-        assert self._mark is not None
-        if self._owner.pid != os.getpid():
-            self.reason = "the region was begun before a fork, by the parent process"
-            return None
-        try:
-            greatest = self._owner.end(self._mark)
-        except UnavailableError as error:
-            self.reason = str(error)
-            return None
-        return Peak(greatest, self._mark.start, "vmhwm")
+        from memlab.records.capture import Peak
+
+        found = self._following.stop()
+        return None if found is None else Peak(*found, "vmhwm")
 
     def _stop_sampled(self) -> Peak | None:
         assert self._sampler is not None
         timeline = self._sampler.stop()
         column = timeline.metrics.get("rss_bytes")
         if column is None or not len(column):
-            self.reason = timeline.absent.get("rss_bytes", "RSS was never read")
+            self._why = timeline.absent.get("rss_bytes", "RSS was never read")
             return None
+        from memlab.records.capture import Peak
+
         return Peak(int(column.max()), int(column[0]), "sampled")
 
     def cancel(self) -> None:
@@ -239,10 +351,25 @@ class Region:
         if self._state == "ended":
             return
         self._state = "ended"
-        self.reason = "the region was cut short"
-        self._mark = None  # the bookkeeper's reference is weak
+        self._why = "the region was cut short"
+        self._following.cancel()
         if self._sampler is not None:
             self._sampler.cancel()
+
+    def call(self, func: Callable[Params, Returned], *args: Params.args, **kwargs: Params.kwargs) -> Returned:
+        """Call once, within the region, and return what it returns; the peak is then in ``peak``."""
+        with self:
+            return func(*args, **kwargs)
+
+    def __call__(self, func: Callable[Params, Returned]) -> Measured[Params, Returned]:
+        """Decorate a function or coroutine function: each call is measured, see ``Measured``.
+
+        Raises:
+            UsageError: for a generator function, whose call runs none of its code.
+        """
+        if self._state != "new":
+            raise UsageError("decorating a function: this region has begun before; make a new one")
+        return Measured(func, self._exact, self._interval_s)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -251,13 +378,61 @@ class Region:
         self.stop()
 
 
+class Measured(Generic[Params, Returned]):
+    """A function whose calls are measured. It takes, returns and raises what the function does.
+
+    Attributes:
+        peaks: the peaks of the last 1,000 calls, oldest first; None for one that could not be read.
+    """
+
+    def __init__(self, func: Callable[Params, Returned], exact: bool, interval_s: float) -> None:
+        if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+            raise UsageError(
+                "measuring a function: a generator's call runs none of its code; measure its user"
+            )
+        if not callable(func):
+            raise UsageError(f"measuring a function: needs a function, not {type(func).__name__}")
+        functools.update_wrapper(self, func)
+        self._func = func
+        self._exact = exact
+        self._interval_s = interval_s
+        self.peaks: deque[Peak | None] = deque(maxlen=_MOST_PEAKS)
+        if inspect.iscoroutinefunction(func):
+            mark = getattr(inspect, "markcoroutinefunction", None)  # 3.12 and later
+            if mark is not None:
+                mark(self)
+
+    def __call__(self, *args: Params.args, **kwargs: Params.kwargs) -> Returned:
+        """Call the function once, and keep the peak of the call."""
+        if inspect.iscoroutinefunction(self._func):
+            return self._awaited(*args, **kwargs)  # type: ignore[return-value]
+        stretch = Region(self._exact, self._interval_s)
+        try:
+            with stretch:
+                return self._func(*args, **kwargs)
+        finally:
+            self.peaks.append(stretch.peak)
+
+    async def _awaited(self, *args: Params.args, **kwargs: Params.kwargs) -> Any:
+        stretch = Region(self._exact, self._interval_s)
+        try:
+            with stretch:
+                return await self._func(*args, **kwargs)  # type: ignore[misc]
+        finally:
+            self.peaks.append(stretch.peak)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else functools.partial(self, instance)  # type: ignore[arg-type]
+
+
 def region(*, exact: bool = True, interval_s: float = _FALLBACK_INTERVAL_S) -> Region:
     """Measure the greatest RSS of a stretch of code.
 
     The peak holds what the process had before, and not: memory that the stretch took again from the
     allocator's own cache (malloc keeps freed blocks of up to 32 MiB), and pages that it never touched. The
     kernel counts pages in batches for each CPU, so a figure may be off by some 100 KiB. Setting the mark
-    back lowers ``ru_maxrss`` and ``VmHWM`` for every other reader in the process.
+    back lowers ``ru_maxrss`` and ``VmHWM`` for every other reader in the process. What the peak is known not
+    to show stands in ``note``, e.g. when nothing rose although tracemalloc saw memory being taken.
 
     Args:
         exact: use the kernel's mark; False leaves it alone and samples.
@@ -268,6 +443,11 @@ def region(*, exact: bool = True, interval_s: float = _FALLBACK_INTERVAL_S) -> R
         ...     block = bytes(8 * 1024 * 1024)
         >>> stretch.peak.source in ("vmhwm", "sampled"), stretch.peak.increment_bytes >= 0
         (True, True)
+        >>> @region()
+        ... def load(size):
+        ...     return bytes(size)
+        >>> len(load(1000)), len(load(2000)), len(load.peaks)
+        (1000, 2000, 2)
     """
     return Region(exact, interval_s)
 

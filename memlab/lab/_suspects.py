@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ __all__ = [
 ]
 
 _MOST_SUSPECTS = 10
+_MOST_GROUPS = 100
 _MOST_CONTAINERS = 30
 _MOST_TYPES = 12
 _FAR = 1_000
@@ -146,17 +148,16 @@ def explain_suspects(evidence: Evidence, containers: Sequence[NamedContainer]) -
         rises = evidence.objects_rate > 0 and share >= _MOSTLY
         if group.objects >= floor and (rises or gains) and not _is_own(group):
             kept.append((group, max(share, _MOSTLY if gains else 0.0)))
-    weights = [_weight(group) * share for group, share in kept]
-    least = _LEAST_SHARE * sum(weights)
-    kept = [pair for pair, weight in zip(kept, weights, strict=True) if weight >= least]
+    least = _LEAST_SHARE * sum(_weight(group) * share for group, share in kept) / evidence.calls
     kept.sort(key=lambda pair: -_weight(pair[0]) * pair[1])
-    del kept[_MOST_SUSPECTS:]
+    del kept[_MOST_GROUPS:]
     covered = {id(group.holder) for group, _ in kept}
     chains = _chains(evidence, [group for group, _ in kept])
     drafts = [
         _suspect(evidence, group, share, chain, by_address.get(id(group.holder)))
         for (group, share), chain in zip(kept, chains, strict=True)
     ]
+    drafts = [draft for draft in _put_together(drafts) if draft.bytes_per_iteration >= least]
     drafts += [
         _container_suspect(evidence, c)
         for c in containers
@@ -213,6 +214,63 @@ def name_site(frames: RawSite, labels: PathLabels) -> Site | None:
         ),
         user,
     )
+
+
+# -- containers of one kind
+
+
+def _put_together(drafts: Sequence[Suspect]) -> list[Suspect]:
+    """Make one suspect of those that differ in a key alone.
+
+    A registry that keeps a list for each user leaks once, not once for each user.
+    """
+    alike: dict[Any, list[Suspect]] = {}
+    for place, draft in enumerate(drafts):
+        alike.setdefault(_shape(draft) or place, []).append(draft)
+    return [_sum_of(group) for group in alike.values()]
+
+
+def _shape(draft: Suspect) -> tuple[Any, ...] | None:
+    """Return what is equal for suspects that differ in keys and indexes alone; None without a key."""
+    if draft.chain is None or not any(link.via.startswith("[") for link in draft.chain.links[:-1]):
+        return None
+    links = tuple((_KEY.sub("[]", link.via), link.type_name) for link in draft.chain.links[1:])
+    return draft.type_name, draft.site, draft.entry, draft.chain.links[0].label, links
+
+
+def _sum_of(alike: Sequence[Suspect]) -> Suspect:
+    """Return the greatest of suspects that are alike, with the figures of all."""
+    greatest = max(alike, key=lambda draft: draft.bytes_per_iteration)
+    if len(alike) == 1:
+        return greatest
+    objects: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for entry in (entry for draft in alike for entry in draft.types):
+        objects[entry.type_name] += entry.objects_per_iteration  # type: ignore[assignment]
+        sizes[entry.type_name] += entry.bytes_per_iteration  # type: ignore[assignment]
+    names = dict.fromkeys(entry.type_name for draft in (greatest, *alike) for entry in draft.types)
+    return dataclasses.replace(
+        greatest,
+        objects_per_iteration=sum(draft.objects_per_iteration for draft in alike),
+        bytes_per_iteration=sum(draft.bytes_per_iteration for draft in alike),
+        types=tuple(TypeGrowth(name, objects[name], sizes[name]) for name in list(names)[:_MOST_TYPES]),
+        container=_container_of([draft.container for draft in alike if draft.container is not None]),
+    )
+
+
+def _container_of(alike: Sequence[ContainerGrowth]) -> ContainerGrowth | None:
+    if len(alike) < 2:  # noqa: PLR2004 - nothing to add up
+        return alike[0] if alike else None
+    longest = max(alike, key=lambda growth: growth.entries_per_iteration)
+    return ContainerGrowth(
+        name=f"{longest.name} and {len(alike) - 1:,} alike",
+        type_name=longest.type_name,
+        lengths=tuple(map(sum, zip(*(growth.lengths for growth in alike), strict=True))),
+        entries_per_iteration=sum(growth.entries_per_iteration for growth in alike),
+    )
+
+
+_KEY = re.compile(r"\[.*\]", re.DOTALL)
 
 
 # -- one suspect

@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from memlab.records._result import Result
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.snapshot import Frame
 from memlab.records.timeline import Timeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Capture", "Ceiling", "Child", "Mark", "Outcome", "Peak", "Span", "StackSample"]
 
@@ -199,6 +202,28 @@ class Capture(Result):
     children: tuple[Child, ...] = ()
     ceiling: Ceiling | None = None
     outcome: Outcome | None = None
+
+    def plot(self, ax: Axes | None = None, other: Capture | None = None, metric: str | None = None) -> Axes:
+        """Draw the recording on ``ax``, or a new one, and return it (needs matplotlib).
+
+        Spans are shaded, pauses of the collector stand at the foot, marks and the peak have their names. Long
+        recordings are thinned to what can be seen; no peak is lost.
+
+        Args:
+            ax: where to draw; None makes a new figure.
+            other: a later recording, laid over this one (``memlab.compare_captures`` aligns them at a mark).
+            metric: what to draw; None for RSS.
+
+        Raises:
+            UnavailableError: when there is nothing of it to draw.
+        """
+        from memlab.views.plots import plot
+
+        if other is None:
+            return plot(self, ax, metric)
+        from memlab.analyses.capture_compare import compare_captures
+
+        return plot(compare_captures(self, other), ax, metric)
 
     def timelines(self) -> dict[str, Timeline]:
         """Return the timelines of the process and its surroundings by name, those that are there."""

@@ -25,6 +25,8 @@ class Timeline(Result):
         sources: where each metric was read (``statm``, ``sys.getallocatedblocks`` ...).
         absent: metrics that could not be read, each with the reason. An absent metric is never 0.
         started_at: wall-clock time of the first sample, ISO 8601 in UTC; only a label.
+        taken: readings that the rows rest on. A reading equal to those before and after it need not have
+            a row of its own: between two equal rows every reading was that. 0: each row is a reading.
     """
 
     kind: ClassVar[str] = "timeline"
@@ -34,6 +36,7 @@ class Timeline(Result):
     sources: Mapping[str, str] = dataclasses.field(default_factory=dict)
     absent: Mapping[str, str] = dataclasses.field(default_factory=dict)
     started_at: str = ""
+    taken: int = 0
 
     def __post_init__(self) -> None:
         check_lengths("timeline", time_s=self.time_s, **self.metrics)

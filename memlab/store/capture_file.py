@@ -28,9 +28,10 @@ from memlab._base.version import VERSION
 from memlab.errors import CaptureError, UsageError
 from memlab.records import codec
 from memlab.store import schema
-from memlab.store.foreign import RefusedError, naming, opened
+from memlab.store.foreign import RefusedError, naming, opened, stream_content
 from memlab.store.kinds import KINDS
 from memlab.store.packing import GREATEST_RATIO, pack, unpack
+from memlab.store.stream import read_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -182,6 +183,9 @@ def load(path: str | os.PathLike[str], limits: Limits | None = None) -> Result:
     """
     place, limits = _place(path), limits or Limits()
     with naming(place):
+        grown = stream_content(place, limits)
+        if grown is not None:
+            return read_stream(grown, limits)
         with opened(place, limits) as (connection, version):
             header = _header(connection, version)
             size = os.stat(place).st_size  # noqa: PTH116 - the path is plain text here
@@ -208,9 +212,15 @@ def read_header(path: str | os.PathLike[str], limits: Limits | None = None) -> H
     Raises:
         CaptureError: as ``load`` does; damage in the content is not seen.
     """
-    place = _place(path)
-    with naming(place), opened(place, limits or Limits()) as (connection, version):
-        return _header(connection, version)
+    place, limits = _place(path), limits or Limits()
+    with naming(place):
+        grown = stream_content(place, limits)
+        if grown is not None:
+            capture = read_stream(grown, limits)
+            writer = f"memlab {capture.environment.get('memlab', '')}".strip()
+            return Header(capture.kind, schema.VERSION, capture.complete, writer)
+        with opened(place, limits) as (connection, version):
+            return _header(connection, version)
 
 
 _NOTHING = _Piece(0, "", 0, "", "", 0, 0, 0)

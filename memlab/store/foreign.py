@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 from memlab._base.safety import clean
 from memlab._base.units import format_bytes
+from memlab.collectors.sampler_script import MAGIC
 from memlab.errors import CaptureError
 from memlab.store import schema
 
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
     from memlab._base.limits import Limits
 
-__all__ = ["RefusedError", "naming", "opened"]
+__all__ = ["RefusedError", "naming", "opened", "stream_content"]
 
-_MAGIC: Final = b"SQLite format 3\0"
+_SQLITE: Final = b"SQLite format 3\0"
 _HEAD_BYTES: Final = 108  # the database header and the start of its first page's b-tree header
 _TABLE_LEAF: Final = 0x0D
 _UTF8: Final = 1
@@ -103,6 +104,34 @@ def opened(path: str, limits: Limits) -> Iterator[tuple[sqlite3.Connection, int]
         yield connection, version
 
 
+def stream_content(path: str, limits: Limits) -> bytes | None:
+    """Return the content of a file that is a recording's stream; None for any other file.
+
+    Raises:
+        RefusedError: when it is over the reader's limit.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or os.read(descriptor, len(MAGIC)) != MAGIC:
+            return None
+        _refuse_large(status.st_size, limits)
+        # It may grow while it is read: no more is taken than was asked about.
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(status.st_size)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_large(size: int, limits: Limits) -> None:
+    if size > limits.file_bytes:
+        raise RefusedError(
+            f"holds {format_bytes(size)}, the reader's limit is {format_bytes(limits.file_bytes)}: "
+            "if you trust it, pass limits=Limits(file_bytes=...)"
+        )
+
+
 def _check_head(path: str, limits: Limits) -> tuple[int, dict[str, str]]:
     # A pipe would block in open() and a device has no end: neither is waited for.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -113,12 +142,8 @@ def _check_head(path: str, limits: Limits) -> tuple[int, dict[str, str]]:
         head = os.read(descriptor, _HEAD_BYTES)
     finally:
         os.close(descriptor)
-    if status.st_size > limits.file_bytes:
-        raise RefusedError(
-            f"holds {format_bytes(status.st_size)}, the reader's limit is {format_bytes(limits.file_bytes)}: "
-            "if you trust it, pass limits=Limits(file_bytes=...)"
-        )
-    if len(head) < len(_MAGIC) or not head.startswith(_MAGIC):
+    _refuse_large(status.st_size, limits)
+    if len(head) < len(_SQLITE) or not head.startswith(_SQLITE):
         raise RefusedError(_NO_CAPTURE)
     if len(head) < _HEAD_BYTES:
         raise RefusedError(f"is cut short: {_DAMAGED}")

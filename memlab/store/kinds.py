@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -24,6 +27,7 @@ from memlab.records.heap_results import (
 from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
@@ -36,12 +40,17 @@ if TYPE_CHECKING:
 __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[str, type[Result]]] = {
+    "cache stats": CacheStats,
     "capture": Capture,
     "cell ledger": CellLedger,
+    "capture comparison": CaptureComparison,
     "explanation": Explanation,
     "flame tree": FlameTree,
     "freed": Freed,
+    "gc advice": GcAdvice,
+    "gc decisions": GcDecisions,
     "gc pauses": GcPauses,
+    "gc stats": GcStats,
     "heap census": HeapCensus,
     "heap cycles": HeapCycles,
     "heap diff": HeapDiff,
@@ -50,10 +59,13 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "heap owners": HeapOwners,
     "heap suspects": HeapSuspects,
     "heap tree": HeapTree,
+    "hit curve": HitCurve,
     "holdings": HeapHoldings,
     "leak report": LeakReport,
     "line profile": LineProfile,
     "memit": MemitResult,
+    "pool stats": PoolStats,
+    "pool worth": PoolWorth,
     "post-mortem": PostMortem,
     "pressure run": PressureRun,
     "snapshot": Snapshot,

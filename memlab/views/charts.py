@@ -1,26 +1,26 @@
-"""Series as charts: one tested metric with its ratchet, or one metric of a timeline with marks and peak.
+"""A tested metric as a chart with its ratchet.
 
-A tested metric is drawn as change since the first tested reading, since a slow leak on a large process would
-be flat otherwise; the blocks' minima stand out as rising steps. A timeline is drawn as it was read.
+It is drawn as change since the first tested reading, since a slow leak on a large process would be flat
+otherwise; the blocks' minima stand out as rising steps.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
-from memlab._base.units import format_seconds
 from memlab.views import words
 from memlab.views.geometry import Scale, pick, ratchet, round_ticks, tick_label
 from memlab.views.page import Chart
 
 if TYPE_CHECKING:
-    from memlab.records.capture import Capture
+    from memlab.records.cache import HitCurve
     from memlab.records.columns import Floats, Ints
     from memlab.records.leak_report import GrowthTest
     from memlab.records.timeline import Timeline
     from memlab.views.geometry import Block
 
-__all__ = ["growth_chart", "timeline_chart"]
+__all__ = ["curve_chart", "growth_chart", "x_labels", "y_labels"]
 
 _SMALL = (360, 190)
 _WIDE = (960, 280)
@@ -31,8 +31,6 @@ _BOTTOM = 34
 _BUCKETS = 100
 _DOTS_UP_TO = 80
 _X_STEPS = 4
-_FEW = 0.4
-_MOST_MARKS = 40
 
 
 def growth_chart(series: Timeline, test: GrowthTest, index: int) -> Chart | None:
@@ -72,8 +70,8 @@ def growth_chart(series: Timeline, test: GrowthTest, index: int) -> Chart | None
             f" ({words.growth(test.metric, int(change[i]))})"
             for i in kept
         ),
-        y_ticks=_labels(y_ticks, y, sizes=sizes, signed=True),
-        x_ticks=_x_labels(float(xs[0]), float(xs[-1]), x),
+        y_ticks=y_labels(y_ticks, y, sizes=sizes, signed=True),
+        x_ticks=x_labels(float(xs[0]), float(xs[-1]), x),
         x_title=unit,
         dots=len(kept) <= _DOTS_UP_TO,
         bands=tuple(_band(block, xs, x) for block in blocks[::2]),
@@ -82,42 +80,25 @@ def growth_chart(series: Timeline, test: GrowthTest, index: int) -> Chart | None
     )
 
 
-def timeline_chart(
-    timeline: Timeline,
-    metric: str,
-    index: int,
-    capture: Capture | None = None,
-    level: tuple[int, str] | None = None,
-) -> Chart:
-    """Return one metric of a timeline over time; a capture adds its marks and its exact peak.
-
-    ``level`` is a value with its words, drawn as a line across in the place of the peak.
-    """
-    values, time = timeline.metrics[metric], timeline.time_s
-    kept = pick(values, _BUCKETS * 2)
-    sizes = metric.endswith("_bytes")
-    peak = capture.peak if capture is not None and metric == "rss_bytes" else None
-    low, high = float(values.min()), float(values.max())
-    if peak is not None and level is None:
-        level = peak.value_bytes, f"peak {words.amount(metric, peak.value_bytes)} ({peak.source})"
-    if level is not None:
-        high = max(high, float(level[0]))
-    # Above nought only where the figure would be a flat line otherwise.
-    ticks = round_ticks(0.0 if low < _FEW * high or low == high else low, high, sizes=sizes)
+def curve_chart(curve: HitCurve, index: int) -> Chart:
+    """Return the hit rate over the size of the cache; sizes stand at their powers of ten."""
+    sizes, rates = curve.sizes.tolist(), curve.hit_rate.tolist()
     width, height = _WIDE
-    x = Scale(float(time[0]), float(time[-1]), _LEFT, width - _RIGHT)
-    y = Scale(ticks[0], ticks[-1], height - _BOTTOM, _TOP)
-    top = int(values.argmax())
-    marks = capture.marks[:_MOST_MARKS] if capture is not None else ()
+    low, high = math.log10(max(sizes[0], 1)), math.log10(max(sizes[-1], 1))
+    x = Scale(low, high, _LEFT, width - _RIGHT)
+    y = Scale(0.0, 1.0, height - _BOTTOM, _TOP)
+    places = [(x(math.log10(max(size, 1))), y(rate)) for size, rate in zip(sizes, rates, strict=True)]
+    powers = range(math.ceil(low), math.floor(high) + 1)
+    now = curve.at(curve.current) if curve.current is not None else None
+    marked = [p for p, size in zip(places, sizes, strict=True) if now is not None and size == curve.current]
     summary = (
-        f"{len(values):,} samples in {format_seconds(float(time[-1] - time[0]))}: from"
-        f" {words.amount(metric, int(values[0]))} to {words.amount(metric, int(values[-1]))}, greatest"
-        f" {words.amount(metric, int(values[top]))} at {format_seconds(float(time[top]))}."
+        f"Hit rate from {rates[0] * 100:.1f} % at {sizes[0]:,} entries to {rates[-1] * 100:.1f} % at"
+        f" {sizes[-1]:,}."
     )
     return Chart(
         id=f"chart-{index}",
-        title=words.metric_name(metric),
-        value=f"greatest {words.amount(metric, int(values[top]))}",
+        title="Hit rate by number of entries",
+        value=f"at most {curve.best * 100:.1f} %",
         tone="plain",
         summary=summary,
         caption=summary,
@@ -127,15 +108,13 @@ def timeline_chart(
         right=width - _RIGHT,
         top=_TOP,
         bottom=height - _BOTTOM,
-        line=tuple((x(float(time[i])), y(float(values[i]))) for i in kept),
-        say=tuple(f"{time[i]:.3f} s: {words.amount(metric, int(values[i]))}" for i in kept),
-        y_ticks=_labels(ticks, y, sizes=sizes, signed=False),
-        x_ticks=_x_labels(float(time[0]), float(time[-1]), x),
-        x_title="seconds",
-        dots=len(kept) == 1,
-        minima=((x(float(time[top])), y(float(values[top]))),),
-        marks=tuple((x(min(max(m.time_s, float(time[0])), float(time[-1]))), m.label) for m in marks),
-        level=(y(float(level[0])), level[1]) if level is not None else None,
+        line=tuple(places),
+        say=tuple(f"{size:,} entries: {rate * 100:.1f} %" for size, rate in zip(sizes, rates, strict=True)),
+        y_ticks=tuple((y(t / 4), f"{t * 25} %") for t in range(5)),
+        x_ticks=tuple((x(float(p)), f"{10**p:,}") for p in powers) or ((x(low), f"{sizes[0]:,}"),),
+        x_title="entries",
+        dots=len(places) == 1,
+        minima=tuple(marked),
     )
 
 
@@ -147,14 +126,16 @@ def _growth_summary(series: Timeline, test: GrowthTest, blocks: tuple[Block, ...
     return f"{len(values):,} readings, from {first} to {last}. It {words.test_sentence(test)}.{drawn}"
 
 
-def _labels(
+def y_labels(
     ticks: tuple[float, ...], scale: Scale, *, sizes: bool, signed: bool
 ) -> tuple[tuple[float, str], ...]:
+    """Return the place and the text of each tick of an upright axis."""
     step = ticks[1] - ticks[0]
     return tuple((scale(t), tick_label(t, step, sizes=sizes, signed=signed)) for t in ticks)
 
 
-def _x_labels(low: float, high: float, scale: Scale) -> tuple[tuple[float, str], ...]:
+def x_labels(low: float, high: float, scale: Scale) -> tuple[tuple[float, str], ...]:
+    """Return the place and the text of round values of a lying axis."""
     if low == high:
         return ((scale(low), f"{low:g}"),)
     ticks = [t for t in round_ticks(low, high, sizes=False, about=_X_STEPS, whole=False) if low <= t <= high]

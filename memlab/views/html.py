@@ -22,6 +22,7 @@ from markupsafe import Markup
 
 from memlab._base.atomic import write_text
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
@@ -45,10 +46,14 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import (
+    capture_page,
+    comparison,
     flame_page,
+    gc_views,
     heap_page,
     heap_result_pages,
     other_pages,
+    pool_views,
     pressure_page,
     recording_parts,
 )
@@ -59,6 +64,7 @@ from memlab.views.ledger_page import ledger_page
 from memlab.views.line_page import line_page
 from memlab.views.palette import LIGHT, tints, tones
 from memlab.views.snapshot_table import table_page
+from memlab.views.time_charts import timeline_chart
 from memlab.views.words import printable
 
 if TYPE_CHECKING:
@@ -73,10 +79,13 @@ __all__ = [
     "embed_json",
     "flame_assets",
     "heap_assets",
+    "live_assets",
     "pressure_assets",
     "render_flame",
+    "render_live_still",
     "render_page",
     "render_summary",
+    "render_timeline_picture",
     "render_treemap",
     "write_page",
 ]
@@ -98,8 +107,9 @@ build_page.register(Snapshot, flame_page.snapshot_page)
 build_page.register(SnapshotDiff, flame_page.diff_page)
 build_page.register(FlameTree, flame_page.flame_page)
 build_page.register(SnapshotTable, table_page)
-build_page.register(Capture, other_pages.capture_page)
-build_page.register(Timeline, other_pages.timeline_page)
+build_page.register(Capture, capture_page.capture_page)
+build_page.register(Timeline, capture_page.timeline_page)
+build_page.register(CaptureComparison, comparison.comparison_page)
 build_page.register(GcPauses, recording_parts.pauses_page)
 build_page.register(MemitResult, other_pages.memit_page)
 build_page.register(CellLedger, ledger_page)
@@ -114,6 +124,8 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
+for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
+    build_page.register(_kind, _page)
 build_page.register(PressureRun, pressure_page.pressure_page)
 build_page.register(PostMortem, pressure_page.post_mortem_page)
 
@@ -137,7 +149,12 @@ def render_page(result: Result) -> str:
 
 
 def _render(page: Page) -> str:
-    script, style = _assets("report", *_HEAP * (page.heap is not None), *_FLAME * (page.flame is not None))
+    wanted = (
+        (_HEAP, page.heap is not None),
+        (_TIME, bool(page.timecharts)),
+        (_FLAME, page.flame is not None),
+    )
+    script, style = _assets("report", *(name for names, is_wanted in wanted if is_wanted for name in names))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -150,6 +167,8 @@ def _render(page: Page) -> str:
     }
     if page.heap is not None:
         data["heap"] = page.heap
+    if page.timecharts:
+        data["timelines"] = {block.id: block.data for block in page.timecharts}
     if page.flame is not None:
         data["flame"] = page.flame
     return (
@@ -197,6 +216,32 @@ def heap_assets() -> tuple[str, str]:
     """Return the script and the style sheet that draw a heap tree, as a widget takes them."""
     script, style = _assets(*_HEAP)
     return script + "export default { render: renderHeap };\n", style
+
+
+def render_timeline_picture(capture: Capture) -> str:
+    """Return a recording's RSS as one SVG picture: light, static, complete; empty without samples."""
+    if not len(capture.timeline.metrics.get("rss_bytes", ())):
+        return ""
+    inks = (LIGHT["native"], LIGHT["good"], LIGHT["accent"])
+    chart = timeline_chart(capture.timeline, "rss_bytes", 0, capture)
+    return _environment().get_template("timeline.svg.j2").render(chart=chart, colors=LIGHT, inks=inks)
+
+
+def render_live_still(capture: Capture, figures: Mapping[str, Any], at: str) -> str:
+    """Return what a saved notebook keeps of a live view: its figures as a table, and a still picture.
+
+    Args:
+        capture: what was recorded until now.
+        figures: the words of ``live_data.live_figures``.
+        at: the time of day.
+    """
+    picture = Markup(render_timeline_picture(capture))  # noqa: S704 - our own template's, escaped there
+    return _environment().get_template("live.html.j2").render(figures=figures, picture=picture, at=at)
+
+
+def live_assets() -> tuple[str, str]:
+    """Return the script and the style sheet of the live widget: the report's timeline, and what feeds it."""
+    return _assets(*_TIME, "live")
 
 
 def flame_assets() -> tuple[str, str]:
@@ -254,6 +299,7 @@ def _template(name: str) -> str:
 
 _HEAP = ("units", "treemap", "heap")
 _FLAME = ("units", "treemap", "flame")
+_TIME = ("units", "timeline")
 
 
 def _assets(*names: str) -> tuple[str, str]:

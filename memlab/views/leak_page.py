@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.leak_report import Verdict
 from memlab.views import words
-from memlab.views.charts import growth_chart, timeline_chart
+from memlab.views.charts import growth_chart
 from memlab.views.page import (
     Badge,
     Bar,
@@ -31,6 +31,7 @@ from memlab.views.page import (
     Texts,
     type_cell,
 )
+from memlab.views.time_charts import timeline_chart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -31,6 +31,7 @@ __all__ = [
     "Step",
     "Table",
     "Texts",
+    "TimeChart",
     "Tree",
     "TreeRow",
     "Treemap",
@@ -128,6 +129,10 @@ class Chart:
         steps: points of the ratchet, empty for none; ``minima`` are its readings.
         y_ticks, x_ticks: place and text.
         marks: place and text of named moments; ``level``: place and text of a horizontal line.
+        spans: left edge, width, lane and text of named stretches; ``lanes`` is how many lanes they fill.
+        pauses: place and height of the collector's pauses, drawn up from ``bottom``.
+        flag: place of the peak and the lines said beside it; ``flag_left`` sets them before it.
+        others: points of further lines, each in a hue of its own.
         say: for each point of ``line``, what a cursor there reads out.
     """
 
@@ -154,6 +159,32 @@ class Chart:
     minima: tuple[tuple[float, float], ...] = ()
     marks: tuple[tuple[float, str], ...] = ()
     level: tuple[float, str] | None = None
+    spans: tuple[tuple[float, float, int, str], ...] = ()
+    lanes: int = 0
+    pauses: tuple[tuple[float, float], ...] = ()
+    flag: tuple[float, float, tuple[str, ...]] | None = None
+    flag_left: bool = False
+    others: tuple[tuple[tuple[float, float], ...], ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class TimeChart:
+    """A timeline that is read, zoomed and switched; without scripts, its still pictures.
+
+    Attributes:
+        name: what it is a timeline of.
+        charts: the still pictures, one a metric.
+        legend: a sentence on how to read it.
+        data: what the script draws from, see ``timeline_data``.
+    """
+
+    block: ClassVar[str] = "timechart"
+
+    id: str
+    name: str
+    charts: tuple[Chart, ...]
+    legend: str
+    data: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -320,7 +351,7 @@ class Treemap:
     note: str = ""
 
 
-Block = Table | Charts | Cards | Chain | Facts | Texts | Tree | Treemap
+Block = Table | Charts | TimeChart | Cards | Chain | Facts | Texts | Tree | Treemap
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -365,6 +396,12 @@ class Page:
         """Every chart on the page, in order."""
         blocks = (block for section in self.sections for block in section.blocks)
         return tuple(chart for block in blocks if isinstance(block, Charts) for chart in block.charts)
+
+    @property
+    def timecharts(self) -> tuple[TimeChart, ...]:
+        """Every living timeline on the page, in order."""
+        blocks = (block for section in self.sections for block in section.blocks)
+        return tuple(block for block in blocks if isinstance(block, TimeChart))
 
 
 def type_cell(name: str) -> Cell:

@@ -11,8 +11,10 @@ from functools import singledispatch
 from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_seconds, format_signed_bytes
+from memlab.analyses.decimation import extremes
 from memlab.errors import MissingExtraError, UnavailableError
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
@@ -26,14 +28,18 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.comparison import comparison_headline
 from memlab.views.flame_map import flame_block
-from memlab.views.geometry import pick, ratchet, round_ticks, tick_label
+from memlab.views.gc_views import DRAWERS as GC_DRAWERS
+from memlab.views.geometry import ratchet, round_ticks, tick_label
 from memlab.views.heap_map import treemap_block
 from memlab.views.heap_rows import BARS
 from memlab.views.ledger_page import ledger_bars
 from memlab.views.line_page import line_bars
 from memlab.views.palette import HUES, LIGHT, tints, tones
+from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
 from memlab.views.sites import top_lines
+from memlab.views.time_plots import decorate, overlay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,8 +60,11 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     """Draw the picture that matters most in a result.
 
     A leak report shows one tested metric over iterations as change since the first tested reading, with the
-    blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak; a
+    blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak, a
+    capture with its spans, pauses, marks and peak; two captures lie over each other; a
     snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
+    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars. A
+    pool shows its size over time, a hit curve the hit rate over the number of entries.
     heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a
     flame tree is an icicle of its widest frames.
     heap tree are treemaps of retained size; a line profile and a cell ledger show how
@@ -144,7 +153,7 @@ def _timeline(timeline: Timeline, ax: Axes | None, metric: str | None) -> Axes:
         raise UnavailableError(f"nothing to plot: no samples of {wanted or 'any metric'}")
     axes = _axes(ax)
     values = timeline.metrics[wanted]
-    kept = pick(values, _BUCKETS)
+    kept = extremes(timeline.time_s, values, _BUCKETS)
     top = int(values.argmax())
     axes.plot(timeline.time_s[kept], values[kept], color=LIGHT["accent"], lw=1.5)
     axes.plot([timeline.time_s[top]], [values[top]], color=LIGHT["accent"], marker="o", mfc="white", ms=6)
@@ -156,26 +165,37 @@ def _timeline(timeline: Timeline, ax: Axes | None, metric: str | None) -> Axes:
 
 @_draw.register(Capture)
 def _capture(capture: Capture, ax: Axes | None, metric: str | None) -> Axes:
-    axes = _draw(capture.timeline, ax, metric)
-    for mark in capture.marks:
-        axes.axvline(mark.time_s, color=LIGHT["muted"], lw=1, ls=":")
-        axes.annotate(
-            _plain(mark.label),
-            (mark.time_s, 1),
-            xycoords=("data", "axes fraction"),
-            xytext=(3, -11),
-            textcoords="offset points",
-            fontsize="small",
-            color=LIGHT["muted"],
-            parse_math=False,
-        )
+    holding = (line for line in capture.timelines().values() if metric in line.metrics)
+    timeline = next(holding, capture.timeline)
+    axes = _draw(timeline, ax, metric)
     values = capture.timeline.metrics.get("rss_bytes")
-    if capture.peak is not None and values is not None and metric in (None, "rss_bytes"):
-        peak = capture.peak.value_bytes
-        axes.axhline(peak, color=LIGHT["grew"], lw=1, ls="--")
-        _ticks(axes, int(values.min()), max(peak, int(values.max())), sizes=True)
-        _title(axes, f"{words.metric_name('rss_bytes')}: peak {format_bytes(peak)} ({capture.peak.source})")
+    rss = values is not None and len(values) > 0 and metric in (None, "rss_bytes")
+    heights = decorate(axes, capture, rss=rss)
+    if rss and heights and values is not None:
+        _ticks(axes, min(int(values.min()), *heights), max(int(values.max()), *heights), sizes=True)
+    if rss and capture.peak is not None:
+        peak = capture.peak
+        name = words.metric_name("rss_bytes")
+        _title(axes, f"{name}: peak {format_bytes(peak.value_bytes)} ({peak.source})")
+    if any(not name.startswith("_") for name in axes.get_legend_handles_labels()[1]):
+        axes.legend(frameon=False, fontsize="small", loc="lower right")
     return axes
+
+
+@_draw.register(CaptureComparison)
+def _comparison(comparison: CaptureComparison, ax: Axes | None, metric: str | None) -> Axes:
+    read = [name for side in (comparison.first, comparison.second) for name in side.timeline.metrics]
+    wanted = metric or ("rss_bytes" if "rss_bytes" in read else next(iter(read), "rss_bytes"))
+    axes = _axes(ax)
+    bounds = overlay(axes, comparison, wanted)
+    if bounds is None:
+        raise UnavailableError(f"nothing to plot: neither recording has samples of {wanted}")
+    _ticks(axes, *bounds, sizes=wanted.endswith("_bytes"))
+    _title(axes, comparison_headline(comparison))
+    axes.set_xlabel(
+        f"seconds since {words.printable(comparison.aligned_at, 40) or 'the start'}", parse_math=False
+    )
+    return _tidy(axes)
 
 
 @_draw.register(GcPauses)
@@ -349,12 +369,25 @@ for _kind in BARS:
     _draw.register(_kind, _heap_bars)
 
 
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS}
+
+
+def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
+    axes = _axes(ax)
+    _DRAWERS[type(result)](result, axes)
+    return _tidy(axes)
+
+
+for _pictured in _DRAWERS:
+    _draw.register(_pictured, _picture)
+
+
 @_draw.register(PressureRun)
 def _pressure(run: PressureRun, ax: Axes | None, metric: str | None) -> Axes:
     if metric in (None, "rss_bytes") and "ballast_bytes" in run.timeline.metrics and len(run.timeline):
         axes = _draw(run.timeline, ax, "rss_bytes" if "rss_bytes" in run.timeline.metrics else None)
         ballast = run.timeline.metrics["ballast_bytes"]
-        kept = pick(ballast, _BUCKETS)
+        kept = extremes(run.timeline.time_s, ballast, _BUCKETS)
         axes.fill_between(
             run.timeline.time_s[kept], ballast[kept], color=LIGHT["muted"], alpha=0.25, lw=0, label="ballast"
         )

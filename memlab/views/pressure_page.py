@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 from memlab._base.units import format_bytes, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture, Mark
 from memlab.views import words
-from memlab.views.charts import timeline_chart
 from memlab.views.heap_blocks import release_text
 from memlab.views.page import (
     Badge,
@@ -23,6 +22,7 @@ from memlab.views.page import (
     type_cell,
 )
 from memlab.views.pressure_rows import DASH, TONES, duration, end_sentence, percent, rates
+from memlab.views.time_charts import timeline_chart
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from memlab._base.units import format_bytes, format_count, format_seconds
 from memlab.views import words
 from memlab.views.page import Cell, Column, Facts, Figure, Page, Section, Table, Texts
+from memlab.views.pause_parts import pause_tables
 
 if TYPE_CHECKING:
     from memlab.records.capture import Capture, Child, Outcome, Peak, StackSample
@@ -199,7 +200,8 @@ def _at_peak(capture: Capture) -> Section | None:
 def _pauses(capture: Capture) -> Section | None:
     if capture.pauses is None:
         return None
-    return Section("pauses", "Pauses of the collector", (Facts(pause_facts(capture.pauses)),))
+    blocks: list[Block] = [Facts(pause_facts(capture.pauses)), *pause_tables(capture.pauses)]
+    return Section("pauses", "Pauses of the collector", tuple(blocks))
 
 
 def _around(capture: Capture) -> Section | None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from functools import singledispatch
 from typing import TYPE_CHECKING, Any
 
+from memlab.analyses.capture_compare import figure_pairs
 from memlab.errors import MissingExtraError, UsageError
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
@@ -23,9 +25,11 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_text, words
+from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.ledger_page import ledger_rows
 from memlab.views.line_page import line_rows
+from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
 
@@ -61,6 +65,8 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       their differences, ``folded``, ``repeats``.
       ``size_bytes``, ``blocks``, ``change``, ``moved_from`` (line in the older snapshot, 0 when it is the
       same); with ``per`` also ``bytes_per_iteration``, ``blocks_per_iteration``.
+      ``size_bytes``, ``blocks``, ``change``.
+    - two captures: one row a figure: ``figure``, ``unit``, ``first``, ``second``, ``growth``.
     - capture and timeline: one column a metric, indexed by ``time_s``.
     - statement (``%memit``): ``repeat``, ``peak_bytes``, ``increment_bytes``, ``source``.
     - heap graph: its objects, greatest retained size first, as ``HeapGraph.query`` gives them.
@@ -76,6 +82,11 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - heap difference: ``type``, ``objects_diff``, ``bytes_diff``, ``objects``, ``shallow_bytes``, ``born``.
     - holdings: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``, ``shallow_bytes``,
       ``release``.
+    - pool and cache figures: ``figure``, ``value``. Whether pooling pays: ``round``, ``new_s``, ``pooled_s``,
+      ``reset_s``. Hit rate by size: ``size``, ``hit_rate``.
+    - collector's figures: ``generation``, ``pause_s``. Decisions: ``time_s``, ``action``, ``before``,
+      ``after``, ``reason``. Advice: ``setting``, medians of ``cpu_s`` .. ``peak_bytes``, ``recommended``,
+      ``code``.
     - pressure run: one row a phase: ``phase``, ``start_s``, ``end_s``, ``target_bytes``, ``ballast_bytes``,
       ``peak_rss_bytes``, ``calls``, ``failures``, ``latency_p50_s``, ``latency_p99_s``, ``latency_max_s``,
       ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
@@ -229,6 +240,12 @@ def _gcpauses_frame(pauses: GcPauses) -> DataFrame:
     return pandas.DataFrame({n: getattr(pauses, n).copy() for n in names}, index=index)  # type: ignore[no-any-return]
 
 
+@_frame.register(CaptureComparison)
+def _comparison_frame(comparison: CaptureComparison) -> DataFrame:
+    rows = ((p.name, p.unit, p.first, p.second, p.growth) for p in figure_pairs(comparison))
+    return table_of(("figure", "unit", "first", "second", "growth"), rows)
+
+
 @_frame.register(MemitResult)
 def _memitresult_frame(result: MemitResult) -> DataFrame:
     return table_of(
@@ -261,6 +278,17 @@ def _heap_frame(result: Result) -> DataFrame:
 
 for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
+
+
+_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS}
+
+
+def _tuning_frame(result: Result) -> DataFrame:
+    return table_of(*_TUNING_ROWS[type(result)](result))
+
+
+for _tuning_kind in _TUNING_ROWS:
+    _frame.register(_tuning_kind, _tuning_frame)
 
 
 @_frame.register(PressureRun)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_count, format_seconds, format_signed_bytes
 from memlab.records.capture import Capture
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
 from memlab.records.flame import FlameTree
@@ -19,7 +20,8 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import heap_text, pressure_text, words
+from memlab.views import gc_views, heap_text, pool_views, pressure_text, words
+from memlab.views.comparison import comparison_text
 from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.ledger_page import ledger_text
@@ -62,6 +64,9 @@ def render_text(result: Result) -> str:
     raise TypeError(f"cannot show a {type(result).__name__}: it is no result of memlab's")
 
 
+for _cases in (heap_text.RENDERERS, pool_views.RENDERERS, gc_views.RENDERERS):
+    for _kind, _render in _cases.items():
+        render_text.register(_kind, _render)
 for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
     render_text.register(_kind, _render)
 render_text.register(CellLedger, ledger_text)
@@ -192,7 +197,8 @@ def _(capture: Capture) -> str:
     lines = wrap(words.printable(first), 0, 2)
     lasted = float(timeline.time_s[-1] - timeline.time_s[0]) if len(timeline) else 0.0
     ended = "" if capture.complete else "; the recording was cut short"
-    lines += wrap(f"{len(timeline):,} samples in {format_seconds(lasted)}{ended}", 2)
+    samples = max(timeline.taken, len(timeline))
+    lines += wrap(f"{samples:,} samples in {format_seconds(lasted)}{ended}", 2)
     lines += _metrics(timeline)
     if capture.marks:
         rows = [
@@ -204,6 +210,11 @@ def _(capture: Capture) -> str:
     lines += recording_text(capture)
     lines += _bullets("Notes", capture.notes)
     return "\n".join(lines)
+
+
+@render_text.register
+def _(comparison: CaptureComparison) -> str:
+    return comparison_text(comparison)
 
 
 @render_text.register

@@ -79,6 +79,7 @@ class Lab:
 
     url: str
     token: str
+    files: Path
 
     def address(self, notebook):
         # A workspace of its own: JupyterLab would bring back the notebooks of the visit before.
@@ -133,7 +134,7 @@ def lab():
             start_new_session=True,
         )  # fmt: skip
         stack.callback(_stop, server)
-        yield Lab(_address(server, runtime, folder / "server.log"), token)
+        yield Lab(_address(server, runtime, folder / "server.log"), token, files)
 
 
 def _address(server, runtime, log):

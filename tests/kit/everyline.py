@@ -58,13 +58,14 @@ class Interrupter:
         return line not in inside
 
 
-def interrupt_everywhere(action, state, patience_s=2.0):
+def interrupt_everywhere(action, state, patience_s=2.0, every=1):
     """Run ``action`` once for each of its lines; return how many, and the lines that left residue.
 
     Args:
         action: runs the code; called without arguments.
         state: returns a comparable description of what must be as before.
         patience_s: time that a thread has to end.
+        every: interrupt only each so manieth line.
     """
     residue = []
     at = 0
@@ -82,7 +83,7 @@ def interrupt_everywhere(action, state, patience_s=2.0):
         difference = _difference(before, state, patience_s)
         if difference:
             residue.append((interrupter.struck, difference))
-        at += 1
+        at += every
 
 
 def _run(action, interrupter):

@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.notebook, pytest.mark.timeout(240)]
 FACTS = {
     "00-start-here": ["peak memory:", "Out[", "LEAK", "<iframe", "leaks.html"],
     "01-find-a-leak": ["LEAK", "StockWatcher", "subscribers", "NO LEAK", "handlers.py"],
+    "07-pool-and-caches": ["does not pay", "acquisitions found", "look-ups can hit", "the cache gave way"],
     "08-under-pressure": [
         "the real ceiling",
         "Heedful",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
+from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import BoundName, CellLedger, CellRow
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import floats, frozen, ints
 from memlab.records.flame import FlameSide, FlameTree
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
 from memlab.records.heap_graph import EXTERNAL, IMMORTAL, TRACKED, HeapGraph
 from memlab.records.heap_results import (
     ContainerDiff,
@@ -42,6 +45,7 @@ from memlab.records.leak_report import (
 )
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 from memlab.records.memit import MemitResult
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
 from memlab.records.snapshot import (
     Change,
@@ -554,6 +558,25 @@ def gc_pauses() -> GcPauses:
     )
 
 
+def capture_comparison() -> CaptureComparison:
+    """Return the sample capture beside a later and leaner one, laid over each other at the mark ``load``."""
+    lean = Timeline(
+        floats(np.arange(500) * 0.02),
+        {"rss_bytes": ints(48_000_000 + np.arange(500) * 30_000)},
+        {"rss_bytes": "statm"},
+    )
+    later = Capture(
+        timeline=lean,
+        marks=(Mark(1.5, "load"),),
+        peak=Peak(70_000_000, 48_000_000, "sampled"),
+        environment=ENVIRONMENT,
+        spans=(Span("train", 1.5, 6.0, Peak(69_000_000, 50_000_000, "sampled"), "no mark here"),),
+    )
+    return CaptureComparison(
+        capture(), later, "before", "after", "load", 2.0, 1.5, ("the peaks are of different kinds",)
+    )
+
+
 def memit_result() -> MemitResult:
     """Return the classic line's numbers: 143.77 MiB, 0.23 MiB above the baseline."""
     return MemitResult(
@@ -874,6 +897,128 @@ def heap_holdings() -> HeapHoldings:
     )
 
 
+def pool_stats() -> PoolStats:
+    """Return the figures of a pool that was asked for more than it keeps."""
+    return PoolStats(
+        objects_created=9,
+        acquired=1_204,
+        released=1_202,
+        hits=1_197,
+        misses=7,
+        idle=3,
+        in_use=2,
+        size=5,
+        high_water_mark=8,
+        expired=1,
+        overflowed=3,
+        closed=4,
+        failed=1,
+        min_size=2,
+        max_size=5,
+        time_s=floats([0.0, 0.1, 0.4, 0.9, 2.5]),
+        sizes=ints([0, 2, 8, 6, 5]),
+        absent={"waiting": "nobody waits in a pool that creates"},
+        notes=("One object's reset() raised.",),
+    )
+
+
+def pool_worth() -> PoolWorth:
+    """Return the verdict on an object that pooling does not pay for."""
+    return PoolWorth(
+        type_name="app.buffers.Buffer",
+        new_s=floats([251e-9, 260e-9, 259e-9, 271e-9]),
+        pooled_s=floats([332e-9, 331e-9, 340e-9, 352e-9]),
+        reset_s=floats([210e-9, 212e-9, 215e-9, 220e-9]),
+        calls=8_192,
+        notes=("reset() does what the constructor does.",),
+    )
+
+
+def cache_stats() -> CacheStats:
+    """Return the figures of an adaptive cache under pressure."""
+    return CacheStats(
+        cache="AdaptiveCache",
+        hits=9_120,
+        misses=880,
+        evictions=210,
+        expirations=35,
+        size=640,
+        max_size=1_000,
+        failed_callbacks=2,
+        refused=1,
+        memory_bytes=3_355_443,
+        limit_bytes=4_194_304,
+        full_limit_bytes=8_388_608,
+        estimated=3,
+        shrinks=2,
+        grows=1,
+        notes=("Three values were too large to be looked at whole.",),
+    )
+
+
+def hit_curve() -> HitCurve:
+    """Return the hit rates of a cache that is too small."""
+    return HitCurve(
+        sizes=ints([1, 10, 100, 250, 1_000, 10_000]),
+        hit_rate=floats([0.02, 0.18, 0.51, 0.66, 0.83, 0.91]),
+        accesses=120_000,
+        distinct=10_800,
+        sampled=0.83,
+        current=250,
+        notes=("83 % of the keys were followed, 99,600 look-ups; sizes below 12 entries are coarse.",),
+    )
+
+
+def gc_stats() -> GcStats:
+    """Return the figures of a collector with a few long pauses."""
+    return GcStats(
+        pause_s=floats([0.0004, 0.0005, 0.004, 0.0004, 0.021]),
+        generation=ints([0, 0, 1, 0, 2]),
+        collected=12_400,
+        uncollectable=2,
+        lasted_s=1.25,
+        dropped=3,
+        notes=("Two objects could not be freed.",),
+    )
+
+
+def gc_decisions() -> GcDecisions:
+    """Return what an optimizer decided in a run that grew."""
+    low, high = (700, 10, 10), (2800, 20, 50)
+    return GcDecisions(
+        (
+            GcDecision(0.1, "raise", low, high, "31 collections took 20 ms, 20% of 100 ms; aimed at are 5%"),
+            GcDecision(
+                0.9, "lower", high, low, "the process grew by 70.1 MiB since the thresholds were raised"
+            ),
+        ),
+        notes=("The program set no thresholds of its own.",),
+    )
+
+
+def gc_advice() -> GcAdvice:
+    """Return the advice to raise the thresholds."""
+    own = GcTrial(
+        "as it is", "", (2.0, 2.1, 1.9), (2.2, 2.4, 2.0), (0.9, 1.0, 0.8), (0.002, 0.003, 0.002),
+        (0.11, 0.12, 0.12), (1136, 1136, 1136), (90_000_000, 90_100_000, 90_000_000),
+    )  # fmt: skip
+    higher = GcTrial(
+        "threshold 10,000", "import gc; gc.set_threshold(10_000, 20, 50)", (1.2, 1.3, 1.1), (1.3, 1.5, 1.2),
+        (0.2, 0.2, 0.2), (0.004, 0.004, 0.005), (0.02, 0.03, 0.02), (79, 79, 79),
+        (91_000_000, 91_000_000, 91_000_000),
+    )  # fmt: skip
+    return GcAdvice(
+        workload="job.py",
+        collector="Python 3.11.7 has three generations.",
+        trials=(own, higher),
+        recommended="threshold 10,000",
+        reason="processor time -40 %, longest pause -80 %",
+        code="import gc; gc.set_threshold(10_000, 20, 50)",
+        environment=ENVIRONMENT,
+        notes=("The machine was busy.",),
+    )
+
+
 def pressure_run() -> PressureRun:
     """Return a cache under a spike: hits and latency over time, one phase that failed, every field filled."""
     seconds = [number / 100 for number in range(300)]
@@ -986,6 +1131,7 @@ def all_results() -> dict:
         "snapshot table": snapshot_table(),
         "flame tree": flame_tree(),
         "capture": capture(),
+        "capture comparison": capture_comparison(),
         "gc pauses": gc_pauses(),
         "timeline": timeline(),
         "memit": memit_result(),
@@ -1002,6 +1148,13 @@ def all_results() -> dict:
         "freed": freed(),
         "heap diff": heap_diff(),
         "holdings": heap_holdings(),
+        "pool stats": pool_stats(),
+        "pool worth": pool_worth(),
+        "cache stats": cache_stats(),
+        "hit curve": hit_curve(),
+        "gc stats": gc_stats(),
+        "gc decisions": gc_decisions(),
+        "gc advice": gc_advice(),
         "pressure run": pressure_run(),
         "post-mortem": post_mortem(),
     }

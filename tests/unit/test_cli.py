@@ -393,7 +393,7 @@ def test_a_wrong_option_is_one_line_before_the_step_runs(tmp_path, app, capsys, 
     ("command", "said"),
     [
         (["leak"], "did you mean 'memlab leaks'?"),
-        (["xyzzy"], "the commands are leaks, heap, diff, show"),
+        (["xyzzy"], "the commands are " + ", ".join(cli.COMMANDS)),
         (["show"], "the following arguments are required: FILE"),
         (["show", "gone.memlab"], "gone.memlab"),
         (["show", "app.py"], "app.py"),

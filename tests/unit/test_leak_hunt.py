@@ -71,6 +71,28 @@ def test_a_registry_that_keeps_sessions_is_found_whole():
     assert first.prose.startswith("Each iteration leaves 1 Session")
 
 
+def test_a_list_for_each_user_is_one_leak():
+    """Containers that differ in their key alone are one suspect, with the figures of all."""
+
+    def visit():
+        registry.setdefault(next(counter) % 6, []).append(Session(1))
+
+    for _ in range(6):
+        visit()
+    report = find_leaks(visit, **QUICK)
+    assert report.verdict is Verdict.LEAK
+    first, *others = report.suspects
+    assert first.type_name == f"{__name__}.Session"
+    assert first.objects_per_iteration == pytest.approx(2.0, rel=0.1)
+    assert first.share > 0.9
+    assert first.container.name == f"{__name__}.registry[value] and 5 alike"
+    assert first.container.entries_per_iteration == pytest.approx(1.0, rel=0.1)
+    assert {t.type_name: t.objects_per_iteration for t in first.types}[first.type_name] == pytest.approx(
+        1.0, rel=0.1
+    )
+    assert not any(other.type_name == first.type_name for other in others)
+
+
 def test_bytes_per_iteration_are_within_ten_percent():
     """Each iteration keeps one bytearray of 10,000 bytes, and that is what the report says."""
     report = find_leaks(lambda: events.append(bytearray(10_000)), **QUICK)

@@ -234,7 +234,6 @@ def test_memlabs_own_error_raised_by_the_step_stays_what_it_is(run):
         ("%%leaks -b 1\nawait asyncio.sleep(0)", "an await outside a function"),
         ("%%leaks -b 1\nasync with x:\n    pass", "an await outside a function"),
         ("%%leaks -b 1\n[x async for x in y]", "an await outside a function"),
-        ("%memit await asyncio.sleep(0)", "an await outside a function"),
     ],
 )
 def test_wrong_use_is_one_line_in_the_shells_own_words(run, cell, said):

@@ -14,12 +14,14 @@ from contracts import ResultContract
 
 import memlab.records
 from memlab.records._result import Result
+from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Peak
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import (
     Freed,
@@ -35,6 +37,7 @@ from memlab.records.heap_results import (
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
@@ -60,8 +63,40 @@ class TestCapture(_OfKind):
     kind = Capture.kind
 
 
+class TestCaptureComparison(_OfKind):
+    kind = "capture comparison"
+
+
 class TestGcPauses(_OfKind):
     kind = GcPauses.kind
+
+
+class TestGcStats(_OfKind):
+    kind = GcStats.kind
+
+
+class TestGcDecisions(_OfKind):
+    kind = GcDecisions.kind
+
+
+class TestGcAdvice(_OfKind):
+    kind = GcAdvice.kind
+
+
+class TestPoolStats(_OfKind):
+    kind = PoolStats.kind
+
+
+class TestPoolWorth(_OfKind):
+    kind = PoolWorth.kind
+
+
+class TestCacheStats(_OfKind):
+    kind = CacheStats.kind
+
+
+class TestHitCurve(_OfKind):
+    kind = HitCurve.kind
 
 
 class TestSnapshot(_OfKind):

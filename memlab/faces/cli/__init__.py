@@ -30,9 +30,12 @@ __all__ = ["main"]
 COMMANDS = (
     "leaks",
     "heap",
+    "run",
+    "attach",
     "diff",
-    "pressure",
     "profile",
+    "gc",
+    "pressure",
     "show",
     "report",
     "export",
@@ -71,7 +74,8 @@ def _run(arguments: list[str], console: Console) -> int:
     if arguments and not arguments[0].startswith("-") and arguments[0] not in COMMANDS:
         console.error(_unknown(arguments[0]))
         return BAD_USE
-    parser, modules = _build()
+    # A program that is run shall not carry what the other commands need.
+    parser, modules = _build(arguments[:1] if arguments[:1] in ([name] for name in COMMANDS) else COMMANDS)
     if not arguments:
         console.out(parser.format_help().rstrip())
         console.error("name a command, for example: memlab leaks app.py:step")
@@ -94,7 +98,7 @@ def _run(arguments: list[str], console: Console) -> int:
     return code
 
 
-def _build() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
+def _build(names: Sequence[str] = COMMANDS) -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     parser = HuntParser(
         prog="memlab",
         description="A memory laboratory for Python: hunts leaks and shows line, object and holder.",
@@ -104,7 +108,7 @@ def _build() -> tuple[argparse.ArgumentParser, dict[str, Any]]:
     parser.add_argument("--version", action="version", version=f"memlab {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     modules = {}
-    for name in COMMANDS:
+    for name in names:
         module = importlib.import_module(f"memlab.faces.cli.{_MODULES.get(name, name)}")
         modules[name] = module
         command = commands.add_parser(

@@ -1,4 +1,4 @@
-"""The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, those that measure, the guard's.
+"""The magics: ``%leaks``, ``%%leaks``, ``%why``, those of the heap, of time, that measure, the guard's.
 
 Each has two names: the short one, which is claimed only while nobody else has it, and ``memlab_...``, which
 is always there. So it does not matter in which order extensions are loaded: memory_profiler's ``%memit``
@@ -21,6 +21,7 @@ from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.guard_magic import GuardMagic
 from memlab.faces.ipython.heap_magics import HeapMagics
 from memlab.faces.ipython.ledger_magics import LedgerMagics
+from memlab.faces.ipython.live_magics import LiveMagics
 from memlab.faces.ipython.measure_magics import AWAITING, MeasureMagics
 from memlab.faces.ipython.names import evaluate, named_callable
 from memlab.faces.ipython.one_line import OneLine
@@ -56,6 +57,8 @@ SHORT_NAMES = {
     "why": "line",
     "heap": "line",
     "heapdiff": "line_cell",
+    "memtrace": "line_cell",
+    "memlive": "line",
     "memguard": "line",
     "pressure": "line",
     "memdiff": "line_cell",
@@ -65,7 +68,7 @@ PREFIX = "memlab_"
 
 @magics_class
 class MemlabMagics(
-    HeapMagics, SnapshotMagics, MeasureMagics, LedgerMagics, GuardMagic, PressureMagic, Magics
+    HeapMagics, SnapshotMagics, MeasureMagics, LedgerMagics, LiveMagics, GuardMagic, PressureMagic, Magics
 ):
     """The magics of one shell."""
 

@@ -1,0 +1,1 @@
+"""Caches for any number of threads: one engine in ``base``, and what is special of each kind on top of it."""
