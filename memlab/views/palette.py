@@ -61,7 +61,7 @@ def tones(colors: dict[str, str]) -> dict[str, str]:
     """Return the fill of each tone of a difference, as treemap.css mixes them.
 
     >>> tones(LIGHT)["same"], tones(LIGHT)["grew-5"]
-    ('#f0f1ef', '#dd9893')
+    ('#f0f1ef', '#d17d78')
     """
     mixed = {
         f"{side}-{step}": _mixed(colors[side], colors["surface"], part)
