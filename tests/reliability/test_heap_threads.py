@@ -157,7 +157,7 @@ def test_captures_under_eight_busy_threads(python, seconds):
 @pytest.mark.parametrize(
     "times",
     [
-        200,
+        100,
         pytest.param(10_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)]),
     ],
 )
