@@ -29,6 +29,7 @@ from memlab.store.capture_file import Header, load, read_header, save
 from memlab.store.kinds import KINDS
 
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes, modes and fork are POSIX's")
+EXAMPLES = 60 if os.environ.get("MEMLAB_LONG") == "1" else 12
 MEMIT = MemitResult(peaks_bytes=(4096,), baseline_bytes=1024)
 
 
@@ -64,7 +65,7 @@ def refusal(path, **options):
 def test_load_gives_back_what_save_was_given(kind):
     """Any value of any kind, as its type hints allow it, comes back equal."""
 
-    @settings(max_examples=30, deadline=None, database=None)
+    @settings(max_examples=EXAMPLES, deadline=None, database=None)
     @given(results(KINDS[kind]))
     def round_trip(value):
         with tempfile.TemporaryDirectory() as folder:
