@@ -14,6 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -93,6 +94,9 @@ def run(job: Job) -> Run:
 
 def main(arguments: list[str]) -> int:
     """Run all jobs, print a line for each and all that a failed one said; 1 when any failed."""
+    # A shell ignores Ctrl-C for what it puts in the background, and children inherit that; memlab's tests of
+    # it need the default.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     jobs = [job for argument in arguments or ["tests"] for job in jobs_of(argument)]
     jobs.sort(key=lambda job: job.weight, reverse=True)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from memlab.records.cache import HitCurve
 from memlab.records.capture import Peak, Span
+from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger, CellRow
 from memlab.records.chain import RootKind
 from memlab.records.columns import floats, ints
@@ -376,7 +377,18 @@ def _gc_trials(draw):
     return GcTrial(draw(TEXT), draw(TEXT), *times, draw(counts), draw(counts))
 
 
+@st.composite
+def _capture_comparisons(draw):
+    hints = typing.get_type_hints(CaptureComparison)
+    finite = st.floats(allow_nan=False, allow_infinity=False)
+    by_name = {f.name: _from_hint(hints[f.name]) for f in dataclasses.fields(CaptureComparison)}
+    by_name |= {"first_s": finite, "second_s": finite}
+    by_name["second"] = st.just(draw(by_name["first"]))  # one capture is much to draw already
+    return draw(st.builds(CaptureComparison, **by_name))
+
+
 BY_HAND = {
+    CaptureComparison: _capture_comparisons,
     GcStats: _columns(GcStats, ("pause_s",), ("generation",)),
     GcTrial: _gc_trials,
     HitCurve: _columns(HitCurve, ("hit_rate",), ("sizes",)),

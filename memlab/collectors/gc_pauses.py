@@ -6,8 +6,8 @@ logging, and nothing that could start another collection. A subscription remembe
 it began and reads from there when asked; rows that were overwritten meanwhile are counted as dropped. The
 list of callbacks is replaced in one step at both ends, so that an interrupt leaves it either way whole.
 
-A forked child has its parent's ring and subscriptions, but its collections are its own: the callback looks
-at the process number of who subscribed and stays silent elsewhere.
+A forked child has its parent's ring and subscriptions, but its collections are its own: a hook at the fork
+silences the callback there. (To ask for the process number in each collection would cost more than the rest.)
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["PauseOwner", "PauseSubscription", "subscribe"]
 
 _FIELDS = 5
 _ROWS = 16_384
-_WRITTEN, _BEGAN = 0, 1
+_WRITTEN, _BEGAN, _FORKED = 0, 1, 2
 _NS = 1e-9
 
 
@@ -58,7 +58,7 @@ class PauseOwner:
         self._callbacks = gc.callbacks if callbacks is None else callbacks
         self._subscribers: weakref.WeakSet[PauseSubscription] = weakref.WeakSet()
         self._ring = array("q")
-        self._state = array("q", (0, 0))
+        self._state = array("q", (0, 0, 0))
         self._callback: Callable[[str, dict[str, int]], None] | None = None
 
     @property
@@ -74,7 +74,8 @@ class PauseOwner:
             if self._callback is None:
                 self._ring = array("q", bytes(8 * _FIELDS * self.rows))
                 self._state[_BEGAN] = 0
-                self._callback = _recording(self._ring, self._state, self.rows, self.clock, self.pid)
+                self._callback = _recording(self._ring, self._state, self.rows, self.clock)
+                _silence_forks(self._state)
             if not any(known is self._callback for known in self._callbacks):
                 self._callbacks.append(self._callback)
         return subscription
@@ -214,14 +215,13 @@ class PauseSubscription:
 
 
 def _recording(
-    ring: array[int], state: array[int], size: int, clock: Callable[[], int], pid: int
+    ring: array[int], state: array[int], size: int, clock: Callable[[], int]
 ) -> Callable[[str, dict[str, int]], None]:
     """Return the callback. It closes over plain arrays alone, and makes nothing that the collector tracks."""
-    getpid = os.getpid
 
     def on_collection(phase: str, info: dict[str, int]) -> None:
         now = clock()
-        if getpid() != pid:  # a fork: its collections are not ours
+        if state[_FORKED]:  # its collections are not ours
             return
         if phase == "start":
             state[_BEGAN] = clock()
@@ -239,6 +239,26 @@ def _recording(
         state[_WRITTEN] += 1
 
     return on_collection
+
+
+_states: dict[int, weakref.ref[array[int]]] = {}
+_hooks: list[object] = []
+
+
+def _silence_forks(state: array[int]) -> None:
+    """Mark a state in every child that is forked from now on. One hook serves all: none can be taken back."""
+    key = id(state)
+    _states[key] = weakref.ref(state, lambda _: _states.pop(key, None) and None)
+    if not _hooks and hasattr(os, "register_at_fork"):
+        _hooks.append(True)
+        os.register_at_fork(after_in_child=_mark_all)
+
+
+def _mark_all() -> None:
+    for known in tuple(_states.values()):
+        state = known()
+        if state is not None:
+            state[_FORKED] = 1
 
 
 def subscribe() -> PauseSubscription:

@@ -330,10 +330,12 @@ class Region:
         return self._peak
 
     def _stop_exact(self) -> Peak | None:
-        from memlab.records.capture import Peak
-
         found = self._following.stop()
-        return None if found is None else Peak(*found, "vmhwm")
+        if found is None:
+            return None
+        from memlab.records.capture import Peak  # only now: this brings numpy, which is not the region's
+
+        return Peak(*found, "vmhwm")
 
     def _stop_sampled(self) -> Peak | None:
         assert self._sampler is not None

@@ -15,7 +15,6 @@ import dataclasses
 import gc
 import os
 import sys
-import tokenize
 import tracemalloc
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -267,8 +266,12 @@ def _kind(filename: str) -> int:
         return _OTHER if rest.startswith("testing") else _LAB if rest.startswith("lab") else _OWN_CODE
     if filename == tracemalloc.__file__:
         return _OWN_CODE
+    if filename.startswith(_STANDARD):
+        return _OTHER if any(folder in filename for folder in _INSTALLED) else _HELPER
     return _HELPER if filename.startswith(_HELPERS) else _OTHER
 
 
 _OWN = OWN_FOLDER + os.sep
-_HELPERS = ("<string>", "<frozen ", os.path.dirname(np.__file__) + os.sep, tokenize.__file__)  # noqa: PTH120
+_HELPERS = ("<string>", "<frozen ", os.path.dirname(np.__file__) + os.sep)  # noqa: PTH120
+_STANDARD = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")

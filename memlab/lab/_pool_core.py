@@ -295,7 +295,7 @@ class PoolCore(Generic[T]):
         with self._lock:
             out = len(self._out)
             taken = counter_value(self._taken) if self.counters else None
-            points = self._history.until_now(self._size)
+            times, sizes = self._history.until_now(self._size)
             return PoolStats(
                 objects_created=self._created,
                 acquired=taken,
@@ -312,8 +312,8 @@ class PoolCore(Generic[T]):
                 failed=self._failed,
                 min_size=self.min_size,
                 max_size=self.max_size,
-                time_s=floats([at for at, _ in points]),
-                sizes=ints([size for _, size in points]),
+                time_s=floats(times),
+                sizes=ints(sizes),
                 absent={} if self.counters else dict.fromkeys(("acquired", "released", "hits"), _NOT_COUNTED),
             )
 

@@ -173,6 +173,8 @@ class SizeHistory:
         if len(self._points) > _MOST_POINTS:
             self._points = [*self._points[:-1:2], self._points[-1]]
 
-    def until_now(self, size: int) -> list[tuple[float, int]]:
-        """Return all points, and one for now."""
-        return [*self._points, (max(self._time() - self._start, self._points[-1][0]), size)]
+    def until_now(self, size: int) -> tuple[list[float], list[int]]:
+        """Return the times and the sizes of all points, and of one for now."""
+        now = max(self._time() - self._start, self._points[-1][0])
+        points = [*self._points, (now, size)]
+        return [at for at, _ in points], [size for _, size in points]

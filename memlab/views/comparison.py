@@ -8,7 +8,8 @@ from memlab._base.units import format_bytes, format_count, format_seconds
 from memlab.analyses.capture_compare import figure_pairs
 from memlab.views import words
 from memlab.views.layout import columns, wrap
-from memlab.views.page import Cell, Column, Figure, Page, Section, Table, Texts, TimeChart
+from memlab.views.page import Cell, Column, Facts, Figure, Page, Section, Table, Texts, TimeChart
+from memlab.views.recording_parts import stack_lines
 from memlab.views.time_charts import overlaid_chart
 from memlab.views.timeline_data import (
     Line,
@@ -99,6 +100,7 @@ def comparison_page(comparison: CaptureComparison) -> Page:
         Section("time", "Over time", tuple(blocks), _where(comparison)),
         Section("figures-section", "Side by side", (table,)),
     ]
+    sections += _sides(comparison)
     if comparison.notes:
         sections.append(Section("notes", "Notes and limits", (Texts("", comparison.notes),)))
     return Page(
@@ -119,6 +121,25 @@ def comparison_page(comparison: CaptureComparison) -> Page:
         brief=table,
         height=640,
     )
+
+
+def _sides(comparison: CaptureComparison) -> list[Section]:
+    """Return, for each recording, where it was made, what ran at its peak, and what its reader must know."""
+    sections = []
+    sides = ((comparison.first, comparison.first_label), (comparison.second, comparison.second_label))
+    for number, (capture, label) in enumerate(sides, 1):
+        facts = list(words.environment_facts(capture.environment))
+        if capture.timeline.started_at:
+            facts.append(("began", capture.timeline.started_at))
+        facts += [(words.metric_name(m), f"read from {s}") for m, s in capture.timeline.sources.items()]
+        blocks: list[Any] = [Facts(tuple(facts))] if facts else []
+        if capture.peak_stack is not None:
+            blocks.append(Texts("What ran at its peak", tuple(stack_lines(capture.peak_stack))))
+        if capture.notes:
+            blocks.append(Texts("Its notes", capture.notes))
+        if blocks:
+            sections.append(Section(f"side-{number}", label, tuple(blocks)))
+    return sections
 
 
 def comparison_data(comparison: CaptureComparison) -> dict[str, Any]:

@@ -110,6 +110,7 @@ build_page.register(SnapshotTable, table_page)
 build_page.register(Capture, capture_page.capture_page)
 build_page.register(Timeline, capture_page.timeline_page)
 build_page.register(CaptureComparison, comparison.comparison_page)
+build_page.register(SnapshotTable, table_page)
 build_page.register(GcPauses, recording_parts.pauses_page)
 build_page.register(MemitResult, other_pages.memit_page)
 build_page.register(CellLedger, ledger_page)
@@ -149,12 +150,12 @@ def render_page(result: Result) -> str:
 
 
 def _render(page: Page) -> str:
-    wanted = (
-        (_HEAP, page.heap is not None),
-        (_TIME, bool(page.timecharts)),
-        (_FLAME, page.flame is not None),
+    script, style = _assets(
+        "report",
+        *_HEAP * (page.heap is not None),
+        *_FLAME * (page.flame is not None),
+        *_TIMELINE * bool(page.timecharts),
     )
-    script, style = _assets("report", *(name for names, is_wanted in wanted if is_wanted for name in names))
     policy = (
         f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
         " base-uri 'none'; form-action 'none'"
@@ -241,7 +242,7 @@ def render_live_still(capture: Capture, figures: Mapping[str, Any], at: str) -> 
 
 def live_assets() -> tuple[str, str]:
     """Return the script and the style sheet of the live widget: the report's timeline, and what feeds it."""
-    return _assets(*_TIME, "live")
+    return _assets(*_TIMELINE, "live")
 
 
 def flame_assets() -> tuple[str, str]:
@@ -299,7 +300,7 @@ def _template(name: str) -> str:
 
 _HEAP = ("units", "treemap", "heap")
 _FLAME = ("units", "treemap", "flame")
-_TIME = ("units", "timeline")
+_TIMELINE = ("units", "timeline")
 
 
 def _assets(*names: str) -> tuple[str, str]:

@@ -183,7 +183,7 @@ class Model(RuleBasedStateMachine):
 
 
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 
 class TimedModel(RuleBasedStateMachine):
@@ -227,7 +227,7 @@ class TimedModel(RuleBasedStateMachine):
 
 
 TestTimedModel = TimedModel.TestCase
-TestTimedModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestTimedModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 
 def test_reads_alone_keep_nothing():

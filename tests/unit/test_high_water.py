@@ -239,3 +239,14 @@ assert outer.stop().increment_bytes < 16 << 20, "the child's memory is not the p
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs /proc")
 def test_a_forked_child_measures_itself_and_leaves_the_parents_region_alone():
     subprocess.run([sys.executable, "-c", FORK], check=True, timeout=30)
+
+
+def test_the_first_region_of_a_process_does_not_measure_the_import_of_numpy():
+    code = (
+        "import sys\nfrom memlab.collectors.high_water import region\nassert 'numpy' not in sys.modules\n"
+        "with region() as stretch:\n    pass\nprint(stretch.peak.increment_bytes, stretch.peak.source)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    increment, source = run.stdout.split()
+    if source == "vmhwm":
+        assert int(increment) < MIB

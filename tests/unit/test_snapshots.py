@@ -512,6 +512,23 @@ def test_taking_grouping_and_comparing_leave_nothing_of_memlabs_in_the_next_snap
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
 
 
+def test_what_memlab_has_others_allocate_is_memlabs_and_what_the_user_has_is_the_users():
+    """Imports, patterns and classes of memlab's are left out; those that other import hooks make stay."""
+    script = """
+        import numpy, tracemalloc
+        tracemalloc.start(40)
+        import memlab
+        from re import compile as user_compile
+        pattern = user_compile("a|(b+c)*[d-f]" * 9)
+        memlab.snapshot(); memlab.snapshot().statistics("function")
+        last = memlab.snapshot()
+        by_package = {s.site.frame.file: s.size_bytes for s in last.statistics("package", True).sites}
+        assert by_package.get("memlab", 0) < 20_000, by_package  # it was 250,000
+        assert by_package["standard library"] > 3000, by_package
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=100)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32), st.integers(1, 30_000), st.integers(1, 20_000))
 def test_numbers_are_grouped_as_unique_groups_them(seed, count, distinct):

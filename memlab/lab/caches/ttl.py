@@ -180,8 +180,10 @@ class TimedCache(Cache[K, V]):
                     entry.due = entry.expires
                     if entry.due < _NEVER:
                         heapq.heappush(self._ends, (entry.due, next(self._numbers), entry.key))
-            heads = [items[0][0] for items in (self._line, self._ends) if items]
-            self._soonest = min(heads, default=_NEVER)
+            # No comprehension here: on 3.13 an interrupt inside one passed the lock's exit by.
+            in_line = self._line[0][0] if self._line else _NEVER
+            on_heap = self._ends[0][0] if self._ends else _NEVER
+            self._soonest = min(in_line, on_heap)
         del gone
 
     def _next_due(self, now: float) -> tuple[float, int, K] | None:
