@@ -38,7 +38,7 @@ class Program:
                 name = f"step_{level}_{number}"
                 below = [callee for names in levels[-3:-1] for callee in names]
                 self._write(
-                    chance, name, chance.sample(below, min(len(below), chance.choice((1, 1, 2)))), level
+                    chance, name, chance.sample(below, min(len(below), chance.choice((1, 1, 1, 2)))), level
                 )
                 levels[-1].append(name)
         self._main = [name for names in levels[-2:] for name in names]
