@@ -2,7 +2,8 @@
 
 ``sys.settrace`` sees each line before it runs. The action is run again and again; in run n the nth line of
 memlab code in this thread raises. The walk ends with the run in which no line was left to interrupt. Lines
-inside ``__del__`` are passed over: the interpreter swallows what is raised there. So is the second event of
+inside ``__del__`` and in a callback of the collector are passed over: the interpreter swallows what is raised
+there. So is the second event of
 a ``with`` line, when the block ends: the interpreter delivers no signal between the block and a lock's or a
 file's own ``__exit__``, and one that is written in Python has lines of its own. Nor does it at ``try:``,
 which is no instruction.
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import memlab
 
+_SWALLOWED = ("__del__", "on_collection")
 PACKAGE = str(Path(memlab.__file__).parent)
 
 
@@ -116,7 +118,7 @@ def _difference(before, state, patience_s):
 
 def _in_finalizer(frame):
     while frame is not None:
-        if frame.f_code.co_name == "__del__":
+        if frame.f_code.co_name in _SWALLOWED:
             return True
         frame = frame.f_back
     return False

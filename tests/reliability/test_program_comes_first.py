@@ -275,7 +275,8 @@ ACTIONS = {
 }
 
 
-SLOW = ("memory_usage", "cell")
+# A recording starts a process: some hundred lines, each with one. test_recorder.py walks some of them.
+SLOW = ("memory_usage", "cell", "record", "record, started")
 
 
 @pytest.mark.parametrize(
