@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from memlab.analyses.growth import COUNTS, growth_test
 from memlab.records.columns import floats, ints
 from memlab.records.timeline import Timeline
-from memlab.views.charts import timeline_chart
 from memlab.views.geometry import Scale, pick, ratchet, round_ticks, tick_label
 from memlab.views.sites import top_lines
+from memlab.views.time_charts import timeline_chart
 
 SIZES = st.integers(-(2**50), 2**50)
 
