@@ -116,6 +116,8 @@ class _Found:
                     break
 
     def _columns(self, payload: bytes) -> None:
+        if len(payload) < COLUMNS_HEAD.size:
+            raise ValueError("a frame of columns is cut short")
         number, width, rows = COLUMNS_HEAD.unpack_from(payload)
         packed, width = width & PACKED, width & ~PACKED
         series = self.series[number]
