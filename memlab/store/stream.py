@@ -124,13 +124,13 @@ class _Found:
         size = width * rows * 8
         if width != len(series.names) + 1 or not rows:
             raise ValueError("not the columns that were declared")
+        content = memoryview(payload)[COLUMNS_HEAD.size :]
+        if size > (1040 * len(content) if packed else len(content)):
+            raise ValueError("deflate makes nothing so small")
         self.memory += size
         if self.memory > self.limits.memory_bytes:
             raise _TooLargeError
-        content = memoryview(payload)[COLUMNS_HEAD.size :]
         if packed:
-            if size > 1040 * len(content):
-                raise ValueError("deflate makes nothing so small")
             unpacker = zlib.decompressobj()
             plain = unpacker.decompress(content, size)
             if len(plain) != size or unpacker.decompress(unpacker.unconsumed_tail, 1):
