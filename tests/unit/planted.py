@@ -66,10 +66,11 @@ class Program:
             "exactly": lambda key: round(sizes[key]),
         }
         main = "\n".join(f"{name}()" for name in self._main)
+        codes = [compile("\n".join(lines), file, "exec") for file, lines in self._sources.items()]
+        codes.append(compile(main, "shop/main.py", "exec"))
         with memlab.tracing(DEPTH):
-            for file, lines in self._sources.items():
-                exec(compile("\n".join(lines), file, "exec"), space)
-            exec(compile(main, "shop/main.py", "exec"), space)
+            for code in codes:
+                exec(code, space)
             return memlab.snapshot(label)
 
     def both(self):
