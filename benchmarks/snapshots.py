@@ -116,6 +116,8 @@ def bare() -> None:
 
 
 def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
+    import psutil
+
     import memlab
     import memlab.analyses.diff
     import memlab.collectors.tracing
@@ -124,9 +126,11 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
     folder = tempfile.mkdtemp()
     os.chdir(folder)
     table = build(folder)
+    process = psutil.Process()
+    process.memory_info()
     tracemalloc.start(frames)
     keep = allocate(table, blocks)
-    theirs_rss = rss_of_theirs()
+    theirs_rss = rss_of_theirs(process)
     memlab.snapshot()  # reads the sources once, as the first snapshot of a program does
     times: dict[str, list[float]] = {}
 
@@ -172,11 +176,8 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
     return {"times": {k: statistics.median(v) for k, v in times.items()}, "sizes": sizes, "shape": shape}
 
 
-def rss_of_theirs() -> int:
+def rss_of_theirs(process: Any) -> int:
     """Return by how much the process grows to keep a snapshot of theirs, what tracing adds included."""
-    import psutil
-
-    process = psutil.Process()
     gc.collect()
     before = process.memory_info().rss
     theirs = tracemalloc.take_snapshot()
