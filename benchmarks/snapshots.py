@@ -116,6 +116,8 @@ def bare() -> None:
 
 
 def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
+    import psutil
+
     import memlab
     import memlab.analyses.diff
     import memlab.collectors.tracing
@@ -124,8 +126,11 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
     folder = tempfile.mkdtemp()
     os.chdir(folder)
     table = build(folder)
+    process = psutil.Process()
+    process.memory_info()
     tracemalloc.start(frames)
     keep = allocate(table, blocks)
+    theirs_rss = rss_of_theirs(process)
     memlab.snapshot()  # reads the sources once, as the first snapshot of a program does
     times: dict[str, list[float]] = {}
 
@@ -156,7 +161,8 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
     for by in ("line", "traceback"):
         note(f"tracemalloc diff by {by}", functools.partial(their_newer.compare_to, theirs, KEY[by]))
     del their_newer
-    sizes = {"memlab kept": older.nbytes + sum(map(len, older.files)), "tracemalloc kept": kept_by(theirs)}
+    sizes = {"memlab kept": older.nbytes + sum(map(len, older.files)), "tracemalloc kept": theirs_rss}
+    sizes["tracemalloc kept, its objects alone"] = kept_by(theirs)
     older.save("ours.memlab")
     theirs.dump("theirs.pickle")
     sizes["memlab file"] = Path("ours.memlab").stat().st_size
@@ -170,18 +176,29 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
     return {"times": {k: statistics.median(v) for k, v in times.items()}, "sizes": sizes, "shape": shape}
 
 
+def rss_of_theirs(process: Any) -> int:
+    """Return by how much the process grows to keep a snapshot of theirs, what tracing adds included."""
+    gc.collect()
+    before = process.memory_info().rss
+    theirs = tracemalloc.take_snapshot()
+    gc.collect()
+    grown: int = process.memory_info().rss - before
+    del theirs
+    return grown
+
+
 def kept_by(theirs: Any) -> int:
     """Return the bytes of a stdlib snapshot's own objects: tuples, ints and the list; strings are shared."""
     rows = theirs.traces._traces  # noqa: SLF001 - its size is what is asked for
     seen: set[int] = set()
     total = sys.getsizeof(rows)
     for row in rows:
-        total += sys.getsizeof(row) + 16  # and the collector's header
+        total += sys.getsizeof(row)  # the collector's header included
         _, size, stack, _ = row
         total += sys.getsizeof(size) if not -5 <= size <= 256 else 0
         if id(stack) not in seen:
             seen.add(id(stack))
-            total += sys.getsizeof(stack) + 16 + sum(sys.getsizeof(f) + 16 for f in stack)
+            total += sys.getsizeof(stack) + sum(map(sys.getsizeof, stack))
     return total
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from memlab._base.grouping import group_keys
+
 __all__ = ["merge_equal", "take_rows"]
 
 _Ints = npt.NDArray[np.int64]
@@ -37,7 +39,7 @@ def merge_equal(entries: _Ints, lengths: _Ints) -> tuple[_Ints, _Ints]:
     starts = lengths.cumsum() - lengths
     position = np.arange(len(entries)) - starts.repeat(lengths)
     hashes = np.add.reduceat(_mixed(entries, position), starts)
-    _, first, group = np.unique(hashes, return_index=True, return_inverse=True)
+    first, group = group_keys(hashes.view(np.int64))
     like = first[group]
     if bool((lengths == lengths[like]).all()):
         expected = entries[starts[like].repeat(lengths) + position]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 
+from memlab._base.grouping import ranked
 from memlab.collectors.function_names import function_names
 from memlab.errors import UsageError
 from memlab.records.columns import ints
@@ -53,14 +54,17 @@ class Axis:
     known_functions: Ints | None = None
     known_names: tuple[str, ...] = ()
 
-    def sites(self, codes: Ints, lengths: Ints | None = None) -> Sites:
-        """Return sites of given codes, each of one frame, or of as many as ``lengths`` says."""
-        used, frame_of = np.unique(codes, return_inverse=True)
+    def sites(self, codes: Ints) -> Sites:
+        """Return sites of one frame each."""
+        used, frame_of = ranked(codes)
+        return self.stacks(used, frame_of, np.ones(len(codes), np.int64))
+
+    def stacks(self, used: Ints, frame_of: Ints, lengths: Ints) -> Sites:
+        """Return sites of several frames: places in a table of ascending codes, sites end to end."""
         low = used & _LOW
         function, functions = self._function(used, low)
-        starts = np.arange(len(codes) + 1) if lengths is None else np.concatenate([[0], lengths.cumsum()])
         return Sites(
-            starts=ints(starts),
+            starts=ints(np.concatenate([[0], lengths.cumsum()])),
             frame_of=ints(frame_of),
             frame_file=ints(used >> NAME_BITS),
             frame_line=ints(low & _LINE if self.functions is None else np.zeros(len(used), np.int64)),

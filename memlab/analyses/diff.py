@@ -8,6 +8,7 @@ different depths are cut to the lesser one. Order is that of ``tracemalloc``'s `
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,30 +55,16 @@ def diff_snapshots(
     moves = moves_between(newer, older)
     pair = (newer, moves.older)
     axis = axis_of(pair, by, (newer.frame_line, moves.lines), callers=bool(mode))
-    if by == "traceback":
-        codes, lengths, (size, old_size, blocks, old_blocks) = _by_traceback(pair, axis)
-        firsts = lengths.cumsum() - lengths
-        tie = None
-    else:
-        codes, (size, old_size, blocks, old_blocks) = _by_site(pair, axis, by, mode)
-        lengths, firsts, tie = None, np.arange(len(codes)), -codes
-    size_diff, blocks_diff = size - old_size, blocks - old_blocks
+    joined = _by_traceback(pair, axis) if by == "traceback" else _by_site(pair, axis, by, mode)
+    size, blocks = joined.size, joined.blocks
+    size_diff, blocks_diff = size - joined.old_size, blocks - joined.old_blocks
     keys = (np.abs(size_diff), size, np.abs(blocks_diff), blocks)
     order = np.flatnonzero((size_diff != 0) | (blocks_diff != 0)) if not unchanged else np.arange(len(size))
-    order = order[
-        np.lexsort(
-            tuple(-key[order] for key in keys[::-1])
-            if tie is None
-            else (tie[order], *(-key[order] for key in keys[::-1]))
-        )
-    ]
-    if lengths is not None:
-        order = rank_tied(order, keys, codes, lengths)
-    places = _places(axis, codes, lengths, order)
-    moved = _moved_from(moves, axis, codes[firsts[order]]) if by in ("line", "traceback") else no_ints()
+    order = joined.sorted(order, keys)
+    moved = _moved_from(moves, axis, joined.firsts(order)) if by in ("line", "traceback") else no_ints()
     return SnapshotDiff(
         by=by,
-        places=places,
+        places=joined.places(axis, order),
         size_bytes=ints(size[order]),
         size_diff_bytes=ints(size_diff[order]),
         blocks=ints(blocks[order]),
@@ -115,60 +102,75 @@ def check_comparable(newer: Snapshot, older: Snapshot) -> None:
         )
 
 
-def _by_site(
-    pair: tuple[Snapshot, Snapshot], axis: Axis, by: By, mode: Cumulative
-) -> tuple[Ints, tuple[Ints, Ints, Ints, Ints]]:
-    """Return the codes of all sites, ascending, with newer and older sizes, newer and older blocks."""
-    new_codes, new_size, new_blocks = site_sums(pair[0], axis.codes[0], by, mode)
-    old_codes, old_size, old_blocks = site_sums(pair[1], axis.codes[1], by, mode)
-    codes = np.union1d(new_codes, old_codes)
-    columns = [np.zeros(len(codes), np.int64) for _ in range(4)]
-    at_new, at_old = np.searchsorted(codes, new_codes), np.searchsorted(codes, old_codes)
-    for column, at, values in zip(
-        columns,
-        (at_new, at_old, at_new, at_old),
-        (new_size, old_size, new_blocks, old_blocks),
-        strict=True,
-    ):
-        column[at] = values
-    return codes, (columns[0], columns[1], columns[2], columns[3])
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Joined:
+    """Sites of both snapshots: each a code, or, with ``lengths``, several places in the table of codes."""
+
+    codes: Ints
+    size: Ints
+    old_size: Ints
+    blocks: Ints
+    old_blocks: Ints
+    entries: Ints | None = None
+    lengths: Ints | None = None
+
+    def sorted(self, rows: Ints, keys: tuple[Ints, ...]) -> Ints:
+        """Sort rows by the keys, falling, then by name."""
+        falling = [-key[rows] for key in keys[::-1]]
+        if self.entries is None or self.lengths is None:
+            return rows[np.lexsort((-self.codes[rows], *falling))]
+        return rank_tied(rows[np.lexsort(falling)], keys, self.entries, self.lengths)
+
+    def firsts(self, rows: Ints) -> Ints:
+        """Return the code of each row's most recent frame."""
+        if self.entries is None or self.lengths is None:
+            return self.codes[rows]
+        return self.codes[self.entries[(self.lengths.cumsum() - self.lengths)[rows]]]
+
+    def places(self, axis: Axis, rows: Ints) -> Sites:
+        """Return the sites of some rows."""
+        if self.entries is None or self.lengths is None:
+            return axis.sites(self.codes[rows])
+        return axis.stacks(self.codes, *take_rows(self.entries, self.lengths, rows))
 
 
-def _by_traceback(
-    pair: tuple[Snapshot, Snapshot], axis: Axis
-) -> tuple[Ints, Ints, tuple[Ints, Ints, Ints, Ints]]:
-    """Return the codes of all tracebacks end to end, their lengths, and sizes and blocks as ``_by_site``."""
+def _by_site(pair: tuple[Snapshot, Snapshot], axis: Axis, by: By, mode: Cumulative) -> _Joined:
+    new, old = (site_sums(s, codes, by, mode) for s, codes in zip(pair, axis.codes, strict=True))
+    codes = np.union1d(new[0], old[0])
+
+    def spread(sites: Ints, values: Ints) -> Ints:
+        column = np.zeros(len(codes), np.int64)
+        column[np.searchsorted(codes, sites)] = values
+        return column
+
+    return _Joined(codes, spread(*new[:2]), spread(*old[:2]), spread(new[0], new[2]), spread(old[0], old[2]))
+
+
+def _by_traceback(pair: tuple[Snapshot, Snapshot], axis: Axis) -> _Joined:
     depth = min(s.depth for s in pair)
-    codes, lengths = [], []
-    for snapshot, code in zip(pair, axis.codes, strict=True):
-        whole = np.diff(snapshot.starts)
-        entries = code[snapshot.frame_of]
+    used, place = np.unique(np.concatenate(axis.codes), return_inverse=True)
+    places = np.split(place, [len(axis.codes[0])])
+    entries, lengths = [], []
+    for snapshot, of_frame in zip(pair, places, strict=True):
+        whole, stacks = np.diff(snapshot.starts), of_frame[snapshot.frame_of]
         if int(whole.max(initial=0)) > depth:
             cut = np.minimum(whole, depth)
             position = np.arange(int(cut.sum())) - (cut.cumsum() - cut).repeat(cut)
-            entries, whole = entries[snapshot.starts[:-1].repeat(cut) + position], cut
-        codes.append(entries)
+            stacks, whole = stacks[snapshot.starts[:-1].repeat(cut) + position], cut
+        entries.append(stacks)
         lengths.append(whole)
-    together, row_lengths = np.concatenate(codes), np.concatenate(lengths)
+    together, row_lengths = np.concatenate(entries), np.concatenate(lengths)
     first, site = merge_equal(together, row_lengths)
-    split = len(lengths[0])
-    totals = [traceback_totals(s) for s in pair]
-    new, old, count = site[:split], site[split:], len(first)
-    taken, taken_lengths = take_rows(together, row_lengths, first)
-    return (
-        taken,
-        taken_lengths,
-        (
-            sums(new, totals[0][0], count),
-            sums(old, totals[1][0], count),
-            sums(new, totals[0][1], count),
-            sums(old, totals[1][1], count),
-        ),
+    new, old, count = site[: len(lengths[0])], site[len(lengths[0]) :], len(first)
+    (size, blocks), (old_size, old_blocks) = (traceback_totals(s) for s in pair)
+    return _Joined(
+        used,
+        sums(new, size, count),
+        sums(old, old_size, count),
+        sums(new, blocks, count),
+        sums(old, old_blocks, count),
+        *take_rows(together, row_lengths, first),
     )
-
-
-def _places(axis: Axis, codes: Ints, lengths: Ints | None, order: Ints) -> Sites:
-    return axis.sites(codes[order]) if lengths is None else axis.sites(*take_rows(codes, lengths, order))
 
 
 def _moved_from(moves: Moves, axis: Axis, firsts: Ints) -> Ints:

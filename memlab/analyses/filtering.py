@@ -80,7 +80,7 @@ def _rows(snapshot: Snapshot, rows: npt.NDArray[np.int64]) -> Snapshot:
     if len(rows) == len(snapshot):
         return snapshot
     used, traceback = np.unique(snapshot.traceback[rows], return_inverse=True)
-    frame_of, lengths = take_rows(snapshot.frame_of, np.diff(snapshot.starts), used)
+    frame_of, lengths = take_rows(snapshot.frame_of.astype(np.int64), np.diff(snapshot.starts), used)
     changes = {name: ints(getattr(snapshot, name)[rows]) for name in _ROWS}
     changes |= {
         "traceback": ints(traceback),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from memlab.records.columns import Ints
     from memlab.records.snapshot import By, Cumulative, Sites, Snapshot
 
-__all__ = ["rank_tied", "site_sums", "statistics", "traceback_totals"]
+__all__ = ["rank_tied", "site_sums", "statistics", "traceback_rows", "traceback_totals"]
 
 
 def statistics(snapshot: Snapshot, by: By = "line", cumulative: bool | Cumulative = False) -> SnapshotTable:
@@ -45,11 +45,12 @@ def _table(snapshot: Snapshot, by: By, mode: Cumulative) -> SnapshotTable:
     if by == "traceback":
         size, blocks = traceback_totals(snapshot)
         lengths = np.diff(snapshot.starts)
-        entries = codes[snapshot.frame_of]
-        order = np.unique(snapshot.traceback)  # one that no row has is no site
+        used, place = np.unique(codes, return_inverse=True)
+        entries = place[snapshot.frame_of]
+        order = traceback_rows(snapshot)
         order = order[np.lexsort((-blocks[order], -size[order]))]
         order = rank_tied(order, (size, blocks), entries, lengths)
-        places = axis.sites(*take_rows(entries, lengths, order))
+        places = axis.stacks(used, *take_rows(entries, lengths, order))
     else:
         sites, size, blocks = site_sums(snapshot, codes, by, mode)
         order = np.lexsort((-sites, -blocks, -size))
@@ -90,6 +91,16 @@ def traceback_totals(snapshot: Snapshot) -> tuple[Ints, Ints]:
     return totals
 
 
+def traceback_rows(snapshot: Snapshot) -> Ints:
+    """Return the tracebacks that some row has, ascending; one that none has is no site."""
+    kept = snapshot.kept.get("rows")
+    if kept is None:
+        present = np.bincount(snapshot.traceback, minlength=len(snapshot.starts) - 1) > 0
+        kept = snapshot.kept["rows"] = np.flatnonzero(present)
+    rows: Ints = kept
+    return rows
+
+
 def site_sums(snapshot: Snapshot, codes: Ints, by: By, mode: Cumulative) -> tuple[Ints, Ints, Ints]:
     """Return the codes of sites, ascending, and what each holds.
 
@@ -109,7 +120,7 @@ def site_sums(snapshot: Snapshot, codes: Ints, by: By, mode: Cumulative) -> tupl
     size, blocks = traceback_totals(snapshot)
     used, frame_site = np.unique(codes, return_inverse=True)
     if not mode:
-        rows = np.unique(snapshot.traceback)  # a traceback that no row has is no site
+        rows = traceback_rows(snapshot)
         place = frame_site[snapshot.frame_of[snapshot.starts[rows]]]
         size, blocks = size[rows], blocks[rows]
     else:
@@ -132,7 +143,7 @@ def rank_tied(order: Ints, keys: tuple[Ints, ...], entries: Ints, lengths: Ints)
     Args:
         order: rows, sorted by the keys.
         keys: what they were sorted by.
-        entries: codes of frames, rows end to end, most recent call first.
+        entries: frames by their place in the order of codes, rows end to end, most recent call first.
         lengths: frames of each row.
     """
     same = np.ones(max(len(order) - 1, 0), np.bool_)
@@ -153,12 +164,11 @@ def rank_tied(order: Ints, keys: tuple[Ints, ...], entries: Ints, lengths: Ints)
 
 
 def _ranks(entries: Ints, lengths: Ints) -> Ints:
-    """Rank rows of codes, compared from their last entry backwards, as tuples are."""
-    _, code = np.unique(entries, return_inverse=True)
+    """Rank rows of small numbers, compared from their last entry backwards, as tuples are."""
     deepest = int(lengths.max(initial=0))
     table = np.zeros((len(lengths), deepest), ">u4")  # 0 stands behind the end: a shorter tuple is less
     ends = lengths.cumsum()
     position = ends.repeat(lengths) - 1 - np.arange(len(entries))
-    table[np.arange(len(lengths)).repeat(lengths), position] = code + 1
+    table[np.arange(len(lengths)).repeat(lengths), position] = entries + 1
     _, rank = np.unique(table.view(f"S{4 * deepest}").ravel(), return_inverse=True)
     return rank

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import itertools
 import os
 import sys
 import tracemalloc
@@ -62,7 +63,7 @@ class TraceColumns:
     domain: Ints
     size: Ints
     count: Ints
-    tracebacks: tuple[Frames, ...]
+    tracebacks: npt.NDArray[np.object_]
     lengths: Ints
     total_frames: Ints
     name_of: Ints
@@ -101,9 +102,10 @@ def columns_of(blocks: Sequence[Any], depth: int, source: str, own_excluded: boo
     number = len(blocks)
     size = np.fromiter(map(itemgetter(1), blocks), np.int64, number)
     domain = np.fromiter(map(itemgetter(0), blocks), np.int64, number)
-    one, traceback = by_address(np.fromiter(map(itemgetter(2), blocks), np.object_, number))
-    tracebacks, total = _tracebacks(blocks, one)
-    del blocks
+    stacks = np.fromiter(map(itemgetter(2), blocks), np.object_, number)
+    one, traceback = by_address(stacks)
+    tracebacks, total = stacks[one], _total_frames(blocks, one)
+    del blocks, stacks
     row, of_block = group_keys(pack_keys(traceback, domain, size))
     count = np.bincount(of_block, minlength=len(row)).astype(np.int64)
     lengths, name_of, line_of, names = _flat(tracebacks)
@@ -116,7 +118,7 @@ def columns_of(blocks: Sequence[Any], depth: int, source: str, own_excluded: boo
         domain=domain[row],
         size=size[row],
         count=count,
-        tracebacks=tuple(tracebacks),
+        tracebacks=tracebacks,
         lengths=lengths,
         total_frames=np.maximum(total, lengths),
         name_of=name_of,
@@ -209,17 +211,19 @@ def _is_block(block: Any) -> bool:
 # -- frames
 
 
-def _tracebacks(blocks: Sequence[Any], one: Ints) -> tuple[list[Frames], Ints]:
-    """Return the tracebacks by identity, and how many frames each had before it was cut."""
-    if not len(one):
-        return [], _none()
-    picked = itemgetter(*one.tolist())(blocks)
-    examples = picked if len(one) > 1 else (picked,)
-    total = np.fromiter(map(itemgetter(3), examples), np.int64, len(one))
-    return list(map(itemgetter(2), examples)), total
+def _total_frames(blocks: Sequence[Any], one: Ints) -> Ints:
+    """Return how many frames each traceback had before it was cut, asked of one block of each."""
+    chosen = np.zeros(len(blocks), np.uint8)
+    chosen[one] = 1
+    # The bytes 0 and 1 are ints that exist; the blocks come in their order in the table.
+    picked = itertools.compress(blocks, chosen.tobytes())
+    total = np.fromiter(map(itemgetter(3), picked), np.int64, len(one))
+    in_order = np.empty(len(one), np.int64)
+    in_order[np.argsort(one, kind="stable")] = total
+    return in_order
 
 
-def _flat(tracebacks: list[Frames]) -> tuple[Ints, Ints, Ints, tuple[str, ...]]:
+def _flat(tracebacks: npt.NDArray[np.object_]) -> tuple[Ints, Ints, Ints, tuple[str, ...]]:
     """Return the lengths of tracebacks, and name, line of every frame end to end; and the names."""
     lengths = np.fromiter(map(len, tracebacks), np.int64, len(tracebacks))
     starts = lengths.cumsum() - lengths
@@ -227,11 +231,11 @@ def _flat(tracebacks: list[Frames]) -> tuple[Ints, Ints, Ints, tuple[str, ...]]:
     frames = np.empty(total, np.object_)
     # Frame by frame through all tracebacks: an iterator over each would be one more traced object each.
     longest = np.argsort(-lengths, kind="stable")
-    ordered = [tracebacks[i] for i in longest.tolist()]
+    ordered = tracebacks[longest]
     ascending = np.sort(lengths)
     for depth in range(int(lengths.max(initial=0))):
         having = len(lengths) - int(np.searchsorted(ascending, depth, side="right"))
-        del ordered[having:]
+        ordered = ordered[:having]
         frames[starts[longest[:having]] + depth] = np.fromiter(
             map(itemgetter(depth), ordered), np.object_, having
         )

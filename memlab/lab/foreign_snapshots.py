@@ -170,7 +170,7 @@ def _columns(told: Any) -> TraceColumns:
         domain=table[:, 0],
         size=table[:, 1],
         count=table[:, 4],
-        tracebacks=(),
+        tracebacks=np.empty(0, np.object_),
         lengths=own,
         total_frames=np.maximum(total, own),
         name_of=entries[:, 0],

@@ -20,7 +20,7 @@ import numpy as np
 
 from memlab.errors import UsageError
 from memlab.records._result import Result
-from memlab.records.columns import Ints, Nodes, check_lengths, ints, no_ints, no_nodes
+from memlab.records.columns import Ints, Nodes, check_lengths, frozen, ints, no_ints, no_nodes
 
 if TYPE_CHECKING:
     import os
@@ -115,7 +115,7 @@ class Snapshot(Result):
             allocators is not in it.
         blocks: number of the row's live blocks, shape ``(rows,)``.
         starts: shape ``(tracebacks + 1,)``, offsets into ``frame_of``.
-        frame_of: frame index, shape ``(sum of depths,)``.
+        frame_of: frame index, shape ``(sum of depths,)``; most of a deep snapshot, so of 4 bytes each.
         frame_file, frame_line: shape ``(frames,)``; ``frame_file`` indexes ``files``.
         files: file labels, see ``Frame.file``.
         own_files: indexes into ``files`` of the user's own code; a library's files are not in it.
@@ -156,7 +156,7 @@ class Snapshot(Result):
     size_bytes: Ints
     blocks: Ints
     starts: Ints
-    frame_of: Ints
+    frame_of: Nodes
     frame_file: Ints
     frame_line: Ints
     files: tuple[str, ...]
@@ -196,6 +196,8 @@ class Snapshot(Result):
         _check_tracebacks("snapshot", self.starts, self.frame_of)
         _check_range("traceback", self.traceback, len(self.starts) - 1)
         _check_range("frame_of", self.frame_of, len(self.frame_file))
+        if self.frame_of.dtype != np.uint32:  # wider numbers are taken too
+            object.__setattr__(self, "frame_of", frozen(self.frame_of.astype(np.uint32)))
         _check_range("frame_file", self.frame_file, len(self.files))
         if any(not 0 <= own < len(self.files) for own in self.own_files):
             raise ValueError("snapshot: own_files points outside its table")
@@ -714,12 +716,12 @@ def _change(size: int, size_diff: int, blocks: int, blocks_diff: int) -> Change:
     return Change.GREW if (size_diff or blocks_diff) > 0 else Change.SHRANK
 
 
-def _check_range(name: str, column: Ints, limit: int) -> None:
+def _check_range(name: str, column: Ints | Nodes, limit: int) -> None:
     if len(column) and (int(column.min()) < 0 or int(column.max()) >= limit):
         raise ValueError(f"snapshot: {name} points outside its table")
 
 
-def _check_tracebacks(what: str, starts: Ints, entries: Ints) -> None:
+def _check_tracebacks(what: str, starts: Ints, entries: Ints | Nodes) -> None:
     if len(starts) < 1 or starts[0] != 0 or starts[-1] != len(entries):
         raise ValueError(f"{what}: starts must run from 0 to the number of frame entries")
     if bool((starts[1:] <= starts[:-1]).any()):  # a difference could overflow
