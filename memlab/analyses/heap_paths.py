@@ -97,6 +97,8 @@ def grow(graph: HeapGraph, edges: Nodes, closed: Bytes) -> Forest:
     known = 0
     turns = _turns(graph)
     for number, seeds in enumerate(turns):
+        if not len(seeds):
+            continue
         shut = closed.copy()
         shut[parent != NO_NODE] = 1
         if number == 0:

@@ -45,6 +45,7 @@ __all__ = ["Taken", "take_heap"]
 
 _FROZEN_AT_START = 1_000 if sys.version_info[:2] == (3, 12) else 0
 _TRACES_READ = 20_000
+_BUCKET_BITS = 21  # 16 MiB of counts
 _POINTER = (sys.maxsize.bit_length() + 1) // 8
 _MANAGED = 1 << 4  # Py_TPFLAGS_MANAGED_DICT
 _HEAP_TYPE = 1 << 9
@@ -360,6 +361,13 @@ def _twins(raw: Raw) -> tuple[Nodes, Ints]:
     # One number for the three; hashes of equal content are equal, so a product of odd numbers keeps that.
     keys = hashes.view(np.uint64) ^ (raw.size[nodes].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
     keys = keys + raw.type_of[nodes].astype(np.uint64)
+    # What shares its upper bits with nothing is equal to nothing, and need not be sorted.
+    bits = min(len(nodes).bit_length() + 2, _BUCKET_BITS)
+    bucket = (keys >> np.uint64(64 - bits)).astype(np.int64)
+    crowded = np.bincount(bucket, minlength=1 << bits)[bucket] > 1
+    nodes, keys = nodes[crowded], keys[crowded]
+    if not len(nodes):
+        return _column([]), frozen(np.zeros(0, np.int64))
     order = np.argsort(keys, kind="stable")
     ranked = keys[order]
     begins = np.flatnonzero(np.concatenate([[True], ranked[1:] != ranked[:-1]]))
