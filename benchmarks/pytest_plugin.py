@@ -40,8 +40,7 @@ def run(source: Path, options: tuple[str, ...], sheet: Path) -> tuple[float, dic
     own = source / "src" if (source / "src").is_dir() else source
     environment = {**os.environ, "PYTHONPATH": str(own), "PYTEST_ADDOPTS": ""}
     command = (
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:asyncio", "-p", "no:xdist"]
-        + ["-p", "no:cacheprovider", "-W", "default", f"--junitxml={sheet}", *options, "tests"]
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:asyncio", "-p", "no:xdist", "-p", "no:cacheprovider", "-W", "default", f"--junitxml={sheet}", *options, "tests"]
     )  # fmt: skip
     before = os.times()
     done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)

@@ -101,7 +101,7 @@ def test_afterwards(wide, tmp_path_factory):
     assert made == 212  # the plain run, the hunt, and the set-up after it
     assert not hasattr(logging, "foo")
     left = [path for path in tmp_path_factory.getbasetemp().iterdir() if path.name.startswith("test_clean")]
-    assert len(left) <= 2
+    assert len(left) <= 3  # of two hundred: the first, the one after the hunt, and pytest's link
 """
     )
     result.assert_outcomes(passed=2)
@@ -247,7 +247,9 @@ def test_peak(memlab):
 """
     )
     result.assert_outcomes(failed=2, passed=1)
-    result.stdout.fnmatch_lines(["memlab: leak: *", "*held by: *kept*", "memlab: the peak is 2.86 MiB above*"])
+    result.stdout.fnmatch_lines(
+        ["memlab: leak: *", "*held by: *kept*", "memlab: the peak is 2.8* MiB above*"]
+    )
 
 
 @pytest.mark.parametrize(
