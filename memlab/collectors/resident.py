@@ -113,14 +113,11 @@ def _claimed(
     for name, known, source, reason in (
         (LIVE, live, "pymalloc's statistics", no_arenas),
         (ARENAS_FREE, live, "pymalloc's statistics, at most", no_arenas),
-        (IN_USE, heap, "mallinfo2", no_heap),
+        (IN_USE, heap, "mallinfo2, at most", no_heap),
         (MALLOC_FREE, heap, "mallinfo2, at most", no_heap),
     ):
-        found.append(
-            MemoryPart(name, claims[name], source)
-            if known is not None
-            else MemoryPart(name, None, "", reason)
-        )
+        size = claims[name] if known is not None else None
+        found.append(MemoryPart(name, size, source if known else "", "" if known else reason))
     return tuple(found)
 
 

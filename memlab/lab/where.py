@@ -41,7 +41,5 @@ def where(*, collect: bool = True, trim_malloc: bool = True) -> MemoryWhere:
         else:
             notes.append("malloc_trim: this platform's C library cannot be asked to give memory back")
     if any(part.reason for part in stages[0].parts):
-        notes.append(
-            "parts that this platform cannot tell are in no sum: unexplained holds them, if it is known"
-        )
+        notes.append("what this platform cannot tell is in no other part but unexplained, if that is known")
     return MemoryWhere(tuple(stages), collected, describe_environment(), tuple(notes))

@@ -7,9 +7,22 @@ from typing import TYPE_CHECKING, Any
 from memlab.errors import UnavailableError
 from memlab.records.fix_check import FixCheck, FixVerdict
 from memlab.views import words
+from memlab.views.charts import growth_chart
 from memlab.views.layout import columns, wrap
-from memlab.views.leak_page import leak_page
-from memlab.views.page import Badge, Cell, Column, Figure, Page, Section, Table, Texts
+from memlab.views.leak_page import site_cell
+from memlab.views.page import (
+    Badge,
+    Cell,
+    Charts,
+    Column,
+    Facts,
+    Figure,
+    Page,
+    Section,
+    Table,
+    Texts,
+    type_cell,
+)
 from memlab.views.palette import LIGHT
 
 if TYPE_CHECKING:
@@ -19,6 +32,8 @@ if TYPE_CHECKING:
 
     from memlab.records._result import Result
     from memlab.records.fix_check import RateChange
+    from memlab.records.leak_report import LeakReport
+    from memlab.views.page import Block
 
 __all__ = ["DRAWERS", "PAGES", "RENDERERS", "ROWS"]
 
@@ -30,6 +45,8 @@ _TONES = {
     FixVerdict.INCONCLUSIVE: "plain",
 }
 _MOST = 10
+_MOST_CHARTS = 6
+_LEGEND = "Each point is a reading after a round of iterations; the thick steps are the lowest in each block."
 
 
 def _grown(metric: str, rate: float | None) -> str:
@@ -38,11 +55,15 @@ def _grown(metric: str, rate: float | None) -> str:
 
 def _cells(rate: RateChange) -> tuple[str, str, str, str]:
     return (
-        words.metric_name(rate.metric),
+        words.printable(words.metric_name(rate.metric), 60),
         _grown(rate.metric, rate.before),
         _grown(rate.metric, rate.after),
-        rate.change or "not told",
+        words.printable(rate.change, 20) or "not told",
     )
+
+
+def _interval(metric: str, low: float, high: float) -> str:
+    return f"{words.growth(metric, low)} to {words.growth(metric, high)}"
 
 
 def _suspects(check: FixCheck) -> tuple[tuple[str, str], ...]:
@@ -72,15 +93,64 @@ def _text(check: FixCheck) -> str:
     return "\n".join(lines)
 
 
+def _tests(when: str, report: LeakReport, first: int) -> Section | None:
+    drawn = [
+        growth_chart(report.series, test, first + i) for i, test in enumerate(report.tests[:_MOST_CHARTS])
+    ]
+    charts = tuple(chart for chart in drawn if chart is not None)
+    if not charts:
+        return None
+    return Section(f"evidence-{when}", f"The evidence {when} the change", (Charts(charts, _LEGEND),))
+
+
+def _suspect_table(when: str, report: LeakReport) -> Section | None:
+    """Return what leaked in one of the two, with its line and its holder."""
+    if not report.suspects:
+        return None
+    rows = []
+    for suspect in report.suspects[:_MOST]:
+        where = (suspect.site.user or suspect.site.frame) if suspect.site is not None else None
+        rows.append(
+            (
+                type_cell(suspect.type_name),
+                Cell(words.suspect_objects(suspect)),
+                site_cell(where) if where is not None else Cell("not traced"),
+                Cell(words.chain_text(suspect.chain), mono=True)
+                if suspect.chain is not None
+                else Cell("nothing seen in Python"),
+                Cell(suspect.prose),
+            )
+        )
+    heads = (
+        Column("Suspect"), Column("Left per iteration", number=True), Column("Line"), Column("Held by"),
+        Column("In words"),
+    )  # fmt: skip
+    caption = f"Suspects {when} the change"
+    table = Table(f"suspects-{when}", caption, heads, tuple(rows), len(report.suspects))
+    return Section(f"suspects-{when}-section", caption, (table,))
+
+
+def _run(check: FixCheck) -> Section:
+    facts = []
+    for when, report in (("before", check.before), ("after", check.after)):
+        facts.append((f"Step {when}", report.step))
+        facts.append((f"Iterations {when}", words.protocol_sentence(report.protocol)))
+        facts.append((f"Verdict {when}", f"{report.verdict.value}: {report.reason}"))
+        facts += [(f"{name} {when}", value) for name, value in words.environment_facts(report.environment)]
+    notes = tuple(dict.fromkeys((*check.notes, *check.before.notes, *check.after.notes)))
+    blocks: list[Block] = [Facts(tuple(facts))]
+    if notes:
+        blocks.append(Texts("Notes and limits", notes))
+    return Section("run", "How it was run", tuple(blocks))
+
+
 def _page(check: FixCheck) -> Page:
     rows = tuple(
         (
             Cell(name),
             Cell(before, sort=rate.before),
             Cell(after, sort=rate.after),
-            Cell(
-                f"{words.growth(rate.metric, rate.before_low)} to {words.growth(rate.metric, rate.before_high)}"
-            ),
+            Cell(_interval(rate.metric, rate.before_low, rate.before_high)),
             Cell(
                 f"{words.growth(rate.metric, rate.after_low)} to {words.growth(rate.metric, rate.after_high)}"
             ),
@@ -104,12 +174,10 @@ def _page(check: FixCheck) -> Page:
             len(found),
         )
         sections.append(Section("suspects-section", "What became of the suspects", (table,)))
-    for when, report in (("before", check.before), ("after", check.after)):
-        evidence = next((s for s in leak_page(report).sections if s.id == "evidence"), None)
-        if evidence is not None and when == "after":
-            sections.append(Section("evidence-after", "The evidence after the change", evidence.blocks))
-    if check.notes:
-        sections.append(Section("notes", "Notes and limits", (Texts("", check.notes),)))
+    for when, report, first in (("before", check.before, 0), ("after", check.after, _MOST_CHARTS)):
+        tests = _tests(when, report, first)
+        sections += [section for section in (_suspect_table(when, report), tests) if section is not None]
+    sections.append(_run(check))
     return Page(
         kind="fix check",
         title=f"{check.verdict.value}: {check.after.step}",

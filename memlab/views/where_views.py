@@ -176,7 +176,8 @@ def _draw(where: MemoryWhere, axes: Axes) -> None:
     if not where.stages or where.stages[-1].rss_bytes is None:
         raise UnavailableError("nothing to plot: the resident memory cannot be read here")
     last, first = where.stages[-1], where.stages[0]
-    names, at = [], 0
+    names: list[str] = []
+    at = 0
     for part in last.parts:
         if part.bytes is None:
             continue

@@ -108,7 +108,7 @@ def test_afterwards(wide, tmp_path_factory):
 
 
 def test_a_test_that_fails_is_not_hunted(run):
-    """Outcomes stay what they were: failed, skipped, xfailed; a leak in an expected failure stays expected."""
+    """Outcomes stay what they were: failed, skipped, xfailed; a leak may be what is expected."""
     result = run(
         """
 import unittest
