@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
+    from memlab.lab.leak_detector import MemoryLeakDetector
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
@@ -54,11 +55,14 @@ if TYPE_CHECKING:
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
     from memlab.lab.scenarios import PressureScenario, PressureStage
+    from memlab.lab.verify_fix import verify_fix
+    from memlab.lab.where import where
     from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.fix_check import FixCheck
     from memlab.records.flame import FlameTree
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
@@ -82,6 +86,7 @@ if TYPE_CHECKING:
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
     from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
+    from memlab.records.where import MemoryWhere
     from memlab.store.capture_file import load
 
 __version__ = VERSION
@@ -97,6 +102,7 @@ __all__ = [
     "CellLedger",
     "Child",
     "Explanation",
+    "FixCheck",
     "FlameTree",
     "Frame",
     "Freed",
@@ -134,10 +140,12 @@ __all__ = [
     "MemlabError",
     "MemoryAlertSystem",
     "MemoryGuard",
+    "MemoryLeakDetector",
     "MemoryMonitor",
     "MemoryPressureSimulator",
     "MemoryProfiler",
     "MemoryReading",
+    "MemoryWhere",
     "MissingExtraError",
     "ObjectPool",
     "Outcome",
@@ -191,6 +199,8 @@ __all__ = [
     "release",
     "snapshot",
     "tracing",
+    "verify_fix",
+    "where",
     "why",
 ]
 
@@ -203,6 +213,7 @@ _HOME = {
     "Child": "records.capture",
     "CellLedger": "records.cell_ledger",
     "Explanation": "records.chain",
+    "FixCheck": "records.fix_check",
     "FlameTree": "records.flame",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
@@ -238,9 +249,11 @@ _HOME = {
     "MemitResult": "records.memit",
     "MemoryAlertSystem": "lab.alerts",
     "MemoryGuard": "lab.guard",
+    "MemoryLeakDetector": "lab.leak_detector",
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "MemoryWhere": "records.where",
     "ObjectPool": "lab.pool",
     "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
@@ -289,6 +302,8 @@ _HOME = {
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
     "tracing": "collectors.tracing",
+    "verify_fix": "lab.verify_fix",
+    "where": "lab.where",
     "why": "collectors.references",
 }
 

@@ -11,7 +11,7 @@ from memlab._base.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LITTLE_BYTES", "allocator_cache", "unseen"]
+__all__ = ["LITTLE_BYTES", "allocator_cache", "malloc_books", "unseen"]
 
 LITTLE_BYTES = 1024 * 1024
 """A rise below this is told with what RSS cannot show."""
@@ -61,3 +61,15 @@ def _mallinfo() -> Callable[[], Any] | None:
         return None
     found: Callable[[], Any] = function
     return found
+
+
+def malloc_books() -> tuple[int, int] | None:
+    """Return bytes in use and bytes kept free by the C library's malloc; None where it does not tell.
+
+    In use are also blocks that it mapped by themselves. Neither is resident for certain.
+    """
+    info = _mallinfo()
+    if info is None:
+        return None
+    found = info()
+    return int(found.uordblks) + int(found.hblkhd), int(found.fordblks)

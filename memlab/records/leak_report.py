@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from memlab.records._result import Result
 from memlab.records.chain import ReferenceChain
 from memlab.records.snapshot import Site
 from memlab.records.timeline import Timeline
+
+if TYPE_CHECKING:
+    from memlab.records.fix_check import FixCheck
 
 __all__ = [
     "ContainerGrowth",
@@ -232,3 +235,17 @@ class LeakReport(Result):
     def test(self, metric: str) -> GrowthTest | None:
         """Return the test of one metric, or None when it was not tested."""
         return next((t for t in self.tests if t.metric == metric), None)
+
+    def verify(
+        self, step: Callable[[], Any], setup: Callable[[], Any] | None = None, **options: Any
+    ) -> FixCheck:
+        """Hunt in the mended step, and say whether this leak is fixed, better, the same or worse.
+
+        Args:
+            step: the mended step, called without arguments again and again.
+            setup: called once before.
+            options: those of ``find_leaks``. Default: the time that this hunt was given.
+        """
+        from memlab.lab.verify_fix import verify_fix
+
+        return verify_fix(self, step, setup, **options)

@@ -9,6 +9,7 @@ from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.fix_check import FixCheck
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
@@ -31,6 +32,7 @@ from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
+from memlab.records.where import MemoryWhere
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,6 +47,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "cell ledger": CellLedger,
     "capture comparison": CaptureComparison,
     "explanation": Explanation,
+    "fix check": FixCheck,
     "flame tree": FlameTree,
     "freed": Freed,
     "gc advice": GcAdvice,
@@ -72,4 +75,5 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "snapshot diff": SnapshotDiff,
     "snapshot table": SnapshotTable,
     "timeline": Timeline,
+    "where": MemoryWhere,
 }

@@ -48,6 +48,7 @@ from memlab.records.timeline import Timeline
 from memlab.views import (
     capture_page,
     comparison,
+    fix_views,
     flame_page,
     gc_views,
     heap_page,
@@ -56,6 +57,7 @@ from memlab.views import (
     pool_views,
     pressure_page,
     recording_parts,
+    where_views,
 )
 from memlab.views.flame_map import flame_block
 from memlab.views.heap_map import treemap_block
@@ -125,7 +127,12 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
-for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
+for _kind, _page in (
+    *pool_views.PAGES.items(),
+    *gc_views.PAGES.items(),
+    *where_views.PAGES.items(),
+    *fix_views.PAGES.items(),
+):
     build_page.register(_kind, _page)
 build_page.register(PressureRun, pressure_page.pressure_page)
 build_page.register(PostMortem, pressure_page.post_mortem_page)

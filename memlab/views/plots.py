@@ -29,6 +29,7 @@ from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.comparison import comparison_headline
+from memlab.views.fix_views import DRAWERS as FIX_DRAWERS
 from memlab.views.flame_map import flame_block
 from memlab.views.gc_views import DRAWERS as GC_DRAWERS
 from memlab.views.geometry import ratchet, round_ticks, tick_label
@@ -40,6 +41,7 @@ from memlab.views.palette import HUES, LIGHT, tints, tones
 from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
 from memlab.views.sites import top_lines
 from memlab.views.time_plots import decorate, overlay
+from memlab.views.where_views import DRAWERS as WHERE_DRAWERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -369,7 +371,7 @@ for _kind in BARS:
     _draw.register(_kind, _heap_bars)
 
 
-_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS}
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS, **WHERE_DRAWERS, **FIX_DRAWERS}
 
 
 def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:

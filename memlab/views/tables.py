@@ -25,6 +25,7 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_text, words
+from memlab.views.fix_views import ROWS as FIX_ROWS
 from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.ledger_page import ledger_rows
@@ -32,6 +33,7 @@ from memlab.views.line_page import line_rows
 from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
+from memlab.views.where_views import ROWS as WHERE_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -280,7 +282,7 @@ for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
 
 
-_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS}
+_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS, **WHERE_ROWS, **FIX_ROWS}
 
 
 def _tuning_frame(result: Result) -> DataFrame:

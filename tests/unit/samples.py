@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from memlab.analyses.fix_check import compare_reports
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
 from memlab.records.capture_comparison import CaptureComparison
@@ -58,6 +61,10 @@ from memlab.records.snapshot import (
     SnapshotTable,
 )
 from memlab.records.timeline import Timeline
+from memlab.records.where import MemoryPart, MemoryWhere, WhereStage
+
+if TYPE_CHECKING:
+    from memlab.records.fix_check import FixCheck
 
 ENVIRONMENT = {"memlab": "0.1.0", "python": "CPython 3.11.2", "platform": "linux x86_64"}
 
@@ -1119,6 +1126,32 @@ def post_mortem() -> PostMortem:
     )
 
 
+def fix_check() -> FixCheck:
+    """Return a leak that was mended."""
+    return compare_reports(leak_report(), no_leak_report())
+
+
+def memory_where() -> MemoryWhere:
+    """Return where the memory of a process lies at three moments, one part not known."""
+
+    def stage(label, *sizes):
+        names = ("live Python objects", "arenas, free", "malloc, in use", "malloc, free", "mapped files")
+        parts = [MemoryPart(n, s, "smaps") for n, s in zip(names, sizes, strict=True)]
+        parts.append(MemoryPart("shared memory", None, "", "this kernel does not tell"))
+        return WhereStage(label, sum(sizes), tuple(parts))
+
+    return MemoryWhere(
+        (
+            stage("now", 30 * MIB, 2 * MIB, 400 * MIB, 90 * MIB, 20 * MIB),
+            stage("after gc.collect()", 22 * MIB, 10 * MIB, 250 * MIB, 240 * MIB, 20 * MIB),
+            stage("after malloc_trim()", 22 * MIB, 10 * MIB, 250 * MIB, 3 * MIB, 20 * MIB),
+        ),
+        12_345,
+        ENVIRONMENT,
+        ("One part is not known.",),
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
@@ -1157,4 +1190,6 @@ def all_results() -> dict:
         "gc advice": gc_advice(),
         "pressure run": pressure_run(),
         "post-mortem": post_mortem(),
+        "where": memory_where(),
+        "fix check": fix_check(),
     }

@@ -19,6 +19,7 @@ from memlab.records.capture import Capture, Peak
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
+from memlab.records.fix_check import FixCheck
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
@@ -41,6 +42,7 @@ from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
+from memlab.records.where import MemoryWhere
 from memlab.store.kinds import KINDS
 
 MIB = 1024 * 1024
@@ -185,6 +187,14 @@ class TestPressureRun(_OfKind):
 
 class TestPostMortem(_OfKind):
     kind = PostMortem.kind
+
+
+class TestMemoryWhere(_OfKind):
+    kind = MemoryWhere.kind
+
+
+class TestFixCheck(_OfKind):
+    kind = FixCheck.kind
 
 
 def all_result_classes():

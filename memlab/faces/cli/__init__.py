@@ -35,6 +35,7 @@ COMMANDS = (
     "diff",
     "profile",
     "gc",
+    "where",
     "pressure",
     "show",
     "report",

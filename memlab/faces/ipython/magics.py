@@ -29,6 +29,7 @@ from memlab.faces.ipython.options import parse
 from memlab.faces.ipython.pressure_magic import PressureMagic
 from memlab.faces.ipython.showing import Showing
 from memlab.faces.ipython.snapshot_magics import SnapshotMagics
+from memlab.faces.ipython.where_magic import WhereMagic
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
 from memlab.faces.user_errors import drop_memlab_frames
@@ -62,13 +63,22 @@ SHORT_NAMES = {
     "memguard": "line",
     "pressure": "line",
     "memdiff": "line_cell",
+    "memwhere": "line",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
 class MemlabMagics(
-    HeapMagics, SnapshotMagics, MeasureMagics, LedgerMagics, LiveMagics, GuardMagic, PressureMagic, Magics
+    HeapMagics,
+    SnapshotMagics,
+    MeasureMagics,
+    LedgerMagics,
+    LiveMagics,
+    GuardMagic,
+    PressureMagic,
+    WhereMagic,
+    Magics,
 ):
     """The magics of one shell."""
 
