@@ -1,0 +1,103 @@
+"""What was alive when traced memory stood highest inside a call.
+
+tracemalloc knows how high memory rose and not what it was made of at that moment. So the call is made twice more,
+watched at each line, call and return: the first time to learn at which of these moments memory stood highest, the
+second time to take a snapshot there. Between two such moments, inside one call of C code, nobody can look: the
+snapshot is then of the moment before or after it. The watch is the interpreter's trace and profile hooks; where
+somebody else has them (a debugger, coverage) or the call makes too many steps, the snapshot is taken at the end of
+the call, while its result is still held.
+"""
+
+from __future__ import annotations
+
+import sys
+import tracemalloc
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from memlab.collectors.tracing import Tracing
+    from memlab.records.snapshot import Snapshot
+
+__all__ = ["snapshot_near_peak"]
+
+_NEAR = 0.98
+_MOST_STEPS = 1_000_000
+
+
+class _Watch:
+    """Steps of one call: where memory stood highest, or a snapshot as soon as it stands as high as it did."""
+
+    def __init__(self, take: Callable[[], Snapshot], wanted: float | None) -> None:
+        self.take = take
+        self.wanted = wanted
+        self.greatest = 0
+        self.steps = 0
+        self.taken: Snapshot | None = None
+
+    def hook(self, frame: FrameType, _event: str, _argument: Any) -> Any:
+        self.steps += 1
+        now = tracemalloc.get_traced_memory()[0]
+        self.greatest = max(self.greatest, now)
+        reached = self.wanted is not None and now >= self.wanted
+        if reached or self.steps > _MOST_STEPS:
+            self.off()
+            if reached:
+                self.taken = self.take()
+            frame.f_trace = None
+            return None
+        return self.hook
+
+    def run(self, call: Callable[[], object]) -> None:
+        sys.setprofile(self.hook)
+        sys.settrace(self.hook)
+        try:
+            result = call()
+        finally:
+            self.off()
+        if self.wanted is not None and self.taken is None:
+            self.taken = self.take()
+        del result
+
+    @staticmethod
+    def off() -> None:
+        sys.settrace(None)
+        sys.setprofile(None)
+
+
+def snapshot_near_peak(call: Callable[[], object], tracing: Tracing, label: str = "") -> Snapshot:
+    """Make a call, and return what was alive when traced memory stood highest in it.
+
+    Args:
+        call: what is looked at, called two times, or once where nobody can watch.
+        tracing: a subscription that has begun; its depth is the snapshot's.
+        label: the snapshot's.
+
+    Example:
+        >>> from memlab.collectors.tracing import tracing
+        >>> def work():
+        ...     rows = [bytes(1000) for _ in range(1000)]
+        ...     return len(rows)
+        >>> with tracing(depth=2) as trace:
+        ...     snapshot_near_peak(work, trace).total_bytes > 1_000_000
+        True
+    """
+
+    def take() -> Snapshot:
+        return tracing.snapshot(label)
+
+    if sys.gettrace() is not None or sys.getprofile() is not None:
+        result = call()
+        taken = take()
+        del result
+        return taken
+    scout = _Watch(take, None)
+    scout.run(call)
+    watch = _Watch(take, scout.greatest * _NEAR)
+    watch.run(call)
+    assert watch.taken is not None
+    return watch.taken
+
+
