@@ -55,7 +55,9 @@ def result(loop, work, process):
 
 
 def memlab_rule(base, now):
-    return judge(result(*now), result(*base), ALLOWED, ask_power=False).verdict is RegressionVerdict.REGRESSION
+    return (
+        judge(result(*now), result(*base), ALLOWED, ask_power=False).verdict is RegressionVerdict.REGRESSION
+    )
 
 
 def memlab_without_loop(base, now):
@@ -92,7 +94,9 @@ RULES = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--series", type=int, default=1000)
-    parser.add_argument("--data", type=Path, default=Path(__file__).parents[1] / "data/noise/shared-machine.json")
+    parser.add_argument(
+        "--data", type=Path, default=Path(__file__).parents[1] / "data/noise/shared-machine.json"
+    )
     options = parser.parse_args()
     began = time.process_time()
     works, busy = load(options.data)
@@ -141,7 +145,8 @@ def exact(series: int) -> str:
     found = alarms = 0
     for size in draw.integers(200, 10**9, series).tolist():
         base, same, more = (
-            BenchmarkResult("work:peak_bytes", value, "bytes", exact=True) for value in (size, size, round(size * 1.01))
+            BenchmarkResult("work:peak_bytes", value, "bytes", exact=True)
+            for value in (size, size, round(size * 1.01))
         )
         found += judge(more, base, 0.01).verdict is RegressionVerdict.REGRESSION
         alarms += judge(same, base, 0.01).verdict is not RegressionVerdict.UNCHANGED

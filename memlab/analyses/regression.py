@@ -1,7 +1,7 @@
 """Whether a metric became worse than its baseline: exact ones by their value, noisy ones by ranks.
 
-A deterministic metric (bytes, counts) is compared as it is, with a tolerance of half a per cent, or half of what
-is allowed where that was asked for. A noisy one is first divided by the time of the reference loop that ran just
+A deterministic metric (bytes, counts) is compared as it is, with a tolerance of half a per cent where nothing
+else is allowed. A noisy one is first divided by the time of the reference loop that ran just
 before each sample, so that a slower machine cancels out. Then what the same process measured is drawn together
 to its median, since a process has a layout of its own and its samples are no independent ones. Last, the rank-sum
 test asks whether the new values lie above the baseline's *after the baseline was made worse by half of what is
@@ -31,7 +31,7 @@ __all__ = ["EXACT_ALLOWED", "LEVEL", "USUAL_ALLOWED", "compare", "degradation_of
 
 LEVEL = 0.01
 USUAL_ALLOWED = 0.10
-EXACT_ALLOWED = 0.01
+EXACT_ALLOWED = 0.005
 _LEAST_UNITS = 5
 _SLOWER = 0.15
 _TRIALS = 300
@@ -53,7 +53,7 @@ def compare(
         current: the run.
         baseline: what it is held against.
         allowed: degradation to find by name of a metric, or of its last part. Default: 10 %, or what the
-            result itself says; of exact metrics 1 %.
+            result itself says; of exact metrics more than half a per cent is too much.
         missing: list what the baseline has and the run has not.
 
     Example:
@@ -191,9 +191,9 @@ def _judge_exact(current: BenchmarkResult, baseline: BenchmarkResult, allowed: f
         became = 0.0
     verdict = (
         RegressionVerdict.REGRESSION
-        if became > allowed / 2
+        if became > allowed
         else RegressionVerdict.IMPROVED
-        if became < -allowed / 2
+        if became < -allowed
         else RegressionVerdict.UNCHANGED
     )
     return dataclasses.replace(

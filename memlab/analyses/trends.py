@@ -60,7 +60,7 @@ def metric_changes(history: MetricHistory) -> list[ChangePoint]:
     values = ratios if relative else history.value
     usable = np.flatnonzero(np.isfinite(values))
     values, runs = values[usable], history.run[usable]
-    margin = (EXACT_ALLOWED if history.exact else USUAL_ALLOWED) / 2
+    margin = EXACT_ALLOWED if history.exact else USUAL_ALLOWED / 2
     breaks = _steps(values) if history.exact else break_points(values)
     edges = [0, *(at for at, _ in breaks), len(values)]
     changes = []
@@ -102,7 +102,7 @@ def compare_runs(history: RunHistory, older: int, newer: int) -> RegressionRepor
 
 def _side_by_side(metric: MetricHistory, old: float | None, new: float | None) -> Regression:
     became = degradation_of(old, new, metric.better) if old is not None and new is not None else None
-    margin = EXACT_ALLOWED / 2
+    margin = EXACT_ALLOWED
     if old is None or new is None:
         verdict = RegressionVerdict.NEW if old is None else RegressionVerdict.MISSING
     elif not metric.exact or became is None:
@@ -136,7 +136,7 @@ def _label(run: HistoryRun) -> str:
 
 def _steps(values: Floats) -> list[tuple[int, float]]:
     """Return where an exact metric steps and stays for two runs; no statistics: it does not vary."""
-    margin = EXACT_ALLOWED / 2
+    margin = EXACT_ALLOWED
     steps = []
     level = float(values[0]) if len(values) else 0.0
     for at in range(1, len(values)):

@@ -45,7 +45,9 @@ _LEAST_COUNT = 2
 _BUSY_TRACER = "tracemalloc was running already, and its peak is its owner's"
 
 
-def exact_pass(call: Callable[[], object], name: str, *, place: str = "", repeats: int = _EXACT_REPEATS) -> list[BenchmarkResult]:
+def exact_pass(
+    call: Callable[[], object], name: str, *, place: str = "", repeats: int = _EXACT_REPEATS
+) -> list[BenchmarkResult]:
     """Return peak and retained bytes, allocations and allocated bytes of a call.
 
     Args:
@@ -128,7 +130,11 @@ def time_pass(
     for _ in range(min(repeats, 3)):
         shares.append(_gc_share(call, timed.number))
     processes = (process,) * repeats
-    seconds = sorted(samples)[repeats // 2] if repeats % 2 else sum(sorted(samples)[repeats // 2 - 1 : repeats // 2 + 1]) / 2
+    seconds = (
+        sorted(samples)[repeats // 2]
+        if repeats % 2
+        else sum(sorted(samples)[repeats // 2 - 1 : repeats // 2 + 1]) / 2
+    )
     return [
         BenchmarkResult(
             f"{name}:time_s",

@@ -99,5 +99,3 @@ def snapshot_near_peak(call: Callable[[], object], tracing: Tracing, label: str 
     watch.run(call)
     assert watch.taken is not None
     return watch.taken
-
-

@@ -65,7 +65,9 @@ class Benchmark:
         if not callable(function):
             raise KindError(f"benchmark: a {type(function).__name__} cannot be called; decorate a function")
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            raise StepError("benchmark: calling a generator function runs nothing; decorate one that exhausts it")
+            raise StepError(
+                "benchmark: calling a generator function runs nothing; decorate one that exhausts it"
+            )
         for what, given in (("setup", setup), ("teardown", teardown)):
             if given is not None and not callable(given):
                 raise KindError(f"benchmark: {what} must be a function, not {type(given).__name__}")
@@ -83,7 +85,9 @@ class Benchmark:
         self.allowed = _checked_allowed(allowed)
         self.cases = tuple(self._cases(params))
         code = getattr(inspect.unwrap(function), "__code__", None)
-        self.place = f"{PathLabels().label(code.co_filename)}:{code.co_firstlineno}" if code is not None else ""
+        self.place = (
+            f"{PathLabels().label(code.co_filename)}:{code.co_firstlineno}" if code is not None else ""
+        )
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -286,7 +290,13 @@ def _measure(
                 results.append(rss_pass(ready, case.name, place=one.place))
                 snapshot = snapshot_pass(ready, case.name, results[0].value) if snapshots else None
             results += time_pass(
-                ready, case.name, loop=one.loop, repeats=repeats, clock=one.clock, process=process, place=one.place
+                ready,
+                case.name,
+                loop=one.loop,
+                repeats=repeats,
+                clock=one.clock,
+                process=process,
+                place=one.place,
             )
     finally:
         if one.teardown is not None:
@@ -329,7 +339,9 @@ def _choices(params: Any) -> list[dict[str, Any]]:
     if hasattr(params, "keys"):
         for key, values in params.items():
             if isinstance(values, str | bytes) or not hasattr(values, "__iter__"):
-                raise UsageError(f"benchmark: params[{key!r}] must be a list of values, not {type(values).__name__}")
+                raise UsageError(
+                    f"benchmark: params[{key!r}] must be a list of values, not {type(values).__name__}"
+                )
         return [
             dict(zip(params, chosen, strict=True))
             for chosen in itertools.product(*(list(values) for values in params.values()))

@@ -75,7 +75,11 @@ class BenchmarkResult:
         for column in (self.reference, self.process):
             if len(column) not in (0, len(self.samples)):
                 raise ValueError("benchmark result: a reference and a process for each sample, or for none")
-        numbers = (*self.samples, *self.reference, *(v for v in (self.value, self.threshold) if v is not None))
+        numbers = (
+            *self.samples,
+            *self.reference,
+            *(v for v in (self.value, self.threshold) if v is not None),
+        )
         if not all(map(math.isfinite, numbers)):
             raise ValueError("benchmark result: figures must be finite")
 
@@ -166,7 +170,7 @@ class RegressionVerdict(enum.StrEnum):
     """What is said of one metric."""
 
     REGRESSION = "regression"
-    """It became worse by more than half of what is allowed, and that is no chance."""
+    """It became worse: an exact metric by more than is allowed, a noisy one by more than half of it beyond chance."""
     IMPROVED = "improved"
     """It became better by as much."""
     UNCHANGED = "no regression"
@@ -189,7 +193,7 @@ class Regression:
         degradation: how much worse it became, a fraction; below 0 it became better. Of ratios to the
             reference loop where there is one, so that it need not be that of the two medians.
         low, high: interval of the degradation at 95 %; equal to it for an exact metric.
-        allowed: degradation that is to be found; half of it is passed over.
+        allowed: degradation that is to be found; of a noisy metric half of it is passed over.
         chance: probability of such ranks when nothing changed but half of what is allowed; 0 for exact ones.
         samples: how many measurements it rests on, here and in the baseline.
         power: part of trials on these samples in which a degradation of ``allowed`` was found; None where

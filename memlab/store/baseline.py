@@ -21,7 +21,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from memlab._base.atomic import replacing, write_text
+from memlab._base.atomic import write_text
 from memlab._base.locks import only_writer
 from memlab._base.machine import same_interpreter
 from memlab._base.safety import clean
@@ -167,13 +167,17 @@ class Baseline:
         try:
             size = self.path.stat().st_size
             if size > _MOST_BYTES:
-                raise CaptureError(f"{name} holds {format_bytes(size)}, far too much for a baseline: name another")
+                raise CaptureError(
+                    f"{name} holds {format_bytes(size)}, far too much for a baseline: name another"
+                )
             text = self.path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return {"format": FORMAT, "version": VERSION, "machines": {}}
         except (OSError, UnicodeDecodeError) as error:
             said = getattr(error, "strerror", None) or "it is no text"
-            raise CaptureError(f"{name} cannot be read ({said}): check the path and its permissions") from None
+            raise CaptureError(
+                f"{name} cannot be read ({said}): check the path and its permissions"
+            ) from None
         try:
             document = json.loads(text)
         except (ValueError, RecursionError):

@@ -310,7 +310,8 @@ def _metrics(connection: sqlite3.Connection, numbers: list[int], match: str) -> 
     names = connection.execute("SELECT id, name, unit, better, exact FROM metrics").fetchall()
     found: dict[int, list[tuple[Any, ...]]] = {}
     for metric, *row in connection.execute(
-        "SELECT metric, run, value, low, high, relative FROM figures WHERE run >= ? ORDER BY run", (min(wanted),)
+        "SELECT metric, run, value, low, high, relative FROM figures WHERE run >= ? ORDER BY run",
+        (min(wanted),),
     ):
         if row[0] in wanted:
             found.setdefault(metric, []).append(tuple(float("nan") if v is None else v for v in row))
@@ -331,5 +332,3 @@ def _text(value: Any) -> str:
     if type(value) is not str:
         raise ValueError("a text is none")
     return value
-
-

@@ -46,6 +46,7 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import (
+    bench_views,
     capture_page,
     comparison,
     flame_page,
@@ -125,7 +126,7 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
-for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
+for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items(), *bench_views.PAGES.items()):
     build_page.register(_kind, _page)
 build_page.register(PressureRun, pressure_page.pressure_page)
 build_page.register(PostMortem, pressure_page.post_mortem_page)

@@ -20,7 +20,7 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import gc_views, heap_text, pool_views, pressure_text, words
+from memlab.views import bench_views, gc_views, heap_text, pool_views, pressure_text, words
 from memlab.views.comparison import comparison_text
 from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
@@ -64,7 +64,7 @@ def render_text(result: Result) -> str:
     raise TypeError(f"cannot show a {type(result).__name__}: it is no result of memlab's")
 
 
-for _cases in (heap_text.RENDERERS, pool_views.RENDERERS, gc_views.RENDERERS):
+for _cases in (heap_text.RENDERERS, pool_views.RENDERERS, gc_views.RENDERERS, bench_views.RENDERERS):
     for _kind, _render in _cases.items():
         render_text.register(_kind, _render)
 for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
