@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from memlab.lab.user_benchmarks import Benchmark
     from memlab.records.benchmark import BenchmarkTable, RegressionReport, RunHistory
 
-__all__ = ["FORMATS", "emit", "measure_targets"]
+__all__ = ["FORMATS", "document_of", "emit", "measure_targets"]
 
 FORMATS: Final = ("text", "json", "md", "html")
 _BAD_USE = 2
@@ -35,7 +35,7 @@ _BAD_USE = 2
 def emit(result: BenchmarkTable | RegressionReport | RunHistory, form: str, console: Console) -> None:
     """Print a result as text, JSON, Markdown or HTML."""
     if form == "json":
-        console.out_json(_document(result))
+        console.out_json(document_of(result))
     elif form == "md":
         console.out(result.to_markdown().rstrip("\n"))
     elif form == "html":
@@ -139,7 +139,7 @@ def _measure_here(
         ) from None
 
 
-def _document(result: Any) -> dict[str, Any]:
+def document_of(result: Any) -> dict[str, Any]:
     """Return what scripts want to read: without the snapshots, which are large and in the capture file."""
     from memlab.records.benchmark import BenchmarkTable, RegressionReport
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes
 from memlab.collectors import gc_pauses
-from memlab.collectors.alloc_counts import ABSENT, counting_allocations
+from memlab.collectors.alloc_counts import ABSENT, AllocationCount, counting_allocations
 from memlab.collectors.alloc_counts import native as counters
 from memlab.collectors.high_water import region
 from memlab.collectors.probe import Probe
@@ -29,11 +29,11 @@ from memlab.lab.reference_loops import interleaved
 from memlab.records.benchmark import BenchmarkResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from memlab.records.snapshot import Snapshot
 
-__all__ = ["exact_pass", "exact_result", "rss_pass", "snapshot_pass", "time_pass"]
+__all__ = ["SinglePass", "exact_pass", "exact_result", "rss_pass", "single_pass", "snapshot_pass", "time_pass"]
 
 _EXACT_REPEATS = 5
 _VARIES = 0.005
@@ -244,3 +244,76 @@ def _gc_share(call: Callable[[], object], number: int) -> float:
             call()
         lasted = time.perf_counter() - began
         return min(1.0, pauses.read().total_s / lasted) if lasted > 0 else 0.0
+
+
+class SinglePass:
+    """Code that runs once and only once, such as a test: its peak and its allocations in the same run.
+
+    Attributes:
+        results: ``peak_bytes``, ``allocations``, ``allocated_bytes`` and ``retained_bytes``, after ``stop``.
+    """
+
+    def __init__(self, name: str, place: str) -> None:
+        self.name = name
+        self.place = place
+        self.results: list[BenchmarkResult] = []
+        self._ways = contextlib.ExitStack()
+        self._tracing: Tracing | None = None
+        self._count: AllocationCount | None = None
+        self._before = 0
+
+    def start(self) -> None:
+        """Begin. A tracer that runs already is left alone: its peak is its owner's."""
+        gc.collect()
+        if not tracemalloc.is_tracing():
+            with contextlib.suppress(UnavailableError):
+                self._tracing = self._ways.enter_context(Tracing(1))
+                tracemalloc.reset_peak()
+                self._before = tracemalloc.get_traced_memory()[0]
+        with contextlib.suppress(UnavailableError):
+            self._count = self._ways.enter_context(counting_allocations())
+
+    def stop(self) -> None:
+        """End; does nothing the second time."""
+        if self.results:
+            return
+        now, peak = tracemalloc.get_traced_memory() if self._tracing is not None else (0, 0)
+        self._ways.close()
+        traced = self._tracing is not None and not self._tracing.interrupted
+        why = "" if traced else _BUSY_TRACER
+        blocks = self._count.blocks if self._count is not None else None
+        size = self._count.size_bytes if self._count is not None else None
+        figures = (
+            ("peak_bytes", max(0, peak - self._before) if traced else None, "bytes", why),
+            ("retained_bytes", now - self._before if traced else None, "bytes", why),
+            ("allocations", blocks, "count", ABSENT),
+            ("allocated_bytes", size, "bytes", ABSENT),
+        )
+        self.results = [
+            exact_result(
+                f"{self.name}:{metric}", [] if value is None else [value], unit, place=self.place, note=note
+            )
+            for metric, value, unit, note in figures
+        ]
+
+
+@contextlib.contextmanager
+def single_pass(name: str, *, place: str = "") -> Iterator[SinglePass]:
+    """Measure a block that runs once.
+
+    Args:
+        name: what it is called in the results.
+        place: where it stands.
+
+    Example:
+        >>> with single_pass("block") as taken:
+        ...     kept = bytes(1_000_000)
+        >>> 1_000_000 <= taken.results[0].value < 1_010_000
+        True
+    """
+    taken = SinglePass(name, place)
+    taken.start()
+    try:
+        yield taken
+    finally:
+        taken.stop()

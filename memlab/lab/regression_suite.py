@@ -231,9 +231,9 @@ def against(
     if older is None:
         known = baseline.machines()
         notes = (f"the baseline has parts for {'; '.join(known)}, none for {table.machine}",) if known else ()
-        return dataclasses.replace(
-            compare(table, BenchmarkTable(machine=table.machine)), created=True, notes=notes
-        )
+        first = compare(table, BenchmarkTable(machine=table.machine))
+        changes = tuple(dataclasses.replace(change, reason="") for change in first.changes)
+        return dataclasses.replace(first, changes=changes, created=True, notes=notes)
     report = compare(table, older, allowed, missing=missing)
     return find_causes(report, table, baseline, older.machine)
 

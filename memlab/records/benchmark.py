@@ -26,9 +26,6 @@ __all__ = [
     "RunHistory",
 ]
 
-_BETTER = ("higher", "lower")
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class BenchmarkResult:
     """One figure of one benchmark.
@@ -40,7 +37,7 @@ class BenchmarkResult:
         unit: ``bytes``, ``count``, ``seconds``, ``ratio``, ``objects/second`` or ``MB/second``.
         threshold: what the value is held against; None for none.
         passed: whether it holds; None without a threshold or a value.
-        better: ``higher`` or ``lower``.
+        better: ``higher``, or else lower is.
         exact: the same code gives the same figure, to half a per cent: bytes and counts.
         samples: what was measured, in its order.
         reference: seconds of the reference loop that was timed just before each sample, or empty.
@@ -70,8 +67,6 @@ class BenchmarkResult:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.better not in _BETTER:
-            raise ValueError(f"benchmark result: better must be higher or lower, not {self.better!r}")
         for column in (self.reference, self.process):
             if len(column) not in (0, len(self.samples)):
                 raise ValueError("benchmark result: a reference and a process for each sample, or for none")

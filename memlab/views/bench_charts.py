@@ -42,7 +42,7 @@ def trend_chart(metric: MetricHistory, history: RunHistory, index: int) -> Chart
     labels = (
         y_labels(ticks, y, sizes=True, signed=False)
         if sizes
-        else tuple((y(tick), say.amount(tick / factor, _plain(metric.unit))) for tick in ticks)
+        else tuple((y(tick), say.amount(tick / factor, say.bare_unit(metric.unit))) for tick in ticks)
     )
     marks = tuple(
         (x(float(places[runs == change.run][0])), f"run {change.run}: {say.percent(change.degradation)}")
@@ -79,7 +79,3 @@ def _run_ticks(runs: list[int], x: Scale) -> tuple[tuple[float, str], ...]:
     at = sorted({0, len(runs) // 2, len(runs) - 1})
     return tuple((x(float(i)), f"{runs[i]:,}") for i in at)
 
-
-def _plain(unit: str) -> str:
-    """Return the unit of a tick: a rate's is in the title's value already."""
-    return "" if "/" in unit else unit

@@ -103,9 +103,14 @@ def _table(table: BenchmarkTable, axes: Axes) -> None:
         shown = [r for r in table if r.spread is not None and r.value][:_MOST]
         if not shown:
             raise UnavailableError("nothing to plot: no figure has a spread")
-        axes.boxplot(
-            [np.array(r.samples) / r.value for r in shown if r.value], orientation="horizontal", widths=0.6
-        )
+        for at, result in enumerate(shown, 1):
+            assert result.value is not None
+            assert result.spread is not None
+            low, high = (edge / result.value for edge in result.spread)
+            axes.plot([low, high], [at, at], color=LIGHT["accent"], lw=4, solid_capstyle="butt")
+            samples = np.array(result.samples) / result.value
+            axes.plot(samples, np.full(len(samples), at), color=LIGHT["muted"], marker="|", ls="", ms=8)
+            axes.plot([1], [at], color=LIGHT["accent"], marker="o", mfc="white", ls="")
         axes.set_yticks(
             range(1, len(shown) + 1), [_short(r.name) for r in shown], fontsize="small", parse_math=False
         )

@@ -56,7 +56,7 @@ def _table_cells(table: BenchmarkTable) -> tuple[tuple[str, ...], list[tuple[str
         limit = ""
         if result.threshold is not None:
             sign = "at least" if result.better == "higher" else "at most"
-            limit = f"{sign} {say.amount(result.threshold, result.unit)}"
+            limit = f"{sign} {say.amount(result.threshold, say.bare_unit(result.unit))}"
         rows.append(
             (
                 words.printable(result.name, 200),
@@ -98,8 +98,8 @@ def _trend_cells(history: RunHistory) -> tuple[tuple[str, ...], list[tuple[str, 
             (
                 words.printable(metric.name, 200),
                 f"{len(metric.run):,}",
-                say.amount(float(metric.value[0]), metric.unit) if len(metric.value) else "absent",
-                say.amount(float(np.median(metric.value)), metric.unit) if len(metric.value) else "absent",
+                say.amount(float(metric.value[0]), say.bare_unit(metric.unit)) if len(metric.value) else "absent",
+                say.amount(float(np.median(metric.value)), say.bare_unit(metric.unit)) if len(metric.value) else "absent",
                 say.amount(float(metric.value[-1]), metric.unit) if len(metric.value) else "absent",
                 changed,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "amount",
+    "bare_unit",
     "change_words",
     "history_headline",
     "interval_words",
@@ -27,11 +28,14 @@ __all__ = [
 ]
 
 
+_MILLION = 1e6
+
+
 def amount(value: float | None, unit: str) -> str:
     """Write a figure in its unit.
 
     >>> amount(1536, "bytes"), amount(2e6, "objects/second"), amount(None, "bytes")
-    ('1.50 KiB', '2.00 M objects/second', 'absent')
+    ('1.50 KiB', '2.00 M objects/s', 'absent')
     """
     if value is None or not math.isfinite(value):
         return "absent"
@@ -43,8 +47,8 @@ def amount(value: float | None, unit: str) -> str:
         return f"{value:.4g}"
     if unit == "count":
         return format_count(value)
-    text = f"{value / 1e6:.2f} M" if abs(value) >= 1e6 else f"{value:,.4g}"
-    return f"{text} {words.printable(unit, 30)}".rstrip()
+    text = f"{value / 1e6:.2f} M" if abs(value) >= _MILLION else f"{value:,.4g}"
+    return f"{text} {words.printable(unit, 30).replace('/second', '/s')}".rstrip()
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -58,14 +62,19 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     return f"{fraction * 100:+.{digits}f} %"
 
 
+def bare_unit(unit: str) -> str:
+    """Return a unit that stands beside its figure; a rate's is said once in a row."""
+    return "" if "/" in unit else unit
+
+
 def spread_words(result: BenchmarkResult) -> str:
-    """Write the quartiles, and of how many samples."""
+    """Write the quartiles, and in parentheses how many samples they are of."""
     if result.exact and result.spread is not None:
-        return f"the same {len(result.samples)} times"
+        return f"the same ({len(result.samples)})"
     if result.spread is None:
-        return "one sample" if result.samples else ""
-    low, high = (amount(value, result.unit) for value in result.spread)
-    return f"{low} to {high}, {len(result.samples)} samples"
+        return "(1)" if result.samples else ""
+    low, high = (amount(value, bare_unit(result.unit)) for value in result.spread)
+    return f"{low} to {high} ({len(result.samples)})"
 
 
 def result_note(result: BenchmarkResult) -> str:
@@ -121,7 +130,7 @@ def change_words(change: Regression) -> str:
             f"with this noise {percent(change.allowed, 0)} would be found {change.power * 100:.0f} times in 100"
             + enough
         )
-    if change.place:
+    if change.place and change.verdict is RegressionVerdict.REGRESSION:
         parts.append(f"at {words.printable(change.place, 120)}")
     return "; ".join(parts)
 
@@ -133,7 +142,7 @@ def run_stamp(timestamp: float) -> str:
     '1970-01-01 00:00'
     """
     try:
-        return datetime.datetime.fromtimestamp(timestamp, datetime.UTC).strftime("%Y-%m-%d %H:%M")
+        return dt.datetime.fromtimestamp(timestamp, dt.UTC).strftime("%Y-%m-%d %H:%M")
     except (OverflowError, OSError, ValueError):
         return "at no time known"
 

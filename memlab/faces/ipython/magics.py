@@ -17,6 +17,7 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.awaiting import Awaiting
+from memlab.faces.ipython.bench_magic import BenchMagic
 from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.guard_magic import GuardMagic
 from memlab.faces.ipython.heap_magics import HeapMagics
@@ -62,13 +63,22 @@ SHORT_NAMES = {
     "memguard": "line",
     "pressure": "line",
     "memdiff": "line_cell",
+    "membench": "line_cell",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
 class MemlabMagics(
-    HeapMagics, SnapshotMagics, MeasureMagics, LedgerMagics, LiveMagics, GuardMagic, PressureMagic, Magics
+    HeapMagics,
+    SnapshotMagics,
+    MeasureMagics,
+    LedgerMagics,
+    LiveMagics,
+    GuardMagic,
+    PressureMagic,
+    BenchMagic,
+    Magics,
 ):
     """The magics of one shell."""
 
