@@ -229,11 +229,19 @@ class LabBook:
 
     # -- reading
 
+    def _recover(self) -> None:
+        """Take back what a killed writer left half done; only a writer may, and a reader could not read."""
+        if not self.path.with_name(f"{self.path.name}-journal").exists():
+            return
+        with only_writer(self.path), contextlib.suppress(UsageError), self._written() as connection:
+            connection.execute("SELECT count(*) FROM runs").fetchone()
+
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         name = clean(self.path.name)
         try:
             _check_head(self.path)
+            self._recover()
             place = urllib.parse.quote(os.fsencode(Path(self.path).absolute()))
             with contextlib.closing(
                 sqlite3.connect(f"file:{place}?mode=ro", uri=True, timeout=_SECONDS)
