@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
+    from memlab.lab.leak_detector import MemoryLeakDetector
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
@@ -154,6 +155,7 @@ __all__ = [
     "MemoryAlertSystem",
     "MemoryBenchmarks",
     "MemoryGuard",
+    "MemoryLeakDetector",
     "MemoryMonitor",
     "MemoryPressureSimulator",
     "MemoryProfiler",
@@ -276,6 +278,7 @@ _HOME = {
     "MemitResult": "records.memit",
     "MemoryAlertSystem": "lab.alerts",
     "MemoryGuard": "lab.guard",
+    "MemoryLeakDetector": "lab.leak_detector",
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",

@@ -2,11 +2,12 @@
 
 A deterministic metric (bytes, counts) is compared as it is, with a tolerance of half a per cent where nothing
 else is allowed. A noisy one is first divided by the time of the reference loop that ran just
-before each sample, so that a slower machine cancels out. Then what the same process measured is drawn together
-to its median, since a process has a layout of its own and its samples are no independent ones. Last, the rank-sum
+before each sample, so that a slower machine cancels out. Then what the same process measured, if it is more than
+a pair, is drawn together to its median: a process has a layout of its own, its samples are no independent ones. Last, the rank-sum
 test asks whether the new values lie above the baseline's *after the baseline was made worse by half of what is
-allowed*: nothing smaller than that is ever reported, and what is allowed is found with the most power that any
-of the rules has that were tried (docs/regressions.md has the table).
+allowed*, and by half of what the reference loop itself moved beyond 5 %: nothing smaller than that is ever reported, and what is allowed is found with the most power that any
+of the rules has that were tried (docs/regressions.md has the table). Where half of the samples lie more than a
+fifth apart, something else had the machine, and nothing is said but that.
 """
 
 from __future__ import annotations
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
     from memlab.records.benchmark import BenchmarkResult
     from memlab.records.columns import Floats
 
-__all__ = ["EXACT_ALLOWED", "LEVEL", "USUAL_ALLOWED", "compare", "degradation_of", "judge", "units_of"]
+__all__ = ["EXACT_ALLOWED", "LEVEL", "USUAL_ALLOWED", "compare", "degradation_of", "judge", "restless", "units_of", "unsettled"]
 
 LEVEL = 0.01
 USUAL_ALLOWED = 0.10
 EXACT_ALLOWED = 0.005
 _LEAST_UNITS = 5
 _SLOWER = 0.15
+_RESTLESS = 0.20
+_TRUSTED = 0.10
+_MISTRUST = 0.5
 _TRIALS = 300
 _POWER = 0.8
 _MOST_SAMPLES = 10_000
@@ -117,7 +121,12 @@ def judge(
     if min(newer.min(), older.min()) <= 0:
         reason = "a sample is 0, so there is no ratio"
         return dataclasses.replace(bare, verdict=RegressionVerdict.NOT_COMPARED, reason=reason)
-    worse, better = _chances(newer, older, allowed / 2, current.better)
+    if restless(current) or restless(baseline):
+        where = "now" if restless(current) else "for the baseline"
+        reason = f"the machine was too restless {where}: half of the samples lie more than 20 % apart; measure again"
+        return dataclasses.replace(bare, verdict=RegressionVerdict.NOT_COMPARED, reason=reason)
+    margin = allowed / 2 + _MISTRUST * max(0.0, _loop_shift(current, baseline) - _TRUSTED)
+    worse, better = _chances(newer, older, margin, current.better)
     middle, low, high = pair_interval(newer, older)
     degradations = sorted(_degradation(ratio, current.better) for ratio in (low, high))
     verdict = (
@@ -152,9 +161,37 @@ def units_of(result: BenchmarkResult) -> Floats:
         values = values / loop if result.better == "lower" else values * loop
     processes = np.array(result.process, dtype=np.int64)
     known = np.unique(processes)
-    if len(known) < _LEAST_UNITS:
+    if len(known) < _LEAST_UNITS or len(values) <= 2 * len(known):
         return values
     return np.array([np.median(values[processes == one]) for one in known])
+
+
+def restless(result: BenchmarkResult) -> bool:
+    """Tell whether samples are so far apart that no ratio can be trusted: something else had the machine.
+
+    >>> from memlab.records.benchmark import BenchmarkResult
+    >>> restless(BenchmarkResult("a:time_s", 1.0, "seconds", samples=(1.0, 1.1, 1.0, 1.6, 1.7, 1.0)))
+    True
+    """
+    if result.exact or result.spread is None or len(result.samples) < _LEAST_UNITS:
+        return False
+    low, high = result.spread
+    return low > 0 and high / low - 1 > _RESTLESS
+
+
+def unsettled(current: BenchmarkResult, baseline: BenchmarkResult | None) -> bool:
+    """Tell whether a noisy result should be measured again: restless, or the loop moved from the baseline's."""
+    if current.exact:
+        return False
+    return restless(current) or (baseline is not None and _loop_shift(current, baseline) > _SLOWER)
+
+
+def _loop_shift(current: BenchmarkResult, baseline: BenchmarkResult) -> float:
+    """Return how far the reference loop moved between the two, a fraction in either direction."""
+    if not (len(current.reference) and len(baseline.reference)):
+        return 0.0
+    ratio = float(np.median(current.reference) / np.median(baseline.reference))
+    return max(ratio, 1 / ratio) - 1
 
 
 def degradation_of(baseline: float, current: float, better: str) -> float | None:
