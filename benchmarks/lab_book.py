@@ -1,7 +1,7 @@
 """The lab book's bound: many runs under a small cap, and what a prune takes.
 
-Appends runs of ten figures, each a transaction of its own on disk, and times those appends that prune beside those
-that do not. The file's size is looked at after each. Options: --runs N (default 10,000), --cap BYTES.
+Appends runs of ten figures, each a transaction of its own on disk, and times those appends that prune beside
+those that do not. The file's size is looked at after each. Options: --runs N (default 10,000), --cap BYTES.
 """
 
 from __future__ import annotations
@@ -54,7 +54,10 @@ def main() -> int:
     print(f"an append, median           {statistics.median(appends) * 1000:.1f} ms")
     if book.prunes:
         print(f"prunes                      {len(book.prunes):,}")
-        print(f"a prune, median / longest   {statistics.median(book.prunes) * 1000:.1f} / {max(book.prunes) * 1000:.1f} ms")
+        print(
+            f"a prune, median / longest   {statistics.median(book.prunes) * 1000:.1f} / "
+            f"{max(book.prunes) * 1000:.1f} ms"
+        )
     print(f"reading all of it           {read * 1000:.0f} ms")
     return 0 if largest <= options.cap else 1
 

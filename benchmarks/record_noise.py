@@ -1,10 +1,10 @@
 """Record how much real timings vary on this machine, for benchmarks/regressions.py to draw from.
 
-A session is 25 processes, one after the other; in each, four pieces of work are sampled twice, in turn with the
-reference loop of their kind, as ``memlab bench`` samples. Sessions are spread over time; every fourth runs beside
-a process that keeps the other core and the memory busy, as bad neighbours in a data centre do. Appends to a file
-in data/noise: per session the load and a note, per work and process microseconds of loop and work.
-Options: --sessions N, --pause SECONDS, --out FILE.
+A session is 25 processes, one after the other; in each, four pieces of work are sampled twice, in turn with
+the reference loop of their kind, as ``memlab bench`` samples. Sessions are spread over time; every fourth
+runs beside a process that keeps the other core and the memory busy, as bad neighbours in a data centre do.
+Appends to a file in data/noise: per session the load and a note, per work and process microseconds of loop
+and work. Options: --sessions N, --pause SECONDS, --out FILE.
 """
 
 from __future__ import annotations

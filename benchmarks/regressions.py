@@ -4,10 +4,11 @@ data/noise/*.json has sessions of real timings (benchmarks/record_noise.py): 25 
 four pieces of work in each, every sample in turn with its reference loop; spread over an hour in which others
 used the same two cores, every fourth beside a process that keeps memory busy on purpose. One series here is a
 baseline from one stretch of sessions and a run from another one. A stretch that is restless, or whose loop
-moved by more than 15 % from the baseline's, is measured again, as memlab regress does it: the next session in time is taken, at most twice. "A tenth" multiplies the run's samples by 1.10.
-50 samples are one session, 150 are three in a row. Every rule sees the same series. *false*: alarms among all
-series; *found*: of those that were judged; *judged*: the others were called too restless. A deterministic metric
-gets 1 % more bytes. Options: --series N, --data FILE.
+moved by more than 15 % from the baseline's, is measured again, as memlab regress does it: the next session in
+time is taken, at most twice. "A tenth" multiplies the run's samples by 1.10. 50 samples are one session, 150
+are three in a row. Every rule sees the same series. *false*: alarms among all series; *found*: of those that
+were judged; *judged*: the others were called too restless. A deterministic metric gets 1 % more bytes.
+Options: --series N, --data FILE.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ TRIES = 3
 
 
 def load(path):
-    """Return work -> array (sessions, processes, samples, (loop, work)), and which sessions had a neighbour."""
+    """Return work -> array (sessions, processes, samples, (loop, work)), and which had a neighbour."""
     sessions = json.loads(path.read_text(encoding="utf-8"))["sessions"]
     works = {}
     for work in sessions[0]["rows"]:
@@ -142,9 +143,7 @@ def report(works, count):
             cells += [alarm / count, found / max(judged, 1), judged / count]
         print(f"{name:54s} " + " ".join(f"{cell * 100:6.1f} %" for cell in cells))
     for (_, by_work, again), samples in zip(outcomes, (50, 150), strict=True):
-        told = ", ".join(
-            f"{w} {a / n * 100:.1f}/{f / n * 100:.0f}" for w, (a, f, n) in by_work.items() if n
-        )
+        told = ", ".join(f"{w} {a / n * 100:.1f}/{f / n * 100:.0f}" for w, (a, f, n) in by_work.items() if n)
         print(f"  by work, {samples} samples (false/found %): {told}; measured again {again} times")
     drift = {w: np.median(s[:, :, :, 1], axis=(1, 2)) for w, s in works.items()}
     told = ", ".join(f"{w} {(m.max() / m.min() - 1) * 100:.0f} %" for w, m in drift.items())

@@ -82,7 +82,8 @@ def _benchmark_results(draw):
     beside = length if draw(st.booleans()) else 0
     column = lambda count, of=FINITE: tuple(draw(st.lists(of, min_size=count, max_size=count)))
     return BenchmarkResult(
-        draw(TEXT), draw(st.none() | FINITE), draw(TEXT), draw(st.none() | FINITE), draw(st.none() | st.booleans()),
+        draw(TEXT), draw(st.none() | FINITE), draw(TEXT), draw(st.none() | FINITE),
+        draw(st.none() | st.booleans()),
         draw(TEXT), draw(st.booleans()), column(length), column(beside), column(beside, INT64), draw(TEXT),
         draw(st.none() | st.floats()), draw(st.booleans()), draw(st.floats()), draw(TEXT), draw(TEXT),
     )  # fmt: skip

@@ -1,8 +1,9 @@
 """One writer at a time for a file that is replaced as a whole, across processes and threads.
 
-The lock is the folder's own descriptor (``flock``): it leaves no file behind, goes when its process does, however
-that ends, and so can never be stale. Where folders cannot be locked (Windows, some network file systems) a file
-in the temporary folder stands in, named by the path that it guards; that holds on one machine.
+The lock is the folder's own descriptor (``flock``): it leaves no file behind, goes when its process does,
+however that ends, and so can never be stale. Where folders cannot be locked (Windows, some network file
+systems) a file in the temporary folder stands in, named by the path that it guards; that holds on one
+machine.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def only_writer(path: str | os.PathLike[str], patience_s: float = _PATIENCE_S) -
         while not _taken(descriptor):
             if time.monotonic() > deadline:
                 raise UnavailableError(
-                    f"writing {target.name}: another process has held it for {patience_s:.0f} s; try again later"
+                    f"writing {target.name}: another process has held it for {patience_s:.0f} s; try later"
                 )
             time.sleep(_STEP_S)
         yield

@@ -1,4 +1,4 @@
-"""Which figures may be compared: those of one interpreter on one class of machine, named without naming any."""
+"""Which figures may be compared: those of one interpreter on one class of machine, which has no name."""
 
 from __future__ import annotations
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memlab.records.columns import Floats
+if TYPE_CHECKING:
+    from memlab.records.columns import Floats
 
 __all__ = ["greater_chance", "greater_chances", "pair_interval"]
 

@@ -2,12 +2,15 @@
 
 A deterministic metric (bytes, counts) is compared as it is, with a tolerance of half a per cent where nothing
 else is allowed. A noisy one is first divided by the time of the reference loop that ran just
-before each sample, so that a slower machine cancels out. Then what the same process measured, if it is more than
-a pair, is drawn together to its median: a process has a layout of its own, its samples are no independent ones. Last, the rank-sum
-test asks whether the new values lie above the baseline's *after the baseline was made worse by half of what is
-allowed*, and by half of what the reference loop itself moved beyond 5 %: nothing smaller than that is ever reported, and what is allowed is found with the most power that any
-of the rules has that were tried (docs/regressions.md has the table). Where half of the samples lie more than a
-fifth apart, something else had the machine, and nothing is said but that.
+before each sample, so that a slower machine cancels out. Then what the same process measured, if it is more
+than a pair, is drawn together to its median: a process has a layout of its own, its samples are no
+independent ones. Last, the rank-sum test asks whether the new values lie above the baseline's *after the
+baseline was made worse by half of what is allowed*, and by half of what the reference loop itself moved
+beyond 5 %: nothing smaller than that is ever reported, and what is allowed is found with the most power that
+any of the rules has that were tried (docs/regressions.md has the table). Where half of the samples lie more
+than a fifth
+apart, something else had
+the machine, and nothing is said but that.
 """
 
 from __future__ import annotations
@@ -28,7 +31,17 @@ if TYPE_CHECKING:
     from memlab.records.benchmark import BenchmarkResult
     from memlab.records.columns import Floats
 
-__all__ = ["EXACT_ALLOWED", "LEVEL", "USUAL_ALLOWED", "compare", "degradation_of", "judge", "restless", "units_of", "unsettled"]
+__all__ = [
+    "EXACT_ALLOWED",
+    "LEVEL",
+    "USUAL_ALLOWED",
+    "compare",
+    "degradation_of",
+    "judge",
+    "restless",
+    "units_of",
+    "unsettled",
+]
 
 LEVEL = 0.01
 USUAL_ALLOWED = 0.10
@@ -123,7 +136,7 @@ def judge(
         return dataclasses.replace(bare, verdict=RegressionVerdict.NOT_COMPARED, reason=reason)
     if restless(current) or restless(baseline):
         where = "now" if restless(current) else "for the baseline"
-        reason = f"the machine was too restless {where}: half of the samples lie more than 20 % apart; measure again"
+        reason = f"the machine was too restless {where}: samples lie more than 20 % apart; measure again"
         return dataclasses.replace(bare, verdict=RegressionVerdict.NOT_COMPARED, reason=reason)
     margin = allowed / 2 + _MISTRUST * max(0.0, _loop_shift(current, baseline) - _TRUSTED)
     worse, better = _chances(newer, older, margin, current.better)
@@ -180,7 +193,7 @@ def restless(result: BenchmarkResult) -> bool:
 
 
 def unsettled(current: BenchmarkResult, baseline: BenchmarkResult | None) -> bool:
-    """Tell whether a noisy result should be measured again: restless, or the loop moved from the baseline's."""
+    """Tell whether a noisy result should be measured again: restless, or its loop moved."""
     if current.exact:
         return False
     return restless(current) or (baseline is not None and _loop_shift(current, baseline) > _SLOWER)
@@ -340,8 +353,8 @@ def _loops(current: BenchmarkTable, baseline: BenchmarkTable) -> dict[str, float
 
 def _loop_notes(loops: Mapping[str, float]) -> tuple[str, ...]:
     return tuple(
-        f"the reference loop {name} took {abs(slower) * 100:.0f} % {'more' if slower > 0 else 'less'} time than "
-        "for the baseline: another machine, or a busy one; ratios to it were compared"
+        f"the reference loop {name} took {abs(slower) * 100:.0f} % {'more' if slower > 0 else 'less'} time "
+        "than for the baseline: another machine, or a busy one; ratios to it were compared"
         for name, slower in loops.items()
         if abs(slower) > _SLOWER
     )

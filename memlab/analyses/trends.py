@@ -1,13 +1,15 @@
 """Where a metric changed over many runs, and two runs beside each other.
 
-A break is looked for by ranks (A. N. Pettitt, "A non-parametric approach to the change-point problem", Applied
-Statistics 28, 1979): the place where what came before and what came after differ most, and the probability that
-runs in random order differ so much (tried out up to 300 runs, his formula beyond). Found one, both sides are searched in their turn. A single odd run moves one
-rank only, so it is no break. Where most runs timed a reference loop, ratios to it are searched.
+A break is looked for by ranks (A. N. Pettitt, "A non-parametric approach to the change-point problem",
+Applied Statistics 28, 1979): the place where what came before and what came after differ most, and the
+probability that runs in random order differ so much (tried out up to 300 runs, his formula beyond). Found
+one, both sides are searched in their turn. A single odd run moves one rank only, so it is no break. Where
+most runs timed a reference loop, ratios to it are searched.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from typing import TYPE_CHECKING
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from memlab.records.benchmark import HistoryRun, MetricHistory, RunHistory
     from memlab.records.columns import Floats
 
-__all__ = ["break_points", "compare_runs", "metric_changes"]
+__all__ = ["break_points", "compare_runs", "metric_changes", "with_changes"]
 
 LEVEL = 0.01
 _SIDE = 3
@@ -73,6 +75,13 @@ def metric_changes(history: MetricHistory) -> list[ChangePoint]:
     return changes[::-1]
 
 
+def with_changes(history: RunHistory) -> RunHistory:
+    """Return a history with the breaks of its metrics, newest first."""
+    changes = [change for metric in history.metrics for change in metric_changes(metric)]
+    changes.sort(key=lambda change: (-change.run, -abs(change.degradation), change.metric))
+    return dataclasses.replace(history, changes=tuple(changes))
+
+
 def compare_runs(history: RunHistory, older: int, newer: int) -> RegressionReport:
     """Return two runs beside each other, see ``RunHistory.compare``."""
     known = {run.number: run for run in history.runs}
@@ -93,10 +102,7 @@ def compare_runs(history: RunHistory, older: int, newer: int) -> RegressionRepor
         baseline_machine=known[older].machine,
         label=_label(known[newer]),
         baseline_label=_label(known[older]),
-        notes=(
-            "Two runs of the lab book beside each other: their medians alone, so a noisy metric is listed as "
-            "not compared unless it was exact. Their samples are not in the book.",
-        ),
+        notes=("Medians of two runs; the book has no samples, so only exact metrics are judged.",),
     )
 
 
@@ -174,4 +180,5 @@ def _null(n: int) -> Floats:
     draw = np.random.default_rng(19_790_201)
     ranks = draw.permuted(np.tile(np.arange(1, n + 1), (_ORDERS, 1)), axis=1)
     sums = np.abs(np.cumsum(2 * ranks - (n + 1), axis=1))[:, _SIDE - 1 : n - _SIDE]
-    return sums.max(axis=1).astype(np.float64)
+    greatest: Floats = sums.max(axis=1).astype(np.float64)
+    return greatest

@@ -1,7 +1,7 @@
 """How many blocks Python's allocators handed out during a call: exact, and the same on every machine.
 
-The counters are in C (``_native/alloccount.c``), a layer over the allocators while someone counts. Where it could
-not be built, as on a free-threaded Python, there is no figure, and the reason is said.
+The counters are in C (``_native/alloccount.c``), a layer over the allocators while someone counts. Where it
+could not be built, as on a free-threaded Python, there is no figure, and the reason is said.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class AllocationCount:
 def counting_allocations() -> Iterator[AllocationCount]:
     """Count the allocations of a block of code, in all threads of the process.
 
-    Not in it: objects that a free list hands out again, memory that native code takes past Python's allocators
-    (the data of arrays), and the allocators' own domain for code without the GIL.
+    Not in it: objects that a free list hands out again, memory that native code takes past Python's
+    allocators (the data of arrays), and the allocators' own domain for code without the GIL.
 
     Raises:
         UnavailableError: where the C extension is missing, or somebody counts already.

@@ -1,7 +1,8 @@
 """What the commands that measure share: find benchmarks, measure them in many processes, print a result.
 
-Each process is ``memlab bench FILE --part N --save PIECE``: the first one counts, traces and times, the others only
-time. Hashes of texts are the same in all of them, so that tables of the same content have the same size.
+Each process is ``memlab bench FILE --part N --save PIECE``: the first one counts, traces and times, the
+others only time. Hashes of texts are the same in all of them, so that tables of the same content have the
+same size.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def _measure_here(
             )
     except (UsageError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - the benchmark's own, whatever it is
         text = error_text(error)
         raise UsageError(
             f"a benchmark raised {error_type(error)}{f' ({text})' if text else ''} at {error_line(error)} "

@@ -1,11 +1,11 @@
 """A baseline for a test suite: peak and allocations of each test, and the line that is to blame.
 
 Off until ``--memlab-baseline`` is given; until then this module adds its options and imports nothing else of
-memlab. Each test is measured in its one run, in its call alone: setup and teardown are not in the figures. That
-run has only counters beside it. Which line a regression comes from needs a closer look, which would change the
-figures: so the tests that became worse run once more, in a process of their own, watched line by line; and so do
-all tests when the baseline is written, so that there is something to compare with. ``--memlab-no-lines`` leaves
-that out.
+memlab. Each test is measured in its one run, in its call alone: setup and teardown are not in the figures.
+That run has only counters beside it. Which line a regression comes from needs a closer look, which would
+change the figures: so the tests that became worse run once more, in a process of their own, watched line by
+line; and so do all tests when the baseline is written, so that there is something to compare with.
+``--memlab-no-lines`` leaves that out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; each is off by default."""
     group = parser.getgroup("memlab baseline", "hold the memory of each test against a baseline")
     add = group.addoption
-    add("--memlab-baseline", metavar="FILE", help="hold each test's peak and allocations against this baseline")
+    add(
+        "--memlab-baseline",
+        metavar="FILE",
+        help="hold each test's peak and allocations against this baseline",
+    )
     add("--memlab-update", action="store_true", help="write this run into the baseline, whatever is found")
     add(
         "--memlab-allow",
@@ -34,7 +38,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="growth that is passed over, of a test that runs once (default 0.05)",
     )
     add("--memlab-json", metavar="FILE", help="write the comparison as JSON")
-    add("--memlab-markdown", metavar="FILE", help="write the comparison as Markdown, for a pull request's comment")
+    add(
+        "--memlab-markdown",
+        metavar="FILE",
+        help="write the comparison as Markdown, for a pull request's comment",
+    )
     add("--memlab-html", metavar="FILE", help="write the comparison as one HTML page, with the flame graph")
     add("--memlab-book", metavar="FILE", help="write the run into this lab book")
     add("--memlab-label", metavar="TEXT", default="", help="your name for the run, e.g. a commit")
@@ -49,7 +57,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(_Lines(lines), "memlab-lines")
         return
     if config.getoption("--memlab-baseline") is None:
-        for name in ("--memlab-update", "--memlab-json", "--memlab-markdown", "--memlab-html", "--memlab-book"):
+        for name in (
+            "--memlab-update",
+            "--memlab-json",
+            "--memlab-markdown",
+            "--memlab-html",
+            "--memlab-book",
+        ):
             if config.getoption(name):
                 raise pytest.UsageError(f"{name} needs --memlab-baseline FILE")
         return
@@ -71,6 +85,4 @@ class _Lines:
         from memlab.faces.pytest_baseline_run import watched
 
         with watched(item.nodeid, self.folder):
-            return (yield)  # type: ignore[misc]  # a wrapper returns what it was sent
-
-
+            return (yield)

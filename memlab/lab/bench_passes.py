@@ -1,10 +1,10 @@
 """The passes in which one call is measured. They are never mixed: each would disturb the other's figures.
 
 First some calls that are not measured: caches fill, code is specialised. Then a few calls counted by the
-allocators' own counters, a few traced by tracemalloc (peak, and what is left), one or two for a snapshot near the
-peak, one under the kernel's high-water mark, and last, with nothing running beside it, the timed samples in turn
-with a reference loop. Before each counted or traced call the collector runs, so that free lists and generations
-are in the same state each time: counts and bytes of the same code come out the same.
+allocators' own counters, a few traced by tracemalloc (peak, and what is left), one or two for a snapshot near
+the peak, one under the kernel's high-water mark, and last, with nothing running beside it, the timed samples
+in turn with a reference loop. Before each counted or traced call the collector runs, so that free lists and
+generations are in the same state each time: counts and bytes of the same code come out the same.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import statistics
 import time
 import tracemalloc
 from typing import TYPE_CHECKING
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
 
     from memlab.records.snapshot import Snapshot
 
-__all__ = ["SinglePass", "exact_pass", "exact_result", "rss_pass", "single_pass", "snapshot_pass", "time_pass"]
+__all__ = [
+    "SinglePass",
+    "exact_pass",
+    "exact_result",
+    "rss_pass",
+    "single_pass",
+    "snapshot_pass",
+    "time_pass",
+]
 
 _EXACT_REPEATS = 5
 _VARIES = 0.005
@@ -121,20 +130,15 @@ def time_pass(
     """
     read = time.process_time if clock == "cpu" else time.perf_counter
     timed = interleaved(call, loop, clock=read)
-    samples, reference, shares = [], [], []
+    samples, reference = [], []
     for _ in range(repeats):
         gc.collect()
         value, beside = timed.sample()
         samples.append(value)
         reference.append(beside)
-    for _ in range(min(repeats, 3)):
-        shares.append(_gc_share(call, timed.number))
+    shares = [_gc_share(call, timed.number) for _ in range(min(repeats, 3))]
     processes = (process,) * repeats
-    seconds = (
-        sorted(samples)[repeats // 2]
-        if repeats % 2
-        else sum(sorted(samples)[repeats // 2 - 1 : repeats // 2 + 1]) / 2
-    )
+    seconds = statistics.median(samples)
     return [
         BenchmarkResult(
             f"{name}:time_s",
@@ -193,8 +197,8 @@ def snapshot_pass(call: Callable[[], object], label: str, peak_bytes: float | No
         return None
     if peak_bytes is not None and taken.total_bytes < _SEEN * peak_bytes:
         note = (
-            f"the peak, {format_bytes(peak_bytes)}, lay inside a call of C code, where nobody can look: this is "
-            "the highest moment between two lines"
+            f"the peak, {format_bytes(peak_bytes)}, lay inside a call of C code, where nobody can look: this "
+            "is the highest moment between two lines"
         )
         return dataclasses.replace(taken, notes=(*taken.notes, note))
     return taken

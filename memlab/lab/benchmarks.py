@@ -1,8 +1,8 @@
 """The benchmarks of memlab's own subjects, each against an absolute limit.
 
-Rates are medians of samples that were taken in turn: one of each benchmark, then the next of each, so that a slow
-moment of the machine falls on all alike. Times are processor time of this thread; pauses of the collector and
-latencies are by the clock, because that is what a program waits.
+Rates are medians of samples that were taken in turn: one of each benchmark, then the next of each, so that a
+slow moment of the machine falls on all alike. Times are processor time of this thread; pauses of the
+collector and latencies are by the clock, because that is what a program waits.
 """
 
 from __future__ import annotations
@@ -78,8 +78,8 @@ class _Listed:
 class MemoryBenchmarks:
     """How fast objects, pools, caches and memory are here, against absolute limits.
 
-    Run it in a process of its own (``memlab bench``) where that matters: the collector's pauses grow with what is
-    alive, and a notebook's heap is large.
+    Run it in a process of its own (``memlab bench``) where that matters: the collector's pauses grow with
+    what is alive, and a notebook's heap is large.
 
     Args:
         thresholds: other limits, by name.
@@ -157,7 +157,7 @@ class MemoryBenchmarks:
         return self._alone("object_allocation_rate", _allocation_samples())
 
     def pool_allocation_rate(self) -> BenchmarkResult:
-        """Measure how many of them a pool hands out and takes back in a second; their reset makes the list."""
+        """Measure how many of them a pool hands out and takes back in a second; reset makes the list."""
         return self._alone("pool_allocation_rate", _pool_samples())
 
     def memory_bandwidth(self) -> BenchmarkResult:

@@ -1,11 +1,11 @@
 """What was alive when traced memory stood highest inside a call.
 
-tracemalloc knows how high memory rose and not what it was made of at that moment. So the call is made twice more,
-watched at each line, call and return: the first time to learn at which of these moments memory stood highest, the
-second time to take a snapshot there. Between two such moments, inside one call of C code, nobody can look: the
-snapshot is then of the moment before or after it. The watch is the interpreter's trace and profile hooks; where
-somebody else has them (a debugger, coverage) or the call makes too many steps, the snapshot is taken at the end of
-the call, while its result is still held.
+tracemalloc knows how high memory rose and not what it was made of at that moment. So the call is made twice
+more, watched at each line, call and return: the first time to learn at which of these moments memory stood
+highest, the second time to take a snapshot there. Between two such moments, inside one call of C code, nobody
+can look: the snapshot is then of the moment before or after it. The watch is the interpreter's trace and
+profile hooks; where somebody else has them (a debugger, coverage) or the call makes too many steps, the
+snapshot is taken at the end of the call, while its result is still held.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ class _Watch:
 class GrowthWatch:
     """For code that runs once: a snapshot each time memory stands a quarter higher than at the last one.
 
-    The last one taken is then of a moment at which memory stood at four fifths of its peak or more. In a program
-    whose memory doubles ten times that makes some thirty snapshots. Used in ``with``; does nothing where somebody
-    else has the interpreter's hooks.
+    The last one taken is then of a moment at which memory stood at four fifths of its peak or more. In a
+    program whose memory doubles ten times that makes some thirty snapshots. Used in ``with``; does nothing
+    where somebody else has the interpreter's hooks.
 
     Args:
         tracing: a subscription that has begun.

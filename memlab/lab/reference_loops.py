@@ -1,14 +1,14 @@
 """Work timed in turn with fixed work, so that a slower machine is no regression.
 
-Between two runs a machine may be a third slower: another clock, another neighbour on the same core. A loop that
-never changes is slowed down alike, so the ratio of both stays. The closer in time the two are, the better that
-holds: one sample is a dozen slices of about a millisecond, in each of which the loop runs before and after the
-work, and the sample is the median of the slices' ratios. (Measured on a shared machine: the spread of ratios was
-half of what it is when loop and work are timed in stretches of several milliseconds.)
+Between two runs a machine may be a third slower: another clock, another neighbour on the same core. A loop
+that never changes is slowed down alike, so the ratio of both stays. The closer in time the two are, the
+better that holds: one sample is a dozen slices of about a millisecond, in each of which the loop runs before
+and after the work, and the sample is the median of the slices' ratios. (Measured on a shared machine: the
+spread of ratios was half of what it is when loop and work are timed in stretches of several milliseconds.)
 
-Each loop stresses what the measured code does: making containers, moving memory, or looking things up. Its name
-carries a version: times may only be compared with those of the same version, so a loop is never edited; a better
-one gets another name.
+Each loop stresses what the measured code does: making containers, moving memory, or looking things up. Its
+name carries a version: times may only be compared with those of the same version, so a loop is never edited;
+a better one gets another name.
 """
 
 from __future__ import annotations

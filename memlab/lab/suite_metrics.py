@@ -1,8 +1,8 @@
 """The four metrics of the regression suite, measured in processes of their own.
 
-Objects made, pauses of the collector and look-ups in a cache are sampled in turn with a reference loop; how much
-of its memory a structure is for the data in it is a matter of bytes. ``python -m memlab.lab.suite_metrics`` is what
-each process runs: it prints one JSON document.
+Objects made, pauses of the collector and look-ups in a cache are sampled in turn with a reference loop; how
+much of its memory a structure is for the data in it is a matter of bytes. ``python -m
+memlab.lab.suite_metrics`` is what each process runs: it prints one JSON document.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ def measure_here(samples: int = 10, process: int = 0) -> BenchmarkTable:
         _rate("allocation_speed", _listed, 500, "objects/second", "containers/1", samples, process),
         _pause(samples, process),
         _efficiency(),
-        _rate("cache_performance", lambda: _looked_up(cache), _KEYS, "gets/second", "look-ups/1", samples, process),
+        _rate("cache_performance", lambda: _looked_up(cache), _KEYS, "gets/second", "look-ups/1", samples,
+        process),
     ]  # fmt: skip
     return BenchmarkTable(tuple(results), machine=machine_class(), environment=describe_environment())
 
@@ -112,7 +113,7 @@ def _looked_up(cache: LRUCache[str, int]) -> None:
         get(f"key_{number}")
 
 
-def _rate(
+def _rate(  # noqa: PLR0917 - one row of the table above
     name: str,
     work: Callable[[], None],
     units: int,
@@ -141,7 +142,7 @@ def _make_garbage() -> None:
         garbage["self"] = garbage
 
 
-def _sampled(
+def _sampled(  # noqa: PLR0917 - columns of one result
     name: str,
     values: list[float],
     pairs: list[tuple[float, float]],

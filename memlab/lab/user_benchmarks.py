@@ -75,7 +75,7 @@ class Benchmark:
             raise UsageError(f"benchmark: clock must be cpu or wall, not {clock!r}")
         reference_loop(loop)
         self.function = function
-        self.name = clean(name or getattr(function, "__name__", "benchmark"))
+        self.name = clean(name or str(getattr(function, "__name__", "benchmark")))
         if ":" in self.name or not self.name:
             raise UsageError(f"benchmark: a name has letters and no colon, not {self.name!r}")
         self.setup = setup
@@ -147,10 +147,10 @@ def benchmark(
     """Make a function a benchmark: ``memlab bench FILE`` measures it, and ``memlab regress FILE`` guards it.
 
     Measured of each call: ``peak_bytes`` (greatest traced memory above that before the call),
-    ``retained_bytes`` (what is left when its result is gone), ``allocations`` and ``allocated_bytes`` (all that
-    Python's allocators handed out), ``time_s``, and for information ``gc_share`` (part of the time that was
-    the collector's) and ``rss_rise_bytes`` (native memory too). Not in the traced figures: memory that native
-    code takes past Python's allocators; arrays of numpy are in.
+    ``retained_bytes`` (what is left when its result is gone), ``allocations`` and ``allocated_bytes`` (all
+    that Python's allocators handed out), ``time_s``, and for information ``gc_share`` (part of the time that
+    was the collector's) and ``rss_rise_bytes`` (native memory too). Not in the traced figures: memory that
+    native code takes past Python's allocators; arrays of numpy are in.
 
     Args:
         function: left out when the decorator is called with options. A coroutine function is awaited.
@@ -328,11 +328,13 @@ def _allowed(one: Benchmark, result: BenchmarkResult) -> float | None:
 
 
 def _checked_allowed(allowed: Mapping[str, float] | float | None) -> dict[str, float] | float | None:
-    values = list(allowed.values()) if hasattr(allowed, "values") else [] if allowed is None else [allowed]
-    for value in values:
+    if allowed is None:
+        return None
+    by_metric = {"": allowed} if isinstance(allowed, int | float) else dict(allowed)
+    for value in by_metric.values():
         if not isinstance(value, int | float) or not math.isfinite(value) or value <= 0:
             raise UsageError(f"benchmark: allowed must be a fraction above 0, not {value!r}")
-    return dict(allowed) if hasattr(allowed, "values") else allowed  # type: ignore[arg-type]
+    return allowed if isinstance(allowed, int | float) else by_metric
 
 
 def _choices(params: Any) -> list[dict[str, Any]]:

@@ -26,13 +26,15 @@ __all__ = [
     "RunHistory",
 ]
 
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class BenchmarkResult:
     """One figure of one benchmark.
 
     Attributes:
         name: what was measured; for a benchmark of your own ``name[n=10]:metric``.
-        value: the median of ``samples`` (a 99th percentile where the name says so); None where it could not be
+        value: the median of ``samples`` (a 99th percentile where the name says so); None where it could not
+        be
             measured, and ``note`` says why.
         unit: ``bytes``, ``count``, ``seconds``, ``ratio``, ``objects/second`` or ``MB/second``.
         threshold: what the value is held against; None for none.
@@ -165,7 +167,7 @@ class RegressionVerdict(enum.StrEnum):
     """What is said of one metric."""
 
     REGRESSION = "regression"
-    """It became worse: an exact metric by more than is allowed, a noisy one by more than half of it beyond chance."""
+    """Worse: an exact metric by more than is allowed, a noisy one by more than half of it beyond chance."""
     IMPROVED = "improved"
     """It became better by as much."""
     UNCHANGED = "no regression"
@@ -387,6 +389,12 @@ class RunHistory(Result):
             if found.name == name:
                 return found
         raise KeyError(name)
+
+    def plot_trend(self, metric: str, ax: Any = None) -> Any:
+        """Draw one metric over the runs with its change points, and return the axes (needs matplotlib)."""
+        from memlab.views.bench_plots import draw_trend
+
+        return draw_trend(self, metric, ax)
 
     def compare(self, older: int, newer: int) -> RegressionReport:
         """Return the metrics of two runs beside each other; medians only, so nothing is proved.

@@ -1,13 +1,14 @@
 """A baseline: what a run is held against, as JSON that people review and merge in git.
 
-One file holds a part for each class of machine and interpreter. A part lists its metrics by name, one line for
-the figure and one each for the samples, the reference loop's times and the processes; numbers have six digits.
-Names are sorted, so that a change of one metric is a change of its lines. Snapshots, which a regression's cause
-is told from, are capture files in a folder beside it, named by their content: the JSON names the one it belongs
-to, and is written after it, so that whatever ends a writer leaves the old pair or the new one.
+One file holds a part for each class of machine and interpreter. A part lists its metrics by name, one line
+for the figure and one each for the samples, the reference loop's times and the processes; numbers have six
+digits. Names are sorted, so that a change of one metric is a change of its lines. Snapshots, which a
+regression's cause is told from, are capture files in a folder beside it, named by their content: the JSON
+names the one it belongs to, and is written after it, so that whatever ends a writer leaves the old pair or
+the new one.
 
-An update reads, merges and replaces under a lock. What is not in the update stays: other metrics, other classes.
-Reading trusts nothing: sizes, depth and types are checked, and the records check themselves.
+An update reads, merges and replaces under a lock. What is not in the update stays: other metrics, other
+classes. Reading trusts nothing: sizes, depth and types are checked, and the records check themselves.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import contextlib
 import hashlib
 import json
 import math
-import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -33,6 +33,7 @@ from memlab.records.snapshot import Snapshot
 from memlab.store.capture_file import load, save
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Mapping
 
 __all__ = ["FORMAT", "Baseline"]

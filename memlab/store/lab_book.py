@@ -1,13 +1,13 @@
 """The lab book: every run's figures, over months, in one bounded SQLite file.
 
-Three tables: ``runs`` (a row each), ``metrics`` (a name and what it means, once), and ``figures`` (one row for
-each metric of a run: median, quartiles, and the median in units of the reference loop). Any SQL shell, pandas or
-DuckDB reads it. It has an application id and a version of its own.
+Three tables: ``runs`` (a row each), ``metrics`` (a name and what it means, once), and ``figures`` (one row
+for each metric of a run: median, quartiles, and the median in units of the reference loop). Any SQL shell,
+pandas or DuckDB reads it. It has an application id and a version of its own.
 
-Writers take turns by the folder's lock, and each append is one transaction, so that a kill at any moment leaves
-the book as it was before or as it is after. It is bounded: when the next run would pass the limit, oldest runs go
-first, some more than needed, so that this is seldom; their pages are used again and the file does not grow. The
-newest run always stays.
+Writers take turns by the folder's lock, and each append is one transaction, so that a kill at any moment
+leaves the book as it was before or as it is after. It is bounded: when the next run would pass the limit,
+oldest runs go first, some more than needed, so that this is seldom; their pages are used again and the file
+does not grow. The newest run always stays.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ import numpy as np
 
 from memlab._base.locks import only_writer
 from memlab._base.safety import clean
-from memlab.analyses.trends import metric_changes
 from memlab.errors import CaptureError, UsageError
 from memlab.records.benchmark import HistoryRun, MetricHistory, RunHistory
 from memlab.records.columns import floats, ints
@@ -135,12 +134,13 @@ class LabBook:
     def history(
         self, last: int | None = None, *, match: str = "", machine: str = "", source: str = ""
     ) -> RunHistory:
-        """Return runs with their metrics, oldest first, and where a metric changed.
+        """Return runs with their metrics, oldest first; ``with_changes`` adds where one changed.
 
         Args:
             last: newest runs to return. None: all.
             match: only metrics whose name has this in it.
-            machine: only runs of this class of machine; ``source``: only those of this command.
+            machine: only runs of this class of machine.
+            source: only runs of this command.
 
         Raises:
             CaptureError: when there is no such file, or it is no lab book.
@@ -150,12 +150,9 @@ class LabBook:
             metrics = _metrics(connection, [run.number for run in runs], match)
             gone = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
             kept = connection.execute("SELECT count(*) FROM runs").fetchone()
-        changes = [change for metric in metrics for change in metric_changes(metric)]
-        changes.sort(key=lambda change: (-change.run, -abs(change.degradation), change.metric))
         return RunHistory(
             runs=tuple(runs),
             metrics=tuple(metrics),
-            changes=tuple(changes),
             dropped=max(0, int(gone[0]) - int(kept[0])) if gone else 0,
         )
 

@@ -57,7 +57,7 @@ def trend_chart(metric: MetricHistory, history: RunHistory, index: int) -> Chart
         title=metric.name,
         value=f"{last} in run {runs[-1]:,}",
         tone="bad" if worse else "good" if changes else "plain",
-        summary=f"{metric.name}: {len(values):,} runs, from {first} to {last}. {told or 'No change was seen'}.",
+        summary=f"{metric.name}: {len(values):,} runs, from {first} to {last}. {told or 'No change seen'}.",
         caption=(told or "no change that stayed") + ".",
         width=width,
         height=height,
@@ -78,4 +78,3 @@ def trend_chart(metric: MetricHistory, history: RunHistory, index: int) -> Chart
 def _run_ticks(runs: list[int], x: Scale) -> tuple[tuple[float, str], ...]:
     at = sorted({0, len(runs) // 2, len(runs) - 1})
     return tuple((x(float(i)), f"{runs[i]:,}") for i in at)
-

@@ -1,4 +1,4 @@
-"""Benchmarks, regressions and trends as pictures, one axes each; ``plots`` takes its cases from ``DRAWERS``."""
+"""Benchmarks, regressions and trends as pictures, one axes each; ``plots`` takes them from ``DRAWERS``."""
 
 from __future__ import annotations
 

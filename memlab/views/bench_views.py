@@ -38,7 +38,10 @@ _TONES = {
 }
 
 
-def cells_of(result: Result) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[bool, ...]]:
+Cells = tuple[tuple[str, ...], list[tuple[str, ...]], tuple[bool, ...]]
+
+
+def cells_of(result: Result) -> Cells:
     """Return the one table that says most, as texts: titles, rows, and which columns are numbers."""
     if isinstance(result, BenchmarkTable):
         return _table_cells(result)
@@ -48,9 +51,15 @@ def cells_of(result: Result) -> tuple[tuple[str, ...], list[tuple[str, ...]], tu
     return _trend_cells(result)
 
 
-def _table_cells(table: BenchmarkTable) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[bool, ...]]:
+def _table_cells(table: BenchmarkTable) -> Cells:
     held = any(result.threshold is not None for result in table)
-    titles = ("benchmark", "median", *(("limit", "status") if held else ()), "spread", "note")
+    titles: tuple[str, ...] = (
+        "benchmark",
+        "median",
+        *(("limit", "status") if held else ()),
+        "spread",
+        "note",
+    )
     rows = []
     for result in table:
         limit = ""
@@ -71,10 +80,8 @@ def _table_cells(table: BenchmarkTable) -> tuple[tuple[str, ...], list[tuple[str
     return titles, rows, tuple(title == "median" for title in titles)
 
 
-def _change_cells(
-    changes: Sequence[Regression],
-) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[bool, ...]]:
-    rows = [
+def _change_cells(changes: Sequence[Regression]) -> Cells:
+    rows: list[tuple[str, ...]] = [
         (
             words.printable(change.metric, 200),
             change.verdict.value,
@@ -89,8 +96,8 @@ def _change_cells(
     return titles, rows, (False, False, True, True, True, False)
 
 
-def _trend_cells(history: RunHistory) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[bool, ...]]:
-    rows = []
+def _trend_cells(history: RunHistory) -> Cells:
+    rows: list[tuple[str, ...]] = []
     for metric in history.metrics:
         last = [change for change in history.changes if change.metric == metric.name]
         changed = f"{say.percent(last[0].degradation)} since run {last[0].run}" if last else "none seen"
@@ -98,8 +105,12 @@ def _trend_cells(history: RunHistory) -> tuple[tuple[str, ...], list[tuple[str, 
             (
                 words.printable(metric.name, 200),
                 f"{len(metric.run):,}",
-                say.amount(float(metric.value[0]), say.bare_unit(metric.unit)) if len(metric.value) else "absent",
-                say.amount(float(np.median(metric.value)), say.bare_unit(metric.unit)) if len(metric.value) else "absent",
+                say.amount(float(metric.value[0]), say.bare_unit(metric.unit))
+                if len(metric.value)
+                else "absent",
+                say.amount(float(np.median(metric.value)), say.bare_unit(metric.unit))
+                if len(metric.value)
+                else "absent",
                 say.amount(float(metric.value[-1]), metric.unit) if len(metric.value) else "absent",
                 changed,
             )
@@ -178,7 +189,7 @@ def _page_table(id_: str, caption: str, result: Result, tones: Sequence[str] = (
         tuple(
             Cell(
                 text,
-                sort=sorts[at][column] if column in sorts[at] else None,
+                sort=sorts[at].get(column),
                 tone=tones[at] if tones and titles[column] in ("verdict", "status") else "",
                 mono=column == 0,
             )
@@ -264,7 +275,7 @@ def _report_page(report: RegressionReport) -> Page:
         kind="regression check",
         title="Against the baseline" + (f": {words.printable(' to '.join(labels), 80)}" if labels else ""),
         headline=say.regression_headline(report),
-        lead="Bytes and counts are compared as they are; times as ratios to a reference loop, by their ranks.",
+        lead="Bytes and counts are compared as they are; times as ratios to a reference loop, by ranks.",
         badge=badge,
         figures=(
             Figure("Compared", f"{report.compared:,}", ""),
@@ -272,7 +283,7 @@ def _report_page(report: RegressionReport) -> Page:
             Figure("Better", f"{counts[RegressionVerdict.IMPROVED]:,}", ""),
             Figure(
                 "Not compared",
-                f"{sum(counts[v] for v in (RegressionVerdict.NEW, RegressionVerdict.MISSING, RegressionVerdict.NOT_COMPARED)):,}",
+                f"{len(report.changes) - report.compared:,}",
                 "new, missing, or of another machine",
             ),
         ),
@@ -331,6 +342,7 @@ def _history_page(history: RunHistory) -> Page:
         sections.append(_last_two(history))
     sections.append(Section("runs", "Runs", (_runs_table(history),), "Newest first."))
     worse = any(change.degradation > 0 for change in history.changes)
+    gone = f"{history.dropped:,} older ones made room" if history.dropped else ""
     return Page(
         kind="lab book",
         title="The lab book",
@@ -338,7 +350,7 @@ def _history_page(history: RunHistory) -> Page:
         lead="Every run that was recorded: its metrics over time, and where one changed for good.",
         badge=Badge("changed", "warn") if worse else None,
         figures=(
-            Figure("Runs", f"{len(history):,}", f"{history.dropped:,} older ones made room" if history.dropped else ""),
+            Figure("Runs", f"{len(history):,}", gone),
             Figure("Metrics", f"{len(history.metrics):,}", ""),
             Figure("Changes", f"{len(history.changes):,}", "in either direction"),
         ),

@@ -127,7 +127,7 @@ def change_words(change: Regression) -> str:
     if change.power is not None:
         enough = f"; {change.enough:,} samples would do" if change.enough else ""
         parts.append(
-            f"with this noise {percent(change.allowed, 0)} would be found {change.power * 100:.0f} times in 100"
+            f"with this noise {percent(change.allowed, 0)} is found {change.power * 100:.0f} times in 100"
             + enough
         )
     if change.place and change.verdict is RegressionVerdict.REGRESSION:
@@ -154,4 +154,5 @@ def history_headline(history: RunHistory) -> str:
     if not worse:
         return f"{runs}; no metric became worse and stayed so"
     last = worse[0]
-    return f"{runs}; {words.printable(last.metric, 100)} is worse by {percent(last.degradation)} since run {last.run}"
+    name = words.printable(last.metric, 100)
+    return f"{runs}; {name} is worse by {percent(last.degradation)} since run {last.run}"

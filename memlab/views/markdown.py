@@ -1,7 +1,7 @@
 """Benchmarks and regressions as Markdown, for a comment on a pull request or a job's summary.
 
-One headline, one table, and what grew as a list. Text of the measured program is escaped: it is read on a page
-where links, pictures and mentions mean something.
+One headline, one table, and what grew as a list. Text of the measured program is escaped: it is read on a
+page where links, pictures and mentions mean something.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _QUIET = (RegressionVerdict.UNCHANGED,)
 
 
 def to_markdown(result: BenchmarkTable | RegressionReport | RunHistory) -> str:
-    """Return a result as Markdown (GitHub's tables), with a final line break.
+    r"""Return a result as Markdown (GitHub's tables), with a final line break.
 
     A regression report lists what changed and folds what did not.
 
@@ -36,7 +36,7 @@ def to_markdown(result: BenchmarkTable | RegressionReport | RunHistory) -> str:
         <BLANKLINE>
         | benchmark | median | spread |
         | --- | ---: | --- |
-        | a:peak\\_bytes | 2.00 KiB |  |
+        | a:peak\_bytes | 2.00 KiB |  |
         <BLANKLINE>
     """
     titles, rows, numbers = cells_of(result)

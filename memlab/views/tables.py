@@ -102,10 +102,10 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
       ``collections``, ``objects_diff``, ``survivors``, ``variables``.
 
     - benchmarks: one row a figure: ``name``, ``value``, ``unit``, ``threshold``, ``status``, ``better``,
-      ``exact``, ``low``, ``high`` (quartiles), ``samples`` (their number), ``note``. Regression report: one row
-      a metric: ``metric``, ``verdict``, ``baseline``, ``current``, ``unit``, ``degradation``, ``low``, ``high``,
-      ``allowed``, ``chance`` and more. History: one row a figure of a run: ``run``, ``timestamp``, ``label``,
-      ``metric``, ``value``, ``low``, ``high``, ``relative``, ``unit``.
+      ``exact``, ``low``, ``high`` (quartiles), ``samples`` (their number), ``note``. Regression report: one
+      row a metric: ``metric``, ``verdict``, ``baseline``, ``current``, ``unit``, ``degradation``, ``low``,
+      ``high``, ``allowed``, ``chance`` and more. History: one row a figure of a run: ``run``, ``timestamp``,
+      ``label``, ``metric``, ``value``, ``low``, ``high``, ``relative``, ``unit``.
 
     Args:
         result: any of memlab's results.

@@ -31,10 +31,9 @@ from memlab.store.lab_book import LabBook
 who, count, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 baseline, book = Baseline(folder + "/base.json"), LabBook(folder + "/book.db")
 for n in range(count):
-    table = BenchmarkTable((BenchmarkResult(f"w{who}.{n}:peak_bytes", 1000.0 + n, "bytes", exact=True),), machine="m, p, 2 cores")
-    baseline.update(table)
-    book.append(table, label=f"{who}.{n}")
-    print(n, flush=True)
+    table = BenchmarkTable((BenchmarkResult(f"w{who}.{n}:peak_bytes", 1000.0 + n, "bytes", exact=True),),
+    machine="m, p, 2 cores") baseline.update(table) book.append(table, label=f"{who}.{n}") print(n,
+    flush=True)
 """
 
 
@@ -76,7 +75,7 @@ def test_many_writers_lose_nothing_and_no_reader_sees_a_torn_file(tmp_path):
 
 @pytest.mark.timeout(900)
 def test_a_killed_writer_leaves_the_old_or_the_new_state(tmp_path):
-    """After kill -9 at any moment the baseline and the book are whole, and hold all that was said to be done."""
+    """After kill -9 at any moment the baseline and the book are whole, and hold all that was done."""
     dice = random.Random(4)
     for point in range(100 if LONG else 5):
         folder = tmp_path / str(point)
@@ -119,7 +118,8 @@ def test_a_foreign_or_broken_file_is_one_sentence_and_stays_as_it_is(tmp_path):
     from memlab.errors import CaptureError
 
     table = BenchmarkTable((BenchmarkResult("a:peak_bytes", 1.0, "bytes", exact=True),), machine="m")
-    contents = [b"", b"{", b"[]", b'{"format": "memlab baseline", "version": 1, "machines": {"m": 3}}', b"\xff\xfe",
+    contents = [b"", b"{", b"[]",
+                b'{"format": "memlab baseline", "version": 1, "machines": {"m": 3}}', b"\xff",
                 b"<<<<<<< ours\n{}\n", b'{"format": "memlab baseline", "version": 9, "machines": {}}',
                 b"[" * 100_000]  # fmt: skip
     for number, content in enumerate(contents):
@@ -172,13 +172,26 @@ def test_any_json_in_a_baseline_gives_a_value_or_one_error(tmp_path):
     path = tmp_path / "base.json"
     dice = random.Random(3)
     odd = [None, True, -1, 10**400, 1e308, "x", [], {}, [1], {"a": 1}, "\ud800", float("nan"), ["a"]]
-    fields = ("value", "unit", "better", "exact", "samples", "reference", "process", "allowed", "least", "loop")
+    fields = (
+        "value",
+        "unit",
+        "better",
+        "exact",
+        "samples",
+        "reference",
+        "process",
+        "allowed",
+        "least",
+        "loop",
+    )
     for _ in range(3000 if LONG else 300):
         entry = {field: dice.choice(odd) for field in fields if dice.random() < 0.5}
         part = {"metrics": {"a": entry}} if dice.random() < 0.9 else {"metrics": dice.choice(odd)}
         if dice.random() < 0.3:
             part["snapshots"] = {"a": dice.choice([*odd, "../../etc/passwd", "/etc/passwd"])}
-        path.write_text(json.dumps({"format": "memlab baseline", "version": 1, "machines": {"m, p, 2 cores": part}}))
+        path.write_text(
+            json.dumps({"format": "memlab baseline", "version": 1, "machines": {"m, p, 2 cores": part}})
+        )
         baseline = Baseline(path)
         try:
             baseline.read("m, p, 2 cores")

@@ -1205,7 +1205,7 @@ def regression_report() -> RegressionReport:
             Regression("fresh:peak_bytes", None, 5.0, None, RegressionVerdict.NEW, unit="bytes"),
             Regression("gone:peak_bytes", 5.0, None, None, RegressionVerdict.MISSING, unit="bytes"),
             Regression(
-                "zero:allocations", 0.0, 5.0, None, RegressionVerdict.NOT_COMPARED, unit="count", reason="no value"
+                "zero:allocations", 0.0, 5.0, None, RegressionVerdict.NOT_COMPARED, unit="count", reason="none"
             ),
         ),
         causes={"load[n=2000]": snapshot_diff()},
@@ -1236,7 +1236,8 @@ def run_history() -> RunHistory:
             ),
             MetricHistory(
                 "load:time_s", "seconds", "lower", False, ints(numbers), floats(times),
-                floats([t * 0.9 for t in times]), floats([t * 1.1 for t in times]), floats([t * 1e3 for t in times]),
+                floats([t * 0.9 for t in times]), floats([t * 1.1 for t in times]), floats([t * 1e3 for t in
+                times]),
             ),
             MetricHistory(
                 "speed", "objects/second", "higher", False, ints(numbers[:2]), floats([2.5e6, 2.4e6]),

@@ -21,8 +21,8 @@ TEXTS = describe(
     "allocations, time, the collector's share; bytes and counts in one process, time in many. Without a\n"
     "file, measure memlab's own pools, caches and memory here, each against its limit.",
     "memlab bench benchmarks/loading.py --format md",
-    "exit codes:\n  0    done; every limit is held\n  1    a limit is missed\n  2    bad use, named in one line, "
-    "or a benchmark raised",
+    "exit codes:\n  0    done; every limit is held\n  1    a limit is missed\n  2    bad use, named in one "
+    "line, or a benchmark raised",
 )
 MISSED = 1
 
@@ -31,14 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument("files", metavar="FILE", nargs="*", help="a Python file, or a module's dotted name")
     add_measuring(parser)
-    parser.add_argument("--limits", action="store_true", help="memlab's own: memory given back and latency too")
+    parser.add_argument(
+        "--limits", action="store_true", help="memlab's own: memory given back and latency too"
+    )
     parser.add_argument("--save", metavar="FILE", help="write the result to a capture file")
     parser.add_argument("--part", metavar="N", type=int, help="measure as process N of many (used by memlab)")
 
 
 def add_measuring(parser: argparse.ArgumentParser) -> None:
     """Add what every command that measures takes."""
-    parser.add_argument("-k", dest="match", metavar="TEXT", default="", help="only cases with this in their name")
+    parser.add_argument(
+        "-k", dest="match", metavar="TEXT", default="", help="only cases with this in their name"
+    )
     parser.add_argument(
         "--processes", metavar="N", type=int, default=25, help="processes that time it (default 25)"
     )

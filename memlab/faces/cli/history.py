@@ -29,7 +29,9 @@ WORSE = 1
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("book", metavar="BOOK", nargs="?", default=".", help="the book or its folder (default .)")
+    parser.add_argument(
+        "book", metavar="BOOK", nargs="?", default=".", help="the book or its folder (default .)"
+    )
     parser.add_argument("--metric", metavar="TEXT", default="", help="only metrics with this in their name")
     parser.add_argument("--last", metavar="N", type=int, help="only the newest N runs")
     parser.add_argument("--source", metavar="WORD", default="", help="only runs of bench, regress or pytest")
@@ -44,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Read the book and print it."""
     outputs = Outputs(args.save, args.report)
+    from memlab.analyses.trends import with_changes
     from memlab.errors import UsageError
     from memlab.lab.regression_suite import BOOK_NAME
     from memlab.store.lab_book import LabBook
@@ -53,7 +56,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
     path = Path(args.book)
     book = LabBook(path / BOOK_NAME if path.is_dir() else path)
     last = None if args.compare else args.last
-    history = book.history(last, match=args.metric, machine=args.machine, source=args.source)
+    history = with_changes(book.history(last, match=args.metric, machine=args.machine, source=args.source))
     result = history.compare(*args.compare) if args.compare else history
     emit(result, args.format, console)
     for line in outputs.write(result):

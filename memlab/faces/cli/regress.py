@@ -33,10 +33,15 @@ WORSE, NOTHING_COMPARED = 1, 3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "files", metavar="FILE", nargs="*", help="files with benchmarks, or one run that memlab bench --save wrote"
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="files with benchmarks, or one run that memlab bench --save wrote",
     )
     add_measuring(parser)
-    parser.add_argument("--directory", metavar="DIR", default=".", help="where baseline and lab book are (default .)")
+    parser.add_argument(
+        "--directory", metavar="DIR", default=".", help="where baseline and lab book are (default .)"
+    )
     parser.add_argument("--baseline", metavar="FILE", help="the baseline (default DIR/memlab-baseline.json)")
     parser.add_argument("--update", action="store_true", help="make this run the baseline, whatever is found")
     parser.add_argument(
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
         baseline=args.baseline,
     )
     suite.baseline.machines()  # that it cannot be read must be known before the long run
-    table = _table(args, suite.measure, console)
+    table = suite.settled(lambda: _table(args, suite.measure, console), 1 if _is_saved(args.files) else 3)
     report: RegressionReport = suite.judge(
         table, update=args.update, source="regress", record=not args.no_history
     )
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 def _table(args: argparse.Namespace, measure: object, console: Console) -> BenchmarkTable:
     from memlab.records.benchmark import BenchmarkTable
 
-    if len(args.files) == 1 and args.files[0].endswith(".memlab"):
+    if _is_saved(args.files):
         from memlab.store.capture_file import load
 
         found = load(args.files[0])
@@ -94,6 +99,10 @@ def _table(args: argparse.Namespace, measure: object, console: Console) -> Bench
     assert callable(measure)
     table: BenchmarkTable = measure(console.progress)
     return table
+
+
+def _is_saved(files: list[str]) -> bool:
+    return len(files) == 1 and files[0].endswith(".memlab")
 
 
 def _allowed(text: str) -> tuple[str, float]:
