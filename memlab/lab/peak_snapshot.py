@@ -38,18 +38,19 @@ class _Watch:
         self.greatest = 0
         self.steps = 0
         self.taken: Snapshot | None = None
+        self.done = False
 
-    def hook(self, frame: FrameType, _event: str, _argument: Any) -> Any:
+    def hook(self, _frame: FrameType, _event: str, _argument: Any) -> Any:
+        # The hooks stay until the call has ended: taking them away within one of their calls crashed 3.11.
+        if self.done:
+            return None
         self.steps += 1
         now = tracemalloc.get_traced_memory()[0]
         self.greatest = max(self.greatest, now)
-        reached = self.wanted is not None and now >= self.wanted
-        if reached or self.steps > _MOST_STEPS:
-            self.off()
-            if reached:
-                self.taken = self.take()
-            frame.f_trace = None
-            return None
+        if self.wanted is not None and now >= self.wanted:
+            self.done = True
+            self.taken = self.take()
+        self.done = self.done or self.steps > _MOST_STEPS
         return self.hook
 
     def run(self, call: Callable[[], object]) -> None:
@@ -107,19 +108,13 @@ class GrowthWatch:
             _Watch.off()
             self._on = False
 
-    def _hook(self, frame: FrameType, _event: str, _argument: Any) -> Any:
+    def _hook(self, _frame: FrameType, _event: str, _argument: Any) -> Any:
+        if self._steps > _MOST_STEPS:
+            return None
         self._steps += 1
-        if tracemalloc.get_traced_memory()[0] < self._next:
-            if self._steps > _MOST_STEPS:
-                _Watch.off()
-            return self._hook
-        _Watch.off()
-        self.taken = self.tracing.snapshot(self.label)
-        self._next = self._start + round((tracemalloc.get_traced_memory()[0] - self._start) * _STEP)
-        if self._on and self._steps <= _MOST_STEPS:
-            sys.setprofile(self._hook)
-            sys.settrace(self._hook)
-            frame.f_trace = self._hook
+        if tracemalloc.get_traced_memory()[0] >= self._next:
+            self.taken = self.tracing.snapshot(self.label)
+            self._next = self._start + round((tracemalloc.get_traced_memory()[0] - self._start) * _STEP)
         return self._hook
 
 

@@ -1205,7 +1205,7 @@ def regression_report() -> RegressionReport:
             Regression("fresh:peak_bytes", None, 5.0, None, RegressionVerdict.NEW, unit="bytes"),
             Regression("gone:peak_bytes", 5.0, None, None, RegressionVerdict.MISSING, unit="bytes"),
             Regression(
-                "zero:allocations", 0.0, 5.0, None, RegressionVerdict.NOT_COMPARED, unit="count", reason="none"
+                "zero:allocations", 0.0, 5.0, None, RegressionVerdict.NOT_COMPARED, unit="count", reason="no"
             ),
         ),
         causes={"load[n=2000]": snapshot_diff()},
