@@ -248,7 +248,7 @@ def _result(name: str, entry: Mapping[str, Any]) -> BenchmarkResult:
     if not isinstance(entry, dict):
         raise CaptureError(f"{clean(name)} is no entry")
     known = {field: entry[field] for field in _FIELDS if field in entry}
-    tree = {"name": name, **known}
+    tree = {"name": name, "unit": "", "value": None, **known}
     tree.setdefault("samples", [known["value"]] if "value" in known else [])
     return codec.decode(BenchmarkResult, codec.Encoded(tree, {}))
 

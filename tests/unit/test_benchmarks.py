@@ -264,7 +264,7 @@ def test_a_least_difference_is_passed_over_and_nothing_before_is_said_so():
 
 
 def test_a_noisy_metric_is_judged_against_the_shifted_baseline():
-    """A tenth more is found at 50 samples and 1 % noise, 3 % more is not reported; faster is an improvement."""
+    """A tenth more is found at 50 samples and 1 % noise, 3 % is not reported; faster is an improvement."""
     base = timed(seed=1)
     assert judge(timed(1.1, seed=2), base, 0.1).verdict is RegressionVerdict.REGRESSION
     assert judge(timed(1.03, seed=3), base, 0.1).verdict is RegressionVerdict.UNCHANGED
@@ -338,10 +338,10 @@ def test_what_cannot_be_compared_says_why():
 
 def test_an_open_verdict_says_what_it_would_have_found():
     """With 10 % noise and few samples a tenth is not found, and the report says how many samples would do."""
-    found = judge(timed(1.05, noise=0.08, count=12, seed=5), timed(noise=0.08, count=12), 0.1)
+    found = judge(timed(1.06, noise=0.06, count=10, seed=5), timed(noise=0.06, count=10), 0.1)
     assert found.verdict is RegressionVerdict.UNCHANGED
     assert found.power < 0.8
-    assert found.enough > 12
+    assert found.enough > 10
 
 
 @given(
@@ -446,7 +446,8 @@ def test_a_regression_comes_with_its_line(tmp_path):
     scope = {}
     suite = memlab.MemoryRegressionSuite(tmp_path)
     for extra in ("b''", "bytes(500)"):
-        source = f"def load():\n    rows = [0] * 100\n    more = [{extra} for _ in range(2000)]\n    return rows, more\n"
+        more = f"    more = [{extra} for _ in range(2000)]\n"
+        source = f"def load():\n    rows = [0] * 100\n{more}    return rows, more\n"
         path = tmp_path / "loader.py"
         path.write_text(source)
         exec(compile(source, str(path), "exec"), scope)
@@ -485,7 +486,7 @@ def test_markdown_escapes_what_a_page_would_read():
     """Names with markup are text; a report folds what did not change."""
     name = "a|b<img src=x>@team[x](http://y)`:peak_bytes"
     text = compare(table(peak(2, name), peak(1)), table(peak(1, name), peak(1))).to_markdown()
-    assert "<img" not in text
+    assert "<img" not in text.replace("\\<", "")
     assert "\\|b" in text
     assert "\\@team" in text
     assert "<details>" in text
@@ -527,7 +528,7 @@ def test_the_command_line_end_to_end(tmp_path, capsys, monkeypatch):
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_the_magic_measures_a_cell_and_shows_it(shell):
+def test_the_magic_measures_a_cell_and_shows_it(shell):  # noqa: F811 - the fixture
     """%%membench runs the cell in the notebook's namespace; what the cell raises passes through."""
     found = shell.run_cell_magic("membench", "-oq -n 1 --name made", "kept = [0] * 10_000")
     assert 80_000 <= found["made:peak_bytes"].value < 81_000
@@ -547,7 +548,7 @@ def test_small():
 
 
 def test_pytest_holds_tests_against_a_baseline(tmp_path):
-    """First run makes it, the same run passes, a hungrier one fails, names the line and writes what is asked."""
+    """First run makes it, the same passes, a hungrier one fails, names the line and writes what is asked."""
     import os
     import subprocess
 
