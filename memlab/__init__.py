@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.attachment import attach
+    from memlab.lab.benchmarks import MemoryBenchmarks
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
@@ -54,9 +55,20 @@ if TYPE_CHECKING:
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
+    from memlab.lab.regression_suite import MemoryRegressionSuite
     from memlab.lab.scenarios import PressureScenario, PressureStage
+    from memlab.lab.user_benchmarks import benchmark
     from memlab.lab.verify_fix import verify_fix
     from memlab.lab.where import where
+    from memlab.records.benchmark import (
+        BenchmarkResult,
+        BenchmarkTable,
+        ChangePoint,
+        Regression,
+        RegressionReport,
+        RegressionVerdict,
+        RunHistory,
+    )
     from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.capture_comparison import CaptureComparison
@@ -87,12 +99,17 @@ if TYPE_CHECKING:
     from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
     from memlab.records.where import MemoryWhere
+    from memlab.store.baseline import Baseline
     from memlab.store.capture_file import load
+    from memlab.store.lab_book import LabBook
 
 __version__ = VERSION
 
 __all__ = [
     "AdaptiveCache",
+    "Baseline",
+    "BenchmarkResult",
+    "BenchmarkTable",
     "BudgetError",
     "CacheStats",
     "Capture",
@@ -100,6 +117,7 @@ __all__ = [
     "CaptureError",
     "Ceiling",
     "CellLedger",
+    "ChangePoint",
     "Child",
     "Explanation",
     "FixCheck",
@@ -129,6 +147,7 @@ __all__ = [
     "HitCurve",
     "KindError",
     "LRUCache",
+    "LabBook",
     "LeakHunt",
     "LeakReport",
     "LineProfile",
@@ -139,12 +158,14 @@ __all__ = [
     "MemitResult",
     "MemlabError",
     "MemoryAlertSystem",
+    "MemoryBenchmarks",
     "MemoryGuard",
     "MemoryLeakDetector",
     "MemoryMonitor",
     "MemoryPressureSimulator",
     "MemoryProfiler",
     "MemoryReading",
+    "MemoryRegressionSuite",
     "MemoryWhere",
     "MissingExtraError",
     "ObjectPool",
@@ -161,7 +182,11 @@ __all__ = [
     "PressureScenario",
     "PressureStage",
     "ReferenceChain",
+    "Regression",
+    "RegressionReport",
+    "RegressionVerdict",
     "RootKind",
+    "RunHistory",
     "Site",
     "Snapshot",
     "SnapshotDiff",
@@ -178,6 +203,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "attach",
+    "benchmark",
     "compare_captures",
     "dump_heap",
     "explore",
@@ -205,6 +231,18 @@ __all__ = [
 ]
 
 _HOME = {
+    "Baseline": "store.baseline",
+    "LabBook": "store.lab_book",
+    "MemoryBenchmarks": "lab.benchmarks",
+    "MemoryRegressionSuite": "lab.regression_suite",
+    "benchmark": "lab.user_benchmarks",
+    "BenchmarkResult": "records.benchmark",
+    "BenchmarkTable": "records.benchmark",
+    "ChangePoint": "records.benchmark",
+    "Regression": "records.benchmark",
+    "RegressionReport": "records.benchmark",
+    "RegressionVerdict": "records.benchmark",
+    "RunHistory": "records.benchmark",
     "AdaptiveCache": "lab.caches.adaptive",
     "CacheStats": "records.cache",
     "Capture": "records.capture",

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from hypothesis import strategies as st
 
+from memlab.records.benchmark import BenchmarkResult, BenchmarkTable, MetricHistory
 from memlab.records.cache import HitCurve
 from memlab.records.capture import Peak, Span
 from memlab.records.capture_comparison import CaptureComparison
@@ -70,6 +71,39 @@ def _timelines(draw):
     return Timeline(
         floats(sorted(draw(times))), draw(names), draw(labels), draw(labels), draw(TEXT), draw(INT64)
     )
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def _benchmark_results(draw):
+    length = draw(st.integers(0, 3))
+    beside = length if draw(st.booleans()) else 0
+    column = lambda count, of=FINITE: tuple(draw(st.lists(of, min_size=count, max_size=count)))
+    return BenchmarkResult(
+        draw(TEXT), draw(st.none() | FINITE), draw(TEXT), draw(st.none() | FINITE),
+        draw(st.none() | st.booleans()),
+        draw(TEXT), draw(st.booleans()), column(length), column(beside), column(beside, INT64), draw(TEXT),
+        draw(st.none() | st.floats()), draw(st.booleans()), draw(st.floats()), draw(TEXT), draw(TEXT),
+    )  # fmt: skip
+
+
+@st.composite
+def _benchmark_tables(draw):
+    results = draw(st.lists(_benchmark_results(), max_size=2, unique_by=lambda result: result.name))
+    words = st.dictionaries(TEXT, TEXT, max_size=2)
+    snapshots = draw(st.dictionaries(TEXT.filter(lambda name: "/" not in name), _snapshots(), max_size=1))
+    notes = tuple(draw(st.lists(TEXT, max_size=2)))
+    return BenchmarkTable(tuple(results), snapshots, draw(TEXT), draw(TEXT), draw(words), notes)
+
+
+@st.composite
+def _metric_histories(draw):
+    length = draw(st.integers(0, 3))
+    column = lambda: floats(draw(st.lists(st.floats(), min_size=length, max_size=length)))
+    words = [draw(TEXT) for _ in range(3)]
+    return MetricHistory(*words, draw(st.booleans()), draw(_column(length)), *[column() for _ in range(4)])
 
 
 @st.composite
@@ -399,6 +433,9 @@ BY_HAND = {
     GcPauses: _gc_pauses,
     Span: _spans,
     Timeline: _timelines,
+    BenchmarkResult: _benchmark_results,
+    BenchmarkTable: _benchmark_tables,
+    MetricHistory: _metric_histories,
     Site: _sites,
     Sites: _site_columns,
     Snapshot: _snapshots,

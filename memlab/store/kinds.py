@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from memlab.records.benchmark import BenchmarkTable, RegressionReport, RunHistory
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[str, type[Result]]] = {
+    "benchmarks": BenchmarkTable,
+    "history": RunHistory,
+    "regression report": RegressionReport,
     "cache stats": CacheStats,
     "capture": Capture,
     "cell ledger": CellLedger,

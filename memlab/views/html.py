@@ -46,6 +46,7 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import (
+    bench_views,
     capture_page,
     comparison,
     fix_views,
@@ -132,6 +133,7 @@ for _kind, _page in (
     *gc_views.PAGES.items(),
     *where_views.PAGES.items(),
     *fix_views.PAGES.items(),
+    *bench_views.PAGES.items(),
 ):
     build_page.register(_kind, _page)
 build_page.register(PressureRun, pressure_page.pressure_page)

@@ -28,6 +28,7 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.bench_plots import DRAWERS as BENCH_DRAWERS
 from memlab.views.comparison import comparison_headline
 from memlab.views.fix_views import DRAWERS as FIX_DRAWERS
 from memlab.views.flame_map import flame_block
@@ -371,7 +372,7 @@ for _kind in BARS:
     _draw.register(_kind, _heap_bars)
 
 
-_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS, **WHERE_DRAWERS, **FIX_DRAWERS}
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS, **WHERE_DRAWERS, **FIX_DRAWERS, **BENCH_DRAWERS}
 
 
 def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:

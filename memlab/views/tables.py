@@ -25,6 +25,7 @@ from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_text, words
+from memlab.views.bench_views import ROWS as BENCH_ROWS
 from memlab.views.fix_views import ROWS as FIX_ROWS
 from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
@@ -101,6 +102,12 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - cell ledger: one row a cell: ``cell``, ``label``, ``depth``, ``outcome``, ``seconds``,
       ``start_bytes``, ``end_bytes``, ``diff_bytes``, ``peak_bytes``, ``peak_source``, ``gc_seconds``,
       ``collections``, ``objects_diff``, ``survivors``, ``variables``.
+
+    - benchmarks: one row a figure: ``name``, ``value``, ``unit``, ``threshold``, ``status``, ``better``,
+      ``exact``, ``low``, ``high`` (quartiles), ``samples`` (their number), ``note``. Regression report: one
+      row a metric: ``metric``, ``verdict``, ``baseline``, ``current``, ``unit``, ``degradation``, ``low``,
+      ``high``, ``allowed``, ``chance`` and more. History: one row a figure of a run: ``run``, ``timestamp``,
+      ``label``, ``metric``, ``value``, ``low``, ``high``, ``relative``, ``unit``.
 
     Args:
         result: any of memlab's results.
@@ -282,7 +289,7 @@ for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
 
 
-_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS, **WHERE_ROWS, **FIX_ROWS}
+_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS, **WHERE_ROWS, **FIX_ROWS, **BENCH_ROWS}
 
 
 def _tuning_frame(result: Result) -> DataFrame:

@@ -20,7 +20,16 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import fix_views, gc_views, heap_text, pool_views, pressure_text, where_views, words
+from memlab.views import (
+    bench_views,
+    fix_views,
+    gc_views,
+    heap_text,
+    pool_views,
+    pressure_text,
+    where_views,
+    words,
+)
 from memlab.views.comparison import comparison_text
 from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
@@ -70,6 +79,7 @@ for _cases in (
     gc_views.RENDERERS,
     fix_views.RENDERERS,
     where_views.RENDERERS,
+    bench_views.RENDERERS,
 ):
     for _kind, _render in _cases.items():
         render_text.register(_kind, _render)

@@ -14,6 +14,7 @@ from contracts import ResultContract
 
 import memlab.records
 from memlab.records._result import Result
+from memlab.records.benchmark import BenchmarkTable, RegressionReport, RunHistory
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Peak
 from memlab.records.cell_ledger import CellLedger
@@ -195,6 +196,18 @@ class TestMemoryWhere(_OfKind):
 
 class TestFixCheck(_OfKind):
     kind = FixCheck.kind
+
+
+class TestBenchmarkTable(_OfKind):
+    kind = BenchmarkTable.kind
+
+
+class TestRegressionReport(_OfKind):
+    kind = RegressionReport.kind
+
+
+class TestRunHistory(_OfKind):
+    kind = RunHistory.kind
 
 
 def all_result_classes():

@@ -17,6 +17,7 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.awaiting import Awaiting
+from memlab.faces.ipython.bench_magic import BenchMagic
 from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.guard_magic import GuardMagic
 from memlab.faces.ipython.heap_magics import HeapMagics
@@ -64,6 +65,7 @@ SHORT_NAMES = {
     "pressure": "line",
     "memdiff": "line_cell",
     "memwhere": "line",
+    "membench": "line_cell",
 }
 PREFIX = "memlab_"
 
@@ -78,6 +80,7 @@ class MemlabMagics(
     GuardMagic,
     PressureMagic,
     WhereMagic,
+    BenchMagic,
     Magics,
 ):
     """The magics of one shell."""
