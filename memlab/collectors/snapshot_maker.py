@@ -68,7 +68,7 @@ def to_snapshot(
         notes: what a reader must know.
         sources: which source files are looked at for functions and line hashes: ``own``, ``all``, ``none``.
     """
-    files = _Files(read.names, labels)
+    files = FileTable(read.names, labels)
     entries = (files.of_name[read.name_of] << _LINE_BITS) | read.line_of
     entries, lengths = _cut(entries, read.lengths, depth)
     first, frame_of = group_keys(entries)
@@ -84,7 +84,7 @@ def to_snapshot(
     codes = codes[kept_frames]
     frame_file, frame_line = codes >> _LINE_BITS, codes & _LINE_MASK
     of_files = files.columns()
-    source = _Source(files, labels, sources, frame_file, frame_line, of_files["file_bytes"].tolist())
+    source = FileTexts(files, labels, sources, frame_file, frame_line, of_files["file_bytes"].tolist())
     columns: dict[str, Any] = {
         "traceback": ints(place),
         "domain": ints(read.domain[one][order]),
@@ -140,7 +140,7 @@ def _histogram(read: TraceColumns, row: Ints, order: Ints) -> dict[str, Any]:
     }
 
 
-class _Files:
+class FileTable:
     """The file table: one entry for each file, in the order of labels.
 
     Files outside of the project and of all packages may share a label; those are told apart by a number. A
@@ -187,10 +187,10 @@ class _Files:
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class _Source:
+class FileTexts:
     """Functions of frames and hashes of lines, of the files that are to be looked at."""
 
-    files: _Files
+    files: FileTable
     labels: PathLabels
     wanted: str
     frame_file: Ints

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from memlab.records.snapshot_filter import SnapshotFilter
 
 __all__ = [
+    "NATIVE",
     "By",
     "Change",
     "Cumulative",
@@ -43,6 +44,9 @@ __all__ = [
     "SnapshotDiff",
     "SnapshotTable",
 ]
+
+NATIVE = "<native> "
+"""How the file of a native frame begins: C, C++, Rust and the like, which have no Python line."""
 
 By = Literal["line", "file", "function", "module", "package", "traceback", "thread"]
 Cumulative = Literal["", "inclusive", "stdlib"]
@@ -66,7 +70,7 @@ class Frame:
 
     Attributes:
         file: relative to the project, the standard library or site-packages, else from its package on;
-            notebook cells are ``Cell In[3]``.
+            notebook cells are ``Cell In[3]``; a native frame's begins with ``NATIVE``.
         line: 1-based; 0 when unknown.
         function: qualified name, empty when unknown (tracemalloc does not record it).
         source: the line's text with the contents of its string literals left out; empty when not read.
