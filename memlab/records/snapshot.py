@@ -82,6 +82,8 @@ class Frame:
     source: str = ""
 
     def __str__(self) -> str:
+        if self.file == NATIVE + self.function:  # a symbol without a source
+            return self.file
         return f"{self.file}:{self.line}" + (f" in {self.function}" if self.function else "")
 
 
@@ -263,6 +265,21 @@ class Snapshot(Result):
     def kept(self) -> dict[Any, Any]:
         """What analyses found and keep for the next question. Not part of the value."""
         return {}
+
+    @functools.cached_property
+    def allocating(self) -> Ints:
+        """The line that allocates, by traceback: its most recent frame; of native stacks its first Python one.
+
+        A C function is named in the stack. As a line it would be one for a whole library.
+        """
+        first = self.starts[:-1]
+        native = np.array([name.startswith(NATIVE) for name in self.files], np.bool_)
+        if native.any():
+            python = np.flatnonzero(~native[self.frame_file[self.frame_of]])
+            at = np.searchsorted(python, first)
+            found = np.append(python, len(self.frame_of))[at]
+            first = np.where(found < self.starts[1:], found, first)
+        return ints(self.frame_of[first])
 
     def frames(self, traceback: int) -> tuple[Frame, ...]:
         """Return the frames of one traceback, most recent call first."""
