@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
     from memlab.lab.foreign_snapshots import import_tracemalloc
+    from memlab.lab.engines import EngineChoice, Trace, trace
     from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
     from memlab.lab.gc_optimizer import GCOptimizer
     from memlab.lab.gc_schedule import GCSchedule
@@ -96,6 +97,7 @@ __all__ = [
     "Ceiling",
     "CellLedger",
     "Child",
+    "EngineChoice",
     "Explanation",
     "FlameTree",
     "Frame",
@@ -165,6 +167,7 @@ __all__ = [
     "Suspect",
     "TTLCache",
     "Timeline",
+    "Trace",
     "UnavailableError",
     "UsageError",
     "Verdict",
@@ -190,6 +193,7 @@ __all__ = [
     "region",
     "release",
     "snapshot",
+    "trace",
     "tracing",
     "why",
 ]
@@ -202,6 +206,7 @@ _HOME = {
     "Ceiling": "records.capture",
     "Child": "records.capture",
     "CellLedger": "records.cell_ledger",
+    "EngineChoice": "lab.engines",
     "Explanation": "records.chain",
     "FlameTree": "records.flame",
     "Frame": "records.snapshot",
@@ -266,6 +271,7 @@ _HOME = {
     "Suspect": "records.leak_report",
     "TTLCache": "lab.caches.ttl",
     "Timeline": "records.timeline",
+    "Trace": "lab.engines",
     "Verdict": "records.leak_report",
     "compare_captures": "analyses.capture_compare",
     "attach": "lab.attachment",
@@ -288,6 +294,7 @@ _HOME = {
     "region": "collectors.high_water",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
+    "trace": "lab.engines",
     "tracing": "collectors.tracing",
     "why": "collectors.references",
 }
