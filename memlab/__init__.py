@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
+    from memlab.lab.foreign_memray import import_memray
     from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.engines import EngineChoice, Trace, trace
     from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.memory_usage import memory_usage
+    from memlab.lab.native_trace import NativeTrace
     from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
@@ -141,6 +143,7 @@ __all__ = [
     "MemoryProfiler",
     "MemoryReading",
     "MissingExtraError",
+    "NativeTrace",
     "ObjectPool",
     "Outcome",
     "Peak",
@@ -183,6 +186,7 @@ __all__ = [
     "heap_window",
     "hit_curve",
     "holdings",
+    "import_memray",
     "import_tracemalloc",
     "load",
     "memit",
@@ -246,6 +250,7 @@ _HOME = {
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "NativeTrace": "lab.native_trace",
     "ObjectPool": "lab.pool",
     "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
@@ -284,6 +289,7 @@ _HOME = {
     "heap_window": "lab.heap",
     "hit_curve": "analyses.reuse",
     "holdings": "lab.holdings",
+    "import_memray": "lab.foreign_memray",
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",

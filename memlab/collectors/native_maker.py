@@ -19,7 +19,7 @@ from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.units import format_bytes
 from memlab.collectors.memray_files import MEASURES
 from memlab.collectors.own_lines import own_lines
-from memlab.collectors.snapshot_maker import FileTable, FileTexts
+from memlab.collectors.snapshot_maker import FileTable, FileTexts, cut_rows
 from memlab.records.columns import ints
 from memlab.records.snapshot import NATIVE, Snapshot
 
@@ -47,6 +47,7 @@ def native_snapshot(
     label: str = "",
     notes: tuple[str, ...] = (),
     *,
+    depth: int | None = None,
     sources: str = "own",
 ) -> Snapshot:
     """Return one measure of what memray recorded.
@@ -57,6 +58,7 @@ def native_snapshot(
         labels: names files.
         label: the user's name for the snapshot.
         notes: what a reader must know beside what is told of every such snapshot.
+        depth: frames kept of each stack, the most recent ones. None: all that were read.
         sources: which source files are looked at for qualified functions and line hashes: ``own``, ``all``,
             ``none``.
     """
@@ -64,7 +66,8 @@ def native_snapshot(
     files = FileTable(raw, PathLabels({**_cells(raw), **labels.aliases}, labels.root))
     line = (files.of_name[of_frame] << _LINE_BITS) | read.frame_line
     one_frame, of = group_keys(pack_keys(line, read.frame_function))
-    distinct, of_stack = merge_equal(of[read.frame_of], read.lengths)
+    entries, lengths = cut_rows(of[read.frame_of], read.lengths, depth)
+    distinct, of_stack = merge_equal(entries, lengths)
     rows = np.flatnonzero(read.measure == MEASURES.index(measure))
     traceback = of_stack[read.stack[rows]]
     one, row = group_keys(pack_keys(traceback, read.allocator[rows], read.thread[rows]))
@@ -72,7 +75,7 @@ def native_snapshot(
     kept = rows[one]
     order = np.lexsort((read.thread[kept], read.allocator[kept], traceback[one], -blocks, -size))
     used, place = np.unique(traceback[one][order], return_inverse=True)
-    entries, lengths = take_rows(of[read.frame_of], read.lengths, distinct[used])
+    entries, lengths = take_rows(entries, lengths, distinct[used])
     frames, entries = np.unique(entries, return_inverse=True)
     picked = one_frame[frames]
     threads, of_thread = np.unique(read.thread[kept][order], return_inverse=True)
@@ -101,7 +104,7 @@ def native_snapshot(
         files=files.table,
         own_files=files.own,
         engine=MEMRAY_OBJECTS if read.objects else MEMRAY,
-        depth=_DEPTH,
+        depth=_DEPTH if depth is None else min(depth, _DEPTH),
         label=label,
         notes=(*_notes(read, measure), *notes, *texts.notes()),
         measure=measure,

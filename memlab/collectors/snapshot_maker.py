@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from memlab.collectors.trace_blocks import TraceColumns
     from memlab.records.columns import Ints
 
-__all__ = ["to_snapshot", "warm_up"]
+__all__ = ["FileTable", "FileTexts", "cut_rows", "to_snapshot", "warm_up"]
 
 _LINE_BITS = 32
 _MOST_SOURCE = 16 * 1024 * 1024
@@ -70,7 +70,7 @@ def to_snapshot(
     """
     files = FileTable(read.names, labels)
     entries = (files.of_name[read.name_of] << _LINE_BITS) | read.line_of
-    entries, lengths = _cut(entries, read.lengths, depth)
+    entries, lengths = cut_rows(entries, read.lengths, depth)
     first, frame_of = group_keys(entries)
     codes = entries[first]
     distinct, of_traceback = merge_equal(frame_of, lengths)
@@ -113,7 +113,8 @@ def to_snapshot(
     return snapshot
 
 
-def _cut(entries: Ints, lengths: Ints, depth: int | None) -> tuple[Ints, Ints]:
+def cut_rows(entries: Ints, lengths: Ints, depth: int | None) -> tuple[Ints, Ints]:
+    """Return tracebacks cut to their most recent frames, and their lengths."""
     if depth is None or depth >= int(lengths.max(initial=0)):
         return entries, lengths
     cut = np.minimum(lengths, depth)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from memlab.collectors.memray_files import NativeColumns
     from memlab.records.snapshot import Snapshot
 
-__all__ = ["NativeTrace", "TracedFunction"]
+__all__ = ["NativeTrace", "TracedFunction", "native_engine"]
 
 Params = ParamSpec("Params")
 Returned = TypeVar("Returned")
@@ -57,6 +57,7 @@ class NativeTrace:
         children: follow forked children; what they took is added.
         path: keep memray's own file there, for memray's own tools. It holds the command line and full paths.
             Default: a temporary file that goes.
+        depth: frames kept of each stack, the most recent ones. Default: all, up to 512.
         aliases: labels for code file names. Default: those of notebook cells.
         sources: which source files are looked at, see ``memlab.snapshot``.
         memray: the module. Default: what is installed.
@@ -78,12 +79,15 @@ class NativeTrace:
         temporary: bool = True,
         children: bool = True,
         path: str | os.PathLike[str] | None = None,
+        depth: int | None = None,
         aliases: Mapping[str, str] | None = None,
         sources: str = "own",
         memray: Any = None,
     ) -> None:
         if sources not in _SOURCES:
             raise UsageError(f"tracing natively: sources must be own, all or none, not {sources!r}")
+        if depth is not None and (type(depth) is not int or depth < 1):
+            raise UsageError(f"tracing natively: depth must be a number of frames from 1, not {depth!r}")
         self.label = label
         self._options: dict[str, Any] = {
             "objects": objects,
@@ -91,6 +95,7 @@ class NativeTrace:
             "temporary": temporary,
             "children": children,
             "path": path,
+            "depth": depth,
             "aliases": aliases,
             "sources": sources,
             "memray": memray,
@@ -99,7 +104,7 @@ class NativeTrace:
         self._state = "new"
         self._labels: PathLabels | None = None
         self._read: NativeColumns | None = None
-        self._snapshots: dict[str, Snapshot] = {}
+        self._snapshots: dict[tuple[str, str, str], Snapshot] = {}
         self._clear: Callable[[], object] = lambda: None
 
     def start(self, outside: int | None = None) -> Self:
@@ -174,8 +179,20 @@ class NativeTrace:
         """Allocations that were freed before the same thread made the next one: sums over the stretch."""
         return self.snapshot("temporary")
 
-    def snapshot(self, measure: str = "leaked") -> Snapshot:
+    @property
+    def is_running(self) -> bool:
+        """Tell whether allocations are recorded."""
+        return self._state == "running"
+
+    def snapshot(
+        self, measure: str = "leaked", label: str | None = None, *, sources: str | None = None
+    ) -> Snapshot:
         """Return ``peak``, ``leaked`` or ``temporary``.
+
+        Args:
+            measure: which of them.
+            label: your name for it. Default: the trace's.
+            sources: which source files are looked at. Default: the trace's.
 
         Raises:
             UsageError: before the stretch has ended, or for what was not recorded.
@@ -190,14 +207,21 @@ class NativeTrace:
             raise UnavailableError("a native trace is read in the process that began it, children included")
         if measure == "temporary" and not self._options["temporary"]:
             raise UsageError("this trace has no temporary allocations: it was made with temporary=False")
-        if measure not in self._snapshots:
-            if self._read is None:
-                self._read = self._run.read(MEASURES)
-                self._clear()
-            self._snapshots[measure] = native_snapshot(
-                self._read, measure, self._labels, self.label, self._run.notes, sources=self._options["sources"]
+        if self._read is None:
+            self._read = self._run.read(MEASURES)
+            self._clear()
+        key = (measure, self.label if label is None else label, sources or self._options["sources"])
+        if key not in self._snapshots:
+            self._snapshots[key] = native_snapshot(
+                self._read,
+                measure,
+                self._labels,
+                key[1],
+                self._run.notes,
+                depth=self._options["depth"],
+                sources=key[2],
             )
-        return self._snapshots[measure]
+        return self._snapshots[key]
 
     def __call__(self, func: Callable[Params, Returned]) -> TracedFunction[Params, Returned]:
         """Decorate a function or coroutine function: each call is traced, see ``TracedFunction``.
@@ -218,6 +242,43 @@ class NativeTrace:
     def __del__(self) -> None:
         if getattr(self, "_state", "") == "running":
             self.stop()
+
+
+class _NativeEngine:
+    """A native trace as an engine of ``memlab.trace``: what stayed by default, then peak and temporary."""
+
+    engine = "memray"
+    measures = ("leaked", "peak", "temporary")
+
+    def __init__(self, trace: NativeTrace) -> None:
+        self._trace = trace
+
+    def begin(self) -> None:
+        self._trace.start()
+
+    def snapshot(self, label: str, measure: str, sources: str) -> Snapshot:
+        if self._trace.is_running:
+            raise UnavailableError(
+                "taking a snapshot of a native trace: memray's file is read when the trace has ended; end it "
+                "first, or make two traces, one after the other"
+            )
+        return self._trace.snapshot(measure, label, sources=sources)
+
+    def end(self) -> None:
+        self._trace.stop()
+
+
+def native_engine(
+    frames: int | None = None, aliases: Mapping[str, str] | None = None, *, objects: bool = False
+) -> _NativeEngine:
+    """Return memray as an engine that ``memlab.trace`` runs, see ``NativeTrace``.
+
+    Args:
+        frames: frames kept of each stack, the most recent ones.
+        aliases: labels for code file names.
+        objects: record every block of Python's own allocators too.
+    """
+    return _NativeEngine(NativeTrace(objects=objects, aliases=aliases, depth=frames))
 
 
 class TracedFunction(Generic[Params, Returned]):
