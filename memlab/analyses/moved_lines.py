@@ -4,7 +4,7 @@ Equal beginnings and ends are taken as they are. Between them, lines that occur 
 anchors where they keep their order (a patience diff: Cohen, 2003; the longest rising run by Fredman, 1975);
 gaps that are small enough are compared like ``difflib`` does. What is then still without a partner and occurs
 once on both sides has moved past others. From each pair, equal neighbours are paired too, so that a block
-moves as a whole.
+moves as a whole. Files whose source was not recorded are matched by function (``moved_functions``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memlab.analyses.axes import GONE
+from memlab.analyses.moved_functions import moves_by_function
 from memlab.records.columns import ints
+from memlab.records.snapshot import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -62,7 +64,17 @@ def moves_between(newer: Snapshot, older: Snapshot) -> Moves:
         if other is None:
             continue
         if not (old.has(file) and new.has(other)):
-            if old.sizes and new.sizes and 0 <= old.sizes[file] != new.sizes[other] >= 0:
+            if old.sizes and new.sizes and 0 <= old.sizes[file] == new.sizes[other]:
+                continue
+            frames, to = moves_by_function(newer, other, older, file) if _may_move(name) else (lines[:0],) * 2
+            if len(frames):
+                lines = lines if edited else lines.copy()
+                lines[frames], edited = to, True
+                notes.append(
+                    f"{name} was edited in between: {len(frames):,} of its lines moved and are matched by "
+                    "their function, since its source was not recorded"
+                )
+            elif old.sizes and new.sizes and old.sizes[file] >= 0 and new.sizes[other] >= 0:
                 versions.append(name)
             continue
         before, after = old.text(file), new.text(other)
@@ -80,6 +92,11 @@ def moves_between(newer: Snapshot, older: Snapshot) -> Moves:
     if renamed:
         older = _rename(older, renamed)
     return Moves(older, ints(lines), tuple(notes), edited)
+
+
+def _may_move(name: str) -> bool:
+    """Tell whether lines of a file move by editing: not those of a binary."""
+    return not name.startswith(NATIVE)
 
 
 def _move(older: Snapshot, lines: Ints, file: int, mapped: Ints) -> str:

@@ -81,6 +81,8 @@ def native_snapshot(
     threads, of_thread = np.unique(read.thread[kept][order], return_inverse=True)
     frame_file, frame_line = files.of_name[of_frame[picked]], read.frame_line[picked]
     of_files = files.columns()
+    if sources == "none":  # what lies there now may be another version than the one that ran
+        of_files["file_bytes"] = ints([-1] * len(files.table))
     texts = FileTexts(files, labels, sources, frame_file, frame_line, of_files["file_bytes"].tolist())
     said = texts.columns()
     columns: dict[str, Any] = {
