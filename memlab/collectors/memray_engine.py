@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from memlab.collectors.memray_files import NativeColumns
 
-__all__ = ["MemrayRun", "frames_outside", "refuse_existing"]
+__all__ = ["MemrayRun", "depth_of", "frames_outside", "refuse_existing"]
 
 _WHAT = "tracing natively"
 _MOST_CHILDREN = 64
@@ -166,10 +166,11 @@ def frames_outside() -> int:
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001
     while frame is not None and frame.f_code.co_filename.startswith(OWN_FOLDER):
         frame = frame.f_back
-    return _depth(frame) - 1 if frame is not None else 0
+    return depth_of(frame) - 1 if frame is not None else 0
 
 
-def _depth(frame: FrameType | None) -> int:
+def depth_of(frame: FrameType | None) -> int:
+    """Return how many frames there are from this one outwards, itself included."""
     depth = 0
     while frame is not None:
         depth, frame = depth + 1, frame.f_back

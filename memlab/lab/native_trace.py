@@ -7,6 +7,7 @@ nothing but the end of recording, and an exception in it passes as it is.
 
 from __future__ import annotations
 
+import atexit
 import functools
 import inspect
 import os
@@ -18,7 +19,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
 from memlab._base.paths import PathLabels
-from memlab.collectors.memray_engine import MemrayRun, frames_outside, refuse_existing
+from memlab.collectors.memray_engine import MemrayRun, depth_of, frames_outside, refuse_existing
 from memlab.collectors.memray_files import MEASURES, check_installed
 from memlab.collectors.native_maker import native_snapshot
 from memlab.collectors.notebook import cell_aliases
@@ -88,6 +89,7 @@ class NativeTrace:
             raise UsageError(f"tracing natively: sources must be own, all or none, not {sources!r}")
         if depth is not None and (type(depth) is not int or depth < 1):
             raise UsageError(f"tracing natively: depth must be a number of frames from 1, not {depth!r}")
+        _clear_at_exit()
         self.label = label
         self._options: dict[str, Any] = {
             "objects": objects,
@@ -131,7 +133,10 @@ class NativeTrace:
         try:
             if path is None:
                 folder = tempfile.mkdtemp(prefix="memlab-")
-                self._clear = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+                _folders.add(folder)
+                clear = weakref.finalize(self, _remove, folder)
+                clear.atexit = False  # who reads at exit would come too late
+                self._clear = clear
                 path = os.path.join(folder, "native.bin")  # noqa: PTH118
             run = MemrayRun(
                 path,
@@ -244,6 +249,27 @@ class NativeTrace:
             self.stop()
 
 
+_folders: set[str] = set()
+
+
+def _remove(folder: str) -> None:
+    _folders.discard(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@functools.cache
+def _clear_at_exit() -> None:
+    """Remove what was never read when the process ends: after all that is registered from now on."""
+    pid = os.getpid()
+
+    def clear() -> None:
+        if os.getpid() == pid:
+            for folder in list(_folders):
+                _remove(folder)
+
+    atexit.register(clear)
+
+
 class _NativeEngine:
     """A native trace as an engine of ``memlab.trace``: what stayed by default, then peak and temporary."""
 
@@ -330,7 +356,7 @@ class TracedFunction(Generic[Params, Returned]):
         trace = NativeTrace(self._label, **self._options)
         try:
             # What lies outside ends with the frame that calls the function: the caller of this one.
-            return trace.start(_depth(sys._getframe(1)))  # noqa: SLF001
+            return trace.start(depth_of(sys._getframe(1)))  # noqa: SLF001
         except (UnavailableError, UsageError) as error:
             self.reason = str(error)
             return None
@@ -343,9 +369,3 @@ class TracedFunction(Generic[Params, Returned]):
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)  # type: ignore[arg-type]
 
-
-def _depth(frame: Any) -> int:
-    depth = 0
-    while frame is not None:
-        depth, frame = depth + 1, frame.f_back
-    return depth
