@@ -229,15 +229,8 @@ def _tables_as_columns(tables: _Tables) -> "dict[str, array.array]":  # type: ig
     return columns
 
 
-def main() -> int:
-    """Read, write, and tell by the exit code what is wrong."""
-    asked = json.loads(sys.stdin.buffer.read())
-    sys.path.extend(asked["folders"])
-    try:
-        import memray
-    except ImportError:
-        return ABSENT
-    memray.set_log_level(100)
+def answer(asked: dict) -> int:  # type: ignore[type-arg]
+    """Read, write, and tell by the exit code what is wrong. Bounds this process for good."""
     _limit(asked["memory"], asked["seconds"])
     try:
         said, columns = _read(asked)
@@ -258,6 +251,18 @@ def main() -> int:
             return FOREIGN
         return VERSION if "incompatible with this version" in text else DAMAGED
     return 0
+
+
+def main() -> int:
+    """Take the question, load memray, answer."""
+    asked = json.loads(sys.stdin.buffer.read())
+    sys.path.extend(asked["folders"])
+    try:
+        import memray
+    except ImportError:
+        return ABSENT
+    memray.set_log_level(100)
+    return answer(asked)
 
 
 if __name__ == "__main__":

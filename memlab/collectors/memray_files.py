@@ -28,7 +28,7 @@ from memlab.errors import CaptureError, MissingExtraError, UnavailableError
 from memlab.records.columns import ints
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from memlab.records.columns import Ints
 
@@ -136,6 +136,7 @@ def read_memray(
     skip: int | None = None,
     strict: bool = False,
     limits: ReadingLimits | None = None,
+    ask: Callable[[dict[str, Any], ReadingLimits], tuple[int, bytes]] | None = None,
 ) -> NativeColumns:
     """Read one capture file of memray's.
 
@@ -146,6 +147,7 @@ def read_memray(
             memray says.
         strict: refuse a measure that the file's format does not have, instead of leaving it out.
         limits: what reading may take.
+        ask: runs the child: takes the question, returns its exit code and what it wrote.
 
     Raises:
         CaptureError: when it is missing, no capture of memray's, damaged, of another version, or takes more
@@ -168,7 +170,7 @@ def read_memray(
         "folders": [folder for folder in sys.path if folder and Path(folder).is_dir()],
         "own": [OWN_FOLDER + os.sep, _folder_of("memray") + os.sep],
     }
-    code, answer = _ask(asked, allowed, name)
+    code, answer = (ask or _ask)(asked, allowed)
     if code:
         raise CaptureError(f"{name} {_why(code, allowed)}")
     try:
@@ -228,7 +230,7 @@ def _folder_of(module: str) -> str:
     return places[0] if places else f"{os.sep}no such folder"
 
 
-def _ask(asked: dict[str, Any], limits: ReadingLimits, name: str) -> tuple[int, bytes]:
+def _ask(asked: dict[str, Any], limits: ReadingLimits) -> tuple[int, bytes]:
     """Run the child, and return its exit code and what it wrote; what it writes is bounded."""
     # Isolated, no site: nothing of the program's runs in it. An empty environment names no server of debug
     # information, so that looking up symbols asks nobody.
