@@ -30,6 +30,10 @@ __all__ = ["MemrayRun", "depth_of", "frames_outside", "refuse_existing"]
 
 _WHAT = "tracing natively"
 _MOST_CHILDREN = 64
+_THEIRS = (
+    f"{_WHAT}: memray traces this process already (memray run, its magic, or a Tracker), and it admits one "
+    "tracker a process: end that one, or open its file with memlab.import_memray()"
+)
 
 
 class MemrayRun:
@@ -107,11 +111,7 @@ class MemrayRun:
             self._tracker = None
             _active.remove(self)
             if isinstance(error, RuntimeError) and "one Tracker" in str(error):
-                raise UnavailableError(
-                    f"{_WHAT}: memray traces this process already (memray run, its magic, or a Tracker), and "
-                    "it admits one tracker a process: end that one, or open its file with "
-                    "memlab.import_memray()"
-                ) from None
+                raise UnavailableError(_THEIRS) from None
             raise
         if traced:
             self.notes = (
@@ -195,7 +195,10 @@ def _check_free() -> None:
             f"{_WHAT}: a native trace runs already, and memray admits one a process: end that one first, or "
             "let it span both stretches"
         )
-    if sys.getprofile() is not None or threading.getprofile() is not None:
+    hook = threading.getprofile()
+    if getattr(hook, "__module__", None) == "memray._memray":  # set for threads as long as a tracker runs
+        raise UnavailableError(_THEIRS)
+    if sys.getprofile() is not None or hook is not None:
         raise UnavailableError(
             f"{_WHAT}: a profile function is set (sys.setprofile; cProfile and some debuggers set one), and "
             "memray would take its place: switch it off for this stretch"
