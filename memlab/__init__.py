@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
+    from memlab.lab.engines import EngineChoice, Trace, trace
     from memlab.lab.foreign_memray import import_memray
     from memlab.lab.foreign_snapshots import import_tracemalloc
-    from memlab.lab.engines import EngineChoice, Trace, trace
     from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
     from memlab.lab.gc_optimizer import GCOptimizer
     from memlab.lab.gc_schedule import GCSchedule

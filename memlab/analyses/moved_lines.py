@@ -57,32 +57,17 @@ def moves_between(newer: Snapshot, older: Snapshot) -> Moves:
     new, old = _Texts(newer), _Texts(older)
     renamed = _renamed(new, old)
     notes = [f"{was} is compared with {now}: the same text" for was, now in list(renamed.items())[:_LISTED]]
-    lines, edited = older.frame_line, False
-    versions = []
+    work = _Work(newer, older, older.frame_line, notes)
     for name, file in old.index.items():
         other = new.index.get(renamed.get(name, name))
         if other is None:
             continue
-        if not (old.has(file) and new.has(other)):
-            if old.sizes and new.sizes and 0 <= old.sizes[file] == new.sizes[other]:
-                continue
-            frames, to = moves_by_function(newer, other, older, file) if _may_move(name) else (lines[:0],) * 2
-            if len(frames):
-                lines = lines if edited else lines.copy()
-                lines[frames], edited = to, True
-                notes.append(
-                    f"{name} was edited in between: {len(frames):,} of its lines moved and are matched by "
-                    "their function, since its source was not recorded"
-                )
-            elif old.sizes and new.sizes and old.sizes[file] >= 0 and new.sizes[other] >= 0:
-                versions.append(name)
-            continue
-        before, after = old.text(file), new.text(other)
-        if np.array_equal(before, after):
-            continue
-        if not edited:
-            lines, edited = lines.copy(), True
-        notes.append(_move(older, lines, file, line_map(before, after)))
+        if old.has(file) and new.has(other):
+            work.by_text(file, old.text(file), new.text(other))
+        elif not old.sizes or not new.sizes or not 0 <= old.sizes[file] == new.sizes[other]:
+            work.by_function(name, file, other)
+            work.compare_versions(name, old.sizes[file : file + 1], new.sizes[other : other + 1])
+    lines, edited, versions = work.lines, work.edited, work.versions
     if versions:
         more = f" and {len(versions) - _LISTED:,} more" if len(versions) > _LISTED else ""
         notes.append(
@@ -94,9 +79,45 @@ def moves_between(newer: Snapshot, older: Snapshot) -> Moves:
     return Moves(older, ints(lines), tuple(notes), edited)
 
 
-def _may_move(name: str) -> bool:
-    """Tell whether lines of a file move by editing: not those of a binary."""
-    return not name.startswith(NATIVE)
+@dataclasses.dataclass(slots=True, eq=False)
+class _Work:
+    """Lines of the older snapshot as they become those of the newer one, file by file."""
+
+    newer: Snapshot
+    older: Snapshot
+    lines: Ints
+    notes: list[str]
+    edited: bool = False
+    versions: list[str] = dataclasses.field(default_factory=list)
+    by_name: set[str] = dataclasses.field(default_factory=set)
+
+    def by_text(self, file: int, before: Nodes, after: Nodes) -> None:
+        """Match the lines of a file whose source both recorded."""
+        if not np.array_equal(before, after):
+            self.notes.append(_move(self.older, self._own(), file, line_map(before, after)))
+
+    def by_function(self, name: str, file: int, other: int) -> None:
+        """Match the lines of a file that one of them recorded without its source."""
+        if name.startswith(NATIVE):  # a binary's
+            return
+        frames, to = moves_by_function(self.newer, other, self.older, file)
+        if len(frames):
+            self._own()[frames] = to
+            self.by_name.add(name)
+            self.notes.append(
+                f"{name} was edited in between: {len(frames):,} of its lines moved and are matched by "
+                "their function, since its source was not recorded"
+            )
+
+    def compare_versions(self, name: str, was: list[int], now: list[int]) -> None:
+        """Keep the name of a file whose lines are compared by number though it is another version."""
+        if name not in self.by_name and was and now and min(*was, *now) >= 0:
+            self.versions.append(name)
+
+    def _own(self) -> Ints:
+        if not self.edited:
+            self.lines, self.edited = self.lines.copy(), True
+        return self.lines
 
 
 def _move(older: Snapshot, lines: Ints, file: int, mapped: Ints) -> str:

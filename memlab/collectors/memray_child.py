@@ -28,7 +28,8 @@ _MACHINERY = {
     *("pycore_call.h", "pycore_ceval.h", "ceval_macros.h", "generated_cases.c.h", "bytecodes.c"),
 }
 _TRACING = {
-    # What a profile function has the interpreter allocate for each code object that runs under it
+    # What a profile function, and memray's is one, has the interpreter allocate: frames, tables of lines
+    *("call_trace", "call_profile_func", "sys_profile_start", "sys_profile_func2"),
     *("_PyCode_InitLineArray", "_PyCode_CreateLineArray", "initialize_lines", "initialize_tools"),
     *("update_instrumentation_data", "allocate_instrumentation_data", "_Py_Instrument"),
 }
@@ -64,7 +65,8 @@ class _Tables:
         self.stacks: dict = {}  # type: ignore[type-arg]
         self.threads: dict = {}  # type: ignore[type-arg]
 
-    def frame(self, function: str, name: str, line: int, native: bool) -> int:
+    def frame(self, frame, *, native: bool = False) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        function, name, line = frame
         key = (
             self.names.setdefault(_text(name), len(self.names)),
             self.functions.setdefault(_text(function), len(self.functions)),
@@ -89,7 +91,7 @@ class _Stacks:
         self._main = main
         self._native = native
 
-    def of(self, record) -> int:  # type: ignore[no-untyped-def]
+    def of(self, record) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001
         """Return the number of a record's stack; -1 for memory that tracing itself took."""
         python = self._python(record)
         if python and self._is_own(python[0]):
@@ -103,11 +105,11 @@ class _Stacks:
         else:
             entries = self._plain(python)
         if not entries:
-            entries = [self._tables.frame("", "<unknown>", 0, True)]
+            entries = [self._tables.frame(("", "<unknown>", 0), native=True)]
         key = tuple(entries[:_MOST_FRAMES])
         return self._tables.stacks.setdefault(key, len(self._tables.stacks))  # type: ignore[no-any-return]
 
-    def _python(self, record) -> list:  # type: ignore[no-untyped-def, type-arg]
+    def _python(self, record) -> list:  # type: ignore[no-untyped-def, type-arg]  # noqa: ANN001
         # memray leaves out as many frames as lay outside of the one that began the capture. Where that was
         # not the program itself (memlab began it), they are counted by who did.
         if self._skip is None:
@@ -125,7 +127,7 @@ class _Stacks:
             if at < len(python) and frame == python[at]:
                 found += self._kept(run, allocating=at == 0)
                 if not self._is_own(frame):
-                    found.append(tables.frame(*frame, False))
+                    found.append(tables.frame(frame))
                 run = []
                 at += 1
                 if at == len(python):
@@ -133,34 +135,34 @@ class _Stacks:
             else:
                 run.append(frame)
         if not python:
-            return [tables.frame(*frame, True) for frame in run]
+            return [tables.frame(frame, native=True) for frame in run]
         if at == 0:  # no frame of the one is in the other: both are shown
             found += self._kept(run, allocating=True)
         # What memray took for frames outside of the capture is Python's all the same.
         return found + self._plain(python[at:])
 
     def _plain(self, python: list) -> list:  # type: ignore[type-arg]
-        return [self._tables.frame(*frame, False) for frame in python if not self._is_own(frame)]
+        return [self._tables.frame(frame) for frame in python if not self._is_own(frame)]
 
-    def _is_own(self, frame) -> bool:  # type: ignore[no-untyped-def]
+    def _is_own(self, frame) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
         return frame[1].startswith(self._own)  # type: ignore[no-any-return]
 
     def _kept(self, run: list, *, allocating: bool) -> list:  # type: ignore[type-arg]
         """Number the C frames between two Python frames that are not the interpreter's way of calling."""
         if not allocating:
-            return [self._tables.frame(*frame, True) for frame in run if not _is_interpreter(frame)]
+            return [self._tables.frame(frame, native=True) for frame in run if not _is_interpreter(frame)]
         end = len(run)
         while end and _is_machinery(run[end - 1]):
             end -= 1
-        return [self._tables.frame(*frame, True) for frame in run[:end]]
+        return [self._tables.frame(frame, native=True) for frame in run[:end]]
 
 
-def _is_machinery(frame) -> bool:  # type: ignore[no-untyped-def]
+def _is_machinery(frame) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
     symbol, name, _ = frame
     return name.rpartition("/")[2] in _MACHINERY or symbol.startswith(_SYMBOLS)
 
 
-def _is_interpreter(frame) -> bool:  # type: ignore[no-untyped-def]
+def _is_interpreter(frame) -> bool:  # type: ignore[no-untyped-def]  # noqa: ANN001
     name = frame[1].removeprefix("./")
     return _is_machinery(frame) or name.startswith(_INTERPRETER)
 
@@ -194,7 +196,9 @@ def _read(asked: dict) -> "tuple[dict, dict]":  # type: ignore[type-arg]
                 own[measure] += record.size
                 continue
             name = _text(record.thread_name)
-            thread = tables.threads.setdefault((record.tid == facts.main_thread_id, name), len(tables.threads))
+            thread = tables.threads.setdefault(
+                (record.tid == facts.main_thread_id, name), len(tables.threads)
+            )
             row = (stack, thread, record.allocator, record.size, record.n_allocations)
             for column, value in zip(columns.values(), row, strict=True):
                 column.append(value)
@@ -261,7 +265,7 @@ def main() -> int:
         import memray
     except ImportError:
         return ABSENT
-    memray.set_log_level(100)
+    memray.set_log_level(100)  # type: ignore[attr-defined]
     return answer(asked)
 
 

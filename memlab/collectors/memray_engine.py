@@ -1,4 +1,4 @@
-"""memray as an optional tracer of this process: one run at a time, begun and ended here, its files read later.
+"""memray as an optional tracer of this process: one run at a time, begun and ended here.
 
 What memray cannot share is asked before it starts, so that nothing of the program's is replaced unseen: it
 admits one tracker a process, and it takes the place of a profile function. How many frames lie outside of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["MemrayRun", "depth_of", "frames_outside", "refuse_existing"]
 
 _WHAT = "tracing natively"
+_BESIDE = "tracemalloc ran too: what its own tables took is in these figures, and both cost time"
 _MOST_CHILDREN = 64
 _THEIRS = (
     f"{_WHAT}: memray traces this process already (memray run, its magic, or a Tracker), and it admits one "
@@ -114,9 +115,7 @@ class MemrayRun:
                 raise UnavailableError(_THEIRS) from None
             raise
         if traced:
-            self.notes = (
-                "tracemalloc ran too: what its own tables took is in these figures, and both cost time",
-            )
+            self.notes = (_BESIDE,)
 
     def stop(self) -> None:
         """End. A second call does nothing."""
@@ -154,10 +153,8 @@ class MemrayRun:
             except CaptureError:
                 unread += 1
         if unread:
-            self.notes += (
-                f"{unread:,} forked children are not in it: they ended before memray could write, or there "
-                f"were more than {_MOST_CHILDREN}",
-            )
+            why = f"they ended before memray could write, or there were more than {_MOST_CHILDREN}"
+            self.notes += (f"{unread:,} forked children are not in it: {why}",)
         return merge_processes(parts)
 
 
@@ -209,7 +206,9 @@ def _children_of(path: str) -> list[str]:
     """Return the files of forked children, in the order of their numbers."""
     place = Path(path)
     wanted = re.compile(re.escape(place.name) + r"\.(\d+)")
-    found = [(int(m.group(1)), str(one)) for one in place.parent.iterdir() if (m := wanted.fullmatch(one.name))]
+    found = [
+        (int(m.group(1)), str(one)) for one in place.parent.iterdir() if (m := wanted.fullmatch(one.name))
+    ]
     return [name for _, name in sorted(found)]
 
 

@@ -301,13 +301,14 @@ def _columns(answer: bytes) -> NativeColumns:
         [MEASURES.index(one) for one in said["rows"]], [int(n) for n in said["rows"].values()]
     ).astype(np.int64)
     _check(columns, measure, names, functions, said["threads"])
+    plain: dict[str, Any] = {name: ints(columns[name]) for name in _PLAIN}
     return NativeColumns(
         measure=ints(measure),
         stack=ints(columns["row_stack"]),
-        **{name: ints(columns[name]) for name in _PLAIN},
+        **plain,
         names=names,
         functions=functions,
-        threads=tuple(clean(name) if not is_main else is_main for is_main, name in said["threads"]),
+        threads=tuple(is_main or clean(name) for is_main, name in said["threads"]),
         present=present,
         objects=said["objects"] is True,
         native_frames=said["native"] is True,
@@ -379,12 +380,15 @@ def merge_processes(parts: Sequence[NativeColumns]) -> NativeColumns:
             column.append(getattr(part, name) + offsets.get(name, 0))
         names += part.names
         functions += part.functions
-        threads += part.threads if not number else [f"child {number}: {one or 'unnamed'}" for one in part.threads]
+        threads += (
+            part.threads if not number else [f"child {number}: {one or 'unnamed'}" for one in part.threads]
+        )
         stacks += len(part.lengths)
         frames += len(part.frame_name)
+    columns: dict[str, Any] = {name: ints(np.concatenate(column)) for name, column in joined.items()}
     return dataclasses.replace(
         parts[0],
-        **{name: ints(np.concatenate(column)) for name, column in joined.items()},
+        **columns,
         names=tuple(names),
         functions=tuple(functions),
         threads=tuple(threads),

@@ -167,9 +167,11 @@ class FileTable:
         self.own = tuple(i for i, raw in enumerate(self.raw) if labels.is_own(raw))
 
     def is_cell(self, file: int) -> bool:
+        """Tell whether a file bears a name that the caller gave."""
         return self.raw[file] in self._labels.aliases
 
     def columns(self) -> dict[str, Any]:
+        """Return the columns of a snapshot that tell of files."""
         own = frozenset(self.own)
         packages = [
             package_of(raw, name, is_cell=self.is_cell(i), is_own=i in own)
@@ -200,12 +202,14 @@ class FileTexts:
     left_out: int = 0
 
     def notes(self) -> tuple[str, ...]:
+        """Tell what was not looked at."""
         if not self.left_out:
             return ()
         size = format_bytes(_MOST_SOURCE)
         return (f"source files that were not looked at: {self.left_out:,} ({size} is the most)",)
 
     def columns(self) -> dict[str, Any]:
+        """Return the columns of functions and of hashes of lines; none when no file was read."""
         read = self._read()
         if not read:
             return {}

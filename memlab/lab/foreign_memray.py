@@ -70,7 +70,9 @@ def import_memray(
     ('run', 'peak', True)
     """
     if measure not in MEASURES:
-        raise UsageError(f"importing a capture of memray's: measure is {', '.join(MEASURES)}, not {measure!r}")
+        raise UsageError(
+            f"importing a capture of memray's: measure is {', '.join(MEASURES)}, not {measure!r}"
+        )
     if sources not in ("none", "own", "all"):
         raise UsageError(f"importing a capture of memray's: sources is none, own or all, not {sources!r}")
     for name, value in (("file_bytes", file_bytes), ("memory_bytes", memory_bytes), ("seconds", seconds)):
@@ -78,9 +80,7 @@ def import_memray(
             raise UsageError(
                 f"importing a capture of memray's: {name} must be a whole number above 0, not {value!r}"
             )
-    read = read_memray(
-        path, [measure], strict=True, limits=ReadingLimits(file_bytes, memory_bytes, seconds)
-    )
+    read = read_memray(path, [measure], strict=True, limits=ReadingLimits(file_bytes, memory_bytes, seconds))
     given = clean(Path(os.fsdecode(path)).stem) if label is None else label
     notes = ("imported from memray's own file",)
     return native_snapshot(read, measure, PathLabels(aliases), given, notes, sources=sources)

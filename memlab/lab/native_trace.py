@@ -274,7 +274,7 @@ class _NativeEngine:
     """A native trace as an engine of ``memlab.trace``: what stayed by default, then peak and temporary."""
 
     engine = "memray"
-    measures = ("leaked", "peak", "temporary")
+    measures: tuple[str, ...] = ("leaked", "peak", "temporary")
 
     def __init__(self, trace: NativeTrace) -> None:
         self._trace = trace
@@ -368,4 +368,3 @@ class TracedFunction(Generic[Params, Returned]):
 
     def __get__(self, instance: object, owner: type | None = None) -> Any:
         return self if instance is None else functools.partial(self, instance)  # type: ignore[arg-type]
-

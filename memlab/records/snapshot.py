@@ -268,7 +268,7 @@ class Snapshot(Result):
 
     @functools.cached_property
     def allocating(self) -> Ints:
-        """The line that allocates, by traceback: its most recent frame; of native stacks its first Python one.
+        """The frame that allocates, by traceback: the most recent; of native stacks the first Python one.
 
         A C function is named in the stack. As a line it would be one for a whole library.
         """

@@ -127,7 +127,7 @@ def tried(forks, place, data):
 
 
 def test_damaged_captures_are_read_or_refused_in_one_sentence(seeds, tmp_path):
-    """Hundreds of damaged files (thousands in the long form) give columns or one error that names the file."""
+    """Damaged files, thousands in the long form, give columns or one error that names the file."""
     source = random.Random(6)
     came = collections.Counter()
     with contextlib.closing(Forks()) as forks:

@@ -119,7 +119,7 @@ def test_frames_outside_of_the_block_are_left_out(traced):
 
 
 def test_functions_have_qualified_names():
-    """memray knows a method by its name alone; the source tells its class."""
+    """A memray knows a method by its name alone; the source tells its class."""
 
     class Holder:
         def take(self):
@@ -243,7 +243,7 @@ def test_nothing_of_the_machine_is_in_a_snapshot(traced, tmp_path):
 
 
 def test_trace_takes_memray_for_native_memory():
-    """memlab.trace(native=True) is memray's; it is read when it has ended."""
+    """The function memlab.trace(native=True) is memray's; it is read when it has ended."""
     with memlab.trace(native=True) as trace:
         kept = grab(3 * MB)
         with pytest.raises(UnavailableError, match="read when the trace has ended; end it first"):
@@ -323,7 +323,7 @@ def test_wrong_use(traced):
 
 
 def test_depth_cuts_stacks():
-    """depth keeps the most recent frames."""
+    """A depth keeps the most recent frames."""
     with NativeTrace(depth=2) as trace:
         kept = grab(2 * MB)
     assert kept
@@ -348,7 +348,7 @@ def test_other_systems(monkeypatch):
 
 
 def test_a_broken_installation(monkeypatch):
-    """memray that is there and cannot be imported says how it is mended."""
+    """A memray that is there and cannot be imported says how it is mended."""
     monkeypatch.setattr(memray_engine.importlib, "import_module", lambda _: 1 / 0)
     with pytest.raises(UnavailableError, match="cannot be imported; install it again"):
         NativeTrace().start()
@@ -369,7 +369,9 @@ def test_one_tracker_a_process_theirs(tmp_path):
     import memray
 
     with memray.Tracker(tmp_path / "theirs.bin"):
-        with pytest.raises(UnavailableError, match="end that one, or open its file with memlab.import_memray"):
+        with pytest.raises(
+            UnavailableError, match=r"end that one, or open its file with memlab.import_memray"
+        ):
             NativeTrace().start()
         kept = grab(2 * MB)
     assert kept
@@ -384,7 +386,7 @@ def test_a_profile_function_is_not_displaced():
 
     sys.setprofile(profiling)
     try:
-        with pytest.raises(UnavailableError, match="a profile function is set .* switch it off"):
+        with pytest.raises(UnavailableError, match=r"a profile function is set .* switch it off"):
             NativeTrace().start()
         assert sys.getprofile() is profiling
     finally:
@@ -397,11 +399,16 @@ def test_a_profile_function_is_not_displaced():
         threading.setprofile(None)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="cProfile is no profile function there")
-def test_cprofile_is_refused():
-    """cProfile sets a profile function before Python 3.12."""
-    with cProfile.Profile(), pytest.raises(UnavailableError, match="cProfile"):
-        NativeTrace().start()
+def test_cprofile():
+    """The profiler cProfile is refused before Python 3.12, where it sets a profile function; later it runs beside."""
+    if sys.version_info < (3, 12):
+        with cProfile.Profile(), pytest.raises(UnavailableError, match="cProfile"):
+            NativeTrace().start()
+        return
+    with cProfile.Profile(), NativeTrace() as trace:
+        kept = grab(2 * MB)
+    assert kept
+    assert trace.leaked.statistics("traceback").sites[0].site.frames[-2].function == "grab"
 
 
 def test_a_profile_function_that_comes_later_is_told():
@@ -414,7 +421,7 @@ def test_a_profile_function_that_comes_later_is_told():
 
 
 def test_tracemalloc_beside_it_is_told():
-    """tracemalloc may run too; the snapshot says what that means."""
+    """With tracemalloc it may run too; the snapshot says what that means."""
     with memlab.tracing(1), NativeTrace() as trace:
         kept = grab(2 * MB)
     assert kept
@@ -486,7 +493,9 @@ def test_files_of_memrays_are_opened(theirs):
 
 def test_the_format_without_temporary_allocations(theirs):
     """An aggregated file has no temporary allocations: one sentence with the remedy."""
-    with pytest.raises(CaptureError, match=r"aggregated.bin has no temporary allocations: it is an aggregated"):
+    with pytest.raises(
+        CaptureError, match=r"aggregated.bin has no temporary allocations: it is an aggregated"
+    ):
         memlab.import_memray(theirs / "aggregated.bin", "temporary")
     with NativeTrace(temporary=False) as trace:
         kept = grab(2 * MB)
@@ -517,7 +526,7 @@ def test_files_that_are_none(theirs, tmp_path):
             memlab.import_memray(place)
     with pytest.raises(CaptureError, match="pass file_bytes= if you mean it"):
         memlab.import_memray(theirs / "all.bin", file_bytes=10)
-    with pytest.raises(CaptureError, match="memory_bytes|takes more than|it is damaged"):
+    with pytest.raises(CaptureError, match=r"memory_bytes|takes more than|it is damaged"):
         memlab.import_memray(theirs / "all.bin", memory_bytes=1024)
     with pytest.raises(UsageError, match="seconds must be a whole number above 0"):
         memlab.import_memray(theirs / "all.bin", seconds=0)
@@ -528,7 +537,7 @@ def test_files_that_are_none(theirs, tmp_path):
 
 
 def test_load_names_the_way_in(theirs):
-    """memlab.load does not guess: it says who opens a file of memray's."""
+    """The function memlab.load does not guess: it says who opens a file of memray's."""
     for name in ("all", "plain"):
         with pytest.raises(CaptureError, match=rf"{name}.bin is a capture of memray's: memlab.import_memray"):
             memlab.load(theirs / f"{name}.bin")
@@ -570,7 +579,7 @@ def test_a_reader_that_says_too_much_is_ended(theirs, monkeypatch, tmp_path):
 
 
 def test_the_import_command(theirs, tmp_path):
-    """memlab import takes a file of memray's, one measure of it."""
+    """The command memlab import takes a file of memray's, one measure of it."""
     from memlab.faces.cli import main
 
     out = tmp_path / "out.memlab"
@@ -581,7 +590,7 @@ def test_the_import_command(theirs, tmp_path):
 
 
 def test_memlab_run_native(tmp_path):
-    """memlab run --native leaves the program as it is, and three snapshots and a page beside the recording."""
+    """With --native the program stays as it is; three snapshots and a page lie beside the recording."""
     (tmp_path / "program.py").write_text(
         "import sys\nprint('hello', sys.argv[1:])\nkept = bytearray(6_000_000)\nsys.exit(5)\n"
     )
@@ -623,7 +632,7 @@ def test_memlab_run_native_refuses_before_the_program(tmp_path):
 
 
 def test_files_with_object_lifetimes_are_read(tmp_path):
-    """memray's object tracing (Python 3.13.3 and later) is not read; the allocations beside it are."""
+    """What memray's object tracing (Python 3.13.3 and later) is not read; the allocations beside it are."""
     import memray
 
     if sys.version_info < (3, 13, 3):

@@ -18,9 +18,9 @@ __all__ = ["HELP", "TEXTS", "add_arguments", "run"]
 
 HELP = "take in a file of tracemalloc's or of memray's"
 TEXTS = describe(
-    "Read a pickled tracemalloc snapshot, or a capture of memray's, and write it as a capture. A pickle can\n"
-    "run code when it is loaded, and a damaged capture can crash memray's reader: both are read by a process\n"
-    "of its own with bounded memory and time.",
+    "Read a pickled tracemalloc snapshot, or a capture of memray's, and write it as a capture. A pickle\n"
+    "can run code when it is loaded, and a damaged capture can crash memray's reader: both are read by a\n"
+    "process of its own with bounded memory and time.",
     "memlab import before.pickle before.memlab\n  memlab import --measure leaked run.bin leaked.memlab",
 )
 _MEASURES = ("peak", "leaked", "temporary")

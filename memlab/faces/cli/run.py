@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--native",
         action="store_true",
-        help="trace native memory too, with memray: what was alive at its peak, what was left, what was temporary",
+        help="trace native memory too, with memray: alive at its peak, left at the end, temporary",
     )
     parser.add_argument(
         "-m",
@@ -173,7 +173,7 @@ class _Ending:
         self._page = page
 
     def begin_native(self) -> None:
-        """Begin to trace native memory; where that cannot be, the recording ends before the program starts."""
+        """Begin to trace native memory; where that cannot be, nothing has started and no file stays."""
         assert self.native is not None
         try:
             self.native.begin()
