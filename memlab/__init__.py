@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
+    from memlab.lab.engines import EngineChoice, Trace, trace
+    from memlab.lab.foreign_memray import import_memray
     from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
     from memlab.lab.gc_optimizer import GCOptimizer
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.memory_usage import memory_usage
+    from memlab.lab.native_trace import NativeTrace
     from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
@@ -119,6 +122,7 @@ __all__ = [
     "CellLedger",
     "ChangePoint",
     "Child",
+    "EngineChoice",
     "Explanation",
     "FixCheck",
     "FlameTree",
@@ -168,6 +172,7 @@ __all__ = [
     "MemoryRegressionSuite",
     "MemoryWhere",
     "MissingExtraError",
+    "NativeTrace",
     "ObjectPool",
     "Outcome",
     "Peak",
@@ -198,6 +203,7 @@ __all__ = [
     "Suspect",
     "TTLCache",
     "Timeline",
+    "Trace",
     "UnavailableError",
     "UsageError",
     "Verdict",
@@ -214,6 +220,7 @@ __all__ = [
     "heap_window",
     "hit_curve",
     "holdings",
+    "import_memray",
     "import_tracemalloc",
     "load",
     "memit",
@@ -224,6 +231,7 @@ __all__ = [
     "region",
     "release",
     "snapshot",
+    "trace",
     "tracing",
     "verify_fix",
     "where",
@@ -250,6 +258,7 @@ _HOME = {
     "Ceiling": "records.capture",
     "Child": "records.capture",
     "CellLedger": "records.cell_ledger",
+    "EngineChoice": "lab.engines",
     "Explanation": "records.chain",
     "FixCheck": "records.fix_check",
     "FlameTree": "records.flame",
@@ -292,6 +301,7 @@ _HOME = {
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
     "MemoryWhere": "records.where",
+    "NativeTrace": "lab.native_trace",
     "ObjectPool": "lab.pool",
     "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
@@ -317,6 +327,7 @@ _HOME = {
     "Suspect": "records.leak_report",
     "TTLCache": "lab.caches.ttl",
     "Timeline": "records.timeline",
+    "Trace": "lab.engines",
     "Verdict": "records.leak_report",
     "compare_captures": "analyses.capture_compare",
     "attach": "lab.attachment",
@@ -329,6 +340,7 @@ _HOME = {
     "heap_window": "lab.heap",
     "hit_curve": "analyses.reuse",
     "holdings": "lab.holdings",
+    "import_memray": "lab.foreign_memray",
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
@@ -339,6 +351,7 @@ _HOME = {
     "region": "collectors.high_water",
     "release": "faces.ipython.release",
     "snapshot": "collectors.tracing",
+    "trace": "lab.engines",
     "tracing": "collectors.tracing",
     "verify_fix": "lab.verify_fix",
     "where": "lab.where",
