@@ -247,9 +247,7 @@ def test_peak(memlab):
 """
     )
     result.assert_outcomes(failed=2, passed=1)
-    result.stdout.fnmatch_lines(
-        ["memlab: leak: *", "*held by: *kept*", "memlab: the peak is * MiB above*"]
-    )
+    result.stdout.fnmatch_lines(["memlab: leak: *", "*held by: *kept*", "memlab: the peak is * MiB above*"])
 
 
 @pytest.mark.parametrize(

@@ -97,10 +97,12 @@ class Repeated:
         """Note how long the lists are that pytest appends to for each run of a test."""
         item = self._item
         lists = [item._report_sections, item.user_properties]  # noqa: SLF001 - no public name for them
+        # A wider fixture gains a finalizer for each fixture of a test that asked for it, by name or later.
         info = getattr(item, "_fixtureinfo", None)
-        for definitions in getattr(info, "name2fixturedefs", {}).values():
-            # A wider fixture gains a finalizer for each fixture of a test that asked for it.
-            lists += [d._finalizers for d in definitions if d.scope != "function"]  # noqa: SLF001
+        known = [*getattr(info, "name2fixturedefs", {}).values()]
+        manager = getattr(item.session, "_fixturemanager", None)
+        known += getattr(manager, "_arg2fixturedefs", {}).values()
+        lists += [d._finalizers for ds in known for d in ds if d.scope != "function"]  # noqa: SLF001
         self._kept = [(found, len(found)) for found in lists if isinstance(found, list)]
 
     def _forget(self) -> None:
