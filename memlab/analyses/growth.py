@@ -23,7 +23,7 @@ from memlab.records.leak_report import GrowthTest
 if TYPE_CHECKING:
     from memlab.records.columns import Ints
 
-__all__ = ["BLOCKS", "COUNTS", "RSS", "GrowthRule", "growth_test"]
+__all__ = ["BLOCKS", "COUNTS", "MALLOC", "RSS", "GrowthRule", "growth_test"]
 
 _FEWEST_BLOCKS = 4  # 1 / 4! is the weakest bound worth a verdict
 
@@ -42,6 +42,7 @@ class GrowthRule:
         floor: least rise over all blocks, in the metric's unit.
         rising: least share of windows that rise (0: not asked). It separates a leak, which lifts the
             process a little in every window, from an allocator that keeps each new record peak.
+        grain: steps in which the metric moves, in its unit; a window must be long enough for four.
     """
 
     blocks: int = 6
@@ -49,6 +50,7 @@ class GrowthRule:
     sustain: float = 0.25
     floor: int = 0
     rising: float = 0.0
+    grain: int = 4096
 
     def for_few(self, readings: int) -> GrowthRule:
         """Return the rule for a run that growth itself ended soon: all readings count, in fewer blocks."""
@@ -61,6 +63,9 @@ COUNTS = GrowthRule()
 
 BLOCKS = GrowthRule(floor=48)
 """For allocated blocks, of which healthy programs gain one now and then: names, line tables, free lists."""
+
+MALLOC = GrowthRule(sustain=0.5, floor=8192, rising=0.75, grain=256)
+"""For what malloc has handed out, which each thread's cache blurs by some kilobytes."""
 
 RSS = GrowthRule(sustain=0.5, floor=32 * 4096, rising=0.75)
 """For the resident set, which the allocator moves in pages and arenas."""
@@ -118,8 +123,8 @@ def _rising_share(tail: Ints, rule: GrowthRule) -> float:
     rise = float(tail[-1] - tail[0])
     if rise <= 0:
         return 0.0
-    # At least four pages a window, and no more windows than readings can fill.
-    windows = int(min(24, len(tail) // 2, max(4, rise // (4 * 4096))))
+    # At least four grains a window, and no more windows than readings can fill.
+    windows = int(min(24, len(tail) // 2, max(4, rise // (4 * rule.grain))))
     points = tail[np.linspace(0, len(tail) - 1, windows + 1).astype(int)]
     return float((np.diff(points) > 0).mean())
 

@@ -16,7 +16,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from memlab.collectors.allocator import malloc_books
+from memlab.collectors.allocator import malloc_state
 from memlab.collectors.probe import Probe, ProcFiles
 from memlab.records.where import MemoryPart, WhereStage
 
@@ -54,7 +54,7 @@ def read_stage(
         malloc: returns bytes in use and free of the C library. Default: glibc's books.
     """
     live = (arenas or arena_books)()
-    heap = (malloc or malloc_books)()
+    heap = (malloc or malloc_state)()
     try:
         kinds = _mappings((files or ProcFiles()).read("smaps"))
     except (OSError, ValueError):

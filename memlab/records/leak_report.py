@@ -135,6 +135,11 @@ class Suspect:
         chain: from a root to one of the objects; None where only native code holds it.
         container: the container that gains entries, where there is one.
         prose: all this in one or two sentences.
+        entry: where the object is allocated that the container directly holds, when that is another line.
+        source: what it was seen by: ``objects``, ``entries`` of a container, ``traced blocks``, ``malloc``
+            (blocks that native code took and did not give back) or ``rss`` (resident memory by line).
+        retained_bytes: what the objects of the second pass weigh that this holder alone keeps: what would be
+            freed of them if it let go. None where nothing in Python holds them.
     """
 
     type_name: str
@@ -147,7 +152,8 @@ class Suspect:
     container: ContainerGrowth | None = None
     prose: str = ""
     entry: Site | None = None
-    """Where the object is allocated that the container directly holds, when that is another line."""
+    source: str = "objects"
+    retained_bytes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -179,6 +185,8 @@ class Protocol:
         traced: calls made while allocations were traced.
         traceback_depth: frames kept for each traced block.
         budget_s, elapsed_s: time asked for and time used, in seconds.
+        native: calls made while calls of malloc were noted.
+        unit: what an iteration is: a call of the step, or for a program a ``mark``, or a ``second``.
     """
 
     iterations: int
@@ -189,6 +197,8 @@ class Protocol:
     traceback_depth: int = 0
     budget_s: float = 0.0
     elapsed_s: float = 0.0
+    native: int = 0
+    unit: str = "iteration"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
