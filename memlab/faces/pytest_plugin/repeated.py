@@ -99,8 +99,7 @@ class Repeated:
         item = self._item
         lists = [item._report_sections, item.user_properties]  # noqa: SLF001 - no public name for them
         # A fixture gains a finalizer for each other one that asked for it; wider ones keep them.
-        for definition in self._definitions():
-            lists.append(definition._finalizers)  # noqa: SLF001
+        lists += [definition._finalizers for definition in self._definitions()]  # noqa: SLF001
         self._kept = [(found, len(found)) for found in lists if isinstance(found, list)]
 
     def _definitions(self) -> list[Any]:
