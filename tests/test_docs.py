@@ -127,8 +127,10 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_docstring_examples_run(module):
+def test_docstring_examples_run(module, request):
     """Every example in a module's docstrings gives what it says."""
+    if module.endswith((".native_trace", ".foreign_memray")):
+        request.getfixturevalue("unwinder")
     try:
         loaded = importlib.import_module(module)
     except ImportError as error:

@@ -66,7 +66,7 @@ def file_stem(nodeid: str, what: str) -> str:
     """Return a file name for a test: readable, and its own.
 
     >>> file_stem("tests/test_a.py::test_b[x/y]", "leak")
-    'tests-test_a.py-test_b-x-y-0a0e5d-leak'
+    'tests-test_a.py-test_b-x-y-f85c6a-leak'
     """
     readable = re.sub(r"[^\w.]+", "-", nodeid, flags=re.ASCII).strip("-")
     own = hashlib.sha256(nodeid.encode("utf-8", "replace")).hexdigest()[:6]
