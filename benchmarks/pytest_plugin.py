@@ -39,10 +39,10 @@ def run(source: Path, options: tuple[str, ...], sheet: Path) -> tuple[float, dic
     """Return the processor seconds of one run of the tests, and each test's outcome."""
     own = source / "src" if (source / "src").is_dir() else source
     environment = {**os.environ, "PYTHONPATH": str(own), "PYTEST_ADDOPTS": ""}
-    command = (
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:randomly", "-p", "no:asyncio", "-p", "no:xdist"]
-        + ["-p", "no:cacheprovider", "-W", "default", f"--junitxml={sheet}", *options, "tests"]
-    )  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "default", f"--junitxml={sheet}"]
+    for other in ("randomly", "asyncio", "xdist", "cacheprovider"):
+        command += ["-p", f"no:{other}"]
+    command += [*options, "tests"]
     before = os.times()
     done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
     after = os.times()

@@ -14,8 +14,6 @@ import pytest
 from memlab.faces.pytest_plugin import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from memlab.faces.pytest_plugin.fixture import TestLab
 
 __all__ = ["memlab", "pytest_addoption", "pytest_collection_finish", "pytest_configure"]
@@ -51,7 +49,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture
-def memlab(request: pytest.FixtureRequest) -> Iterator[TestLab]:
+def memlab(request: pytest.FixtureRequest) -> TestLab:
     """Memlab at hand in a test: ``assert_no_leak(step)``, ``find_leaks(step)``, ``peak("24 MiB")``."""
     from memlab.faces.pytest_plugin.fixture import TestLab
 

@@ -104,8 +104,9 @@ def peak_text(seen: PeakSeen) -> str:
     rss = "not read" if seen.rss_bytes is None else f"+{format_bytes(seen.rss_bytes)}"
     lines = [
         (
-            f"memlab: the peak is {format_bytes(seen.peak_bytes)} above the start, {format_bytes(over)} over the "
-            f"limit of {format_bytes(seen.limit_bytes)} (traced +{format_bytes(seen.traced_bytes or 0)}, RSS {rss})"
+            f"memlab: the peak is {format_bytes(seen.peak_bytes)} above the start, {format_bytes(over)} over "
+            f"the limit of {format_bytes(seen.limit_bytes)} "
+            f"(traced +{format_bytes(seen.traced_bytes or 0)}, RSS {rss})"
         )
     ]
     if seen.lines is not None:

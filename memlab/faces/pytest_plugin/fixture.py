@@ -1,4 +1,4 @@
-"""What the fixture ``memlab`` gives a test: hunts and limits for a part of it, with failures as the markers'."""
+"""What the fixture ``memlab`` gives a test: hunts and limits for a part of it; it fails as the markers do."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ PEAK = "memlab_peak"
 
 MARKERS = (
     (
-        f"{NO_LEAK}(budget_s=5, iterations=None, warmup=None, depth=25, trace=True, strict=False): when the test "
-        "has passed, repeat it, fixtures of its own included, and fail it if it leaks; strict=True fails it too "
-        "when there is no verdict."
+        f"{NO_LEAK}(budget_s=5, iterations=None, warmup=None, depth=25, trace=True, strict=False): when the "
+        "test has passed, repeat it, fixtures of its own included, and fail it if it leaks; strict=True "
+        "fails it too when there is no verdict."
     ),
     f"{PEAK}(limit): fail the test if its call needs more memory above what there was before, e.g. '24 MiB'.",
 )

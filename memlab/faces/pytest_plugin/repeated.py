@@ -44,6 +44,7 @@ class Repeated:
         self._item = item
         self._kept: list[tuple[list[Any], int]] = []
         self._folders: list[Path] = []
+        self._asked: dict[int, Any] = {}
 
     @contextlib.contextmanager
     def repeating(self) -> Iterator[None]:
@@ -97,11 +98,18 @@ class Repeated:
         """Note how long the lists are that pytest appends to for each run of a test."""
         item = self._item
         lists = [item._report_sections, item.user_properties]  # noqa: SLF001 - no public name for them
-        info = getattr(item, "_fixtureinfo", None)
-        for definitions in getattr(info, "name2fixturedefs", {}).values():
-            # A wider fixture gains a finalizer for each fixture of a test that asked for it.
-            lists += [d._finalizers for d in definitions if d.scope != "function"]  # noqa: SLF001
+        # A fixture gains a finalizer for each other one that asked for it; wider ones keep them.
+        lists += [definition._finalizers for definition in self._definitions()]  # noqa: SLF001
         self._kept = [(found, len(found)) for found in lists if isinstance(found, list)]
+
+    def _definitions(self) -> list[Any]:
+        """Return every fixture that the test has asked for so far, by name or at run time."""
+        item = self._item
+        info = getattr(item, "_fixtureinfo", None)
+        named = [d for ds in getattr(info, "name2fixturedefs", {}).values() for d in ds]
+        asked = getattr(item._request, "_fixture_defs", {}).values()  # noqa: SLF001
+        self._asked.update({id(d): d for d in (*named, *asked) if hasattr(d, "_finalizers")})
+        return list(self._asked.values())
 
     def _forget(self) -> None:
         for found, length in self._kept:

@@ -107,8 +107,8 @@ def table_lines(rows: list[TestUse], most: int = 20, collected: bool = False) ->
         lines.append(f"and {len(ordered) - len(shown):,} more; --memlab-top 0 shows all")
     garbage = "" if collected else ", uncollected garbage included (--memlab-collect leaves it out)"
     lines.append(
-        "peak: RSS above the test's start, the kernel's mark; growth: RSS and Python's blocks from before the "
-        f"set-up to after the tear-down{garbage}"
+        "peak: RSS above the test's start, the kernel's mark; growth: RSS and Python's blocks from before "
+        f"the set-up to after the tear-down{garbage}"
     )
     reasons = {f"{name} not known: {why}" for row in rows for name, why in row.absent.items()}
     return [*lines, *sorted(reasons)]
