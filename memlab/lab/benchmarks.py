@@ -157,7 +157,7 @@ class MemoryBenchmarks:
         return self._alone("object_allocation_rate", _allocation_samples())
 
     def pool_allocation_rate(self) -> BenchmarkResult:
-        """Measure what a pool without counters hands out and takes back a second; reset makes the list."""
+        """Measure how many a pool without counters gives and takes back a second; reset makes the list."""
         return self._alone("pool_allocation_rate", _pool_samples())
 
     def memory_bandwidth(self) -> BenchmarkResult:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["trend_chart"]
 
 _SIZE = (360, 190)
-_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 14, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 84, 48, 14, 34
 _BUCKETS = 100
 _DOTS_UP_TO = 80
 
@@ -31,7 +31,8 @@ def trend_chart(metric: MetricHistory, history: RunHistory, index: int) -> Chart
     changes = [change for change in history.changes if change.metric == metric.name][::-1]
     kept = pick(values, _BUCKETS)
     sizes = metric.unit == "bytes"
-    factor = 1.0 if sizes else 10.0 ** -np.floor(np.log10(max(float(np.abs(values).max()), 1e-300)))
+    top = float(np.abs(values).max())
+    factor = 1.0 if sizes or not top else 10.0 ** -np.floor(np.log10(top))
     ticks = round_ticks(
         float(values.min()) * factor, float(values.max()) * factor, sizes=sizes, whole=False
     )  # fmt: skip
@@ -45,7 +46,7 @@ def trend_chart(metric: MetricHistory, history: RunHistory, index: int) -> Chart
         else tuple((y(tick), say.amount(tick / factor, say.bare_unit(metric.unit))) for tick in ticks)
     )
     marks = tuple(
-        (x(float(places[runs == change.run][0])), f"run {change.run}: {say.percent(change.degradation)}")
+        (x(float(places[runs == change.run][0])), f"run {change.run}")
         for change in changes
         if change.run in runs
     )

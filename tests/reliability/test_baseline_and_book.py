@@ -31,9 +31,11 @@ from memlab.store.lab_book import LabBook
 who, count, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 baseline, book = Baseline(folder + "/base.json"), LabBook(folder + "/book.db")
 for n in range(count):
-    table = BenchmarkTable((BenchmarkResult(f"w{who}.{n}:peak_bytes", 1000.0 + n, "bytes", exact=True),),
-    machine="m, p, 2 cores") baseline.update(table) book.append(table, label=f"{who}.{n}") print(n,
-    flush=True)
+    result = BenchmarkResult(f"w{who}.{n}:peak_bytes", 1000.0 + n, "bytes", exact=True)
+    table = BenchmarkTable((result,), machine="m, p, 2 cores")
+    baseline.update(table)
+    book.append(table, label=f"{who}.{n}")
+    print(n, flush=True)
 """
 
 
@@ -81,7 +83,8 @@ def test_a_killed_writer_leaves_the_old_or_the_new_state(tmp_path):
         folder = tmp_path / str(point)
         folder.mkdir()
         child = start(0, 1000, folder)
-        assert child.stdout.readline() == "0\n"
+        first = child.stdout.readline()
+        assert first == "0\n", child.communicate()[1]
         time.sleep(dice.random() * 0.05)
         child.send_signal(signal.SIGKILL)
         said = child.communicate()[0].splitlines()
