@@ -34,6 +34,8 @@ _EVEN = 0.5
 _KEPT_FREE = 0.5
 """Part of the resident growth that malloc must hold free, to call it fragmentation."""
 _OF_PROCESS = ("malloc_bytes", "rss_bytes")
+_FEWEST_BLOCKS = 6.0
+"""Blocks that the second pass must see left behind, where nothing but blocks at a line speaks for a leak."""
 _GOES_ON = 0.2
 """Least ratio of the growth in the second pass to that in the first."""
 
@@ -51,6 +53,7 @@ class Findings:
         traced_rate: traced bytes per iteration in the second pass, None when nothing was traced.
         blocks_rate: traced blocks per iteration in the second pass, None when nothing was traced.
         sites_rate: those of them at lines that grew in every stretch of it.
+        traced_calls: iterations of the second pass.
         lost: lines that lose native memory, None when they were not looked for.
         free_rate: bytes per iteration by which what malloc holds free rose, None where unknown.
     """
@@ -63,6 +66,7 @@ class Findings:
     traced_rate: float | None = None
     blocks_rate: float | None = None
     sites_rate: float = 0.0
+    traced_calls: int = 0
     lost: tuple[Suspect, ...] | None = None
     free_rate: float | None = None
 
@@ -292,6 +296,8 @@ def _unconfirmed(found: Findings) -> bool:
         return False
     if blocks is None or found.blocks_rate is None:
         return not found.suspects
+    if found.sites_rate * found.traced_calls < _FEWEST_BLOCKS:
+        return True
     rate = max(blocks.per_iteration, 1e-9)
     alike = _ALIKE <= found.blocks_rate / rate <= 1.0 / _ALIKE
     return not (alike and found.sites_rate >= _ALIKE * rate)

@@ -1,8 +1,9 @@
 """Follow which line of Python runs, and charge it with the native memory that nobody gives back.
 
 Two ways. Where the C extension was built (Linux), each call of malloc and free from every library is noted
-with the line that ran: what is live at the end is what was lost, exactly. It sees what libraries take through the
-C library's malloc; not what they map themselves, nor what an allocator of their own hands out. Where it was
+with the line that ran: what is live at the end is what was lost, exactly. It sees what libraries take
+through the C library's malloc; not what they map themselves, nor what an allocator of their own hands out.
+Where it was
 not built, or saw nothing, a meter (malloc's bytes in use, or resident memory) is read whenever the line
 changes, and each line is charged with the difference: lines that free later what they took cancel only over a
 whole step, so the line whose balance comes nearest to the known loss is the likeliest.

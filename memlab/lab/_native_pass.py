@@ -1,8 +1,8 @@
 """The pass that finds the line behind a native leak: run the step on and charge lines with what malloc lost.
 
 A few calls first, so that what the tracing itself changes has settled; then four equal stretches. A line
-loses memory when blocks that it took in each of the first three stretches are still there at the end: what is only
-replaced later (the last result, a buffer that grew) lives in the last one alone.
+loses memory when blocks that it took in each of the first three stretches are still there at the end: what is
+only replaced later (the last result, a buffer that grew) lives in the last one alone.
 """
 
 from __future__ import annotations
