@@ -36,6 +36,7 @@ _KEPT_FREE = 0.5
 _OF_PROCESS = ("malloc_bytes", "rss_bytes")
 _FEWEST_BLOCKS = 6.0
 """Blocks that the second pass must see left behind, where nothing but blocks at a line speaks for a leak."""
+_PLAINLY_LOST = 20.0
 _GOES_ON = 0.2
 """Least ratio of the growth in the second pass to that in the first."""
 
@@ -54,6 +55,7 @@ class Findings:
         blocks_rate: traced blocks per iteration in the second pass, None when nothing was traced.
         sites_rate: those of them at lines that grew in every stretch of it.
         traced_calls: iterations of the second pass.
+        native_calls: iterations of the pass that looks for lost native memory.
         lost: lines that lose native memory, None when they were not looked for.
         free_rate: bytes per iteration by which what malloc holds free rose, None where unknown.
     """
@@ -67,6 +69,7 @@ class Findings:
     blocks_rate: float | None = None
     sites_rate: float = 0.0
     traced_calls: int = 0
+    native_calls: int = 0
     lost: tuple[Suspect, ...] | None = None
     free_rate: float | None = None
 
@@ -203,7 +206,7 @@ def _judge_process(found: Findings) -> Judgement:
     if sum(s.bytes_per_iteration for s in held) >= OF_PYTHON * rate:
         # Its table grows in rare leaps, none of which needs to fall into the second pass.
         return Judgement(Verdict.LEAK, f"{sentence}; {_gaining(held[0])}")
-    if found.lost:
+    if found.lost and (_sustained(rss) or _plainly_lost(found, rate)):
         return Judgement(
             Verdict.NATIVE_LEAK,
             f"{sentence}, while Python's own allocations did not: {_lowered(found.lost[0].prose)}",
@@ -217,7 +220,7 @@ def _judge_process(found: Findings) -> Judgement:
     if not _sustained(rss):
         return Judgement(
             Verdict.INCONCLUSIVE,
-            f"{sentence}, but resident memory did not, and no line was seen to lose it when the step ran on: "
+            f"{sentence}, but resident memory did not, and no line was seen to lose that much when the step ran on: "
             "tables of a library fill like this. A larger budget may tell",
         )
     return Judgement(
@@ -225,6 +228,13 @@ def _judge_process(found: Findings) -> Judgement:
         f"{sentence}, while Python's own allocations did not: native code loses it, or one large block "
         "grows in place",
     )
+
+
+def _plainly_lost(found: Findings, rate: float) -> bool:
+    """Tell whether one line's lost blocks alone prove the growth, which resident memory does not show."""
+    first = (found.lost or ())[0]
+    blocks = first.objects_per_iteration * found.native_calls
+    return blocks >= _PLAINLY_LOST and first.bytes_per_iteration >= rate / 2
 
 
 def _lowered(prose: str) -> str:
