@@ -4,7 +4,7 @@
 
 Each case of ``data/leaks`` names a package at a version that leaks and one that does not. Each version is
 installed into an environment of its own in the user's cache folder (kept for the next run) with the Python
-that the case asks for, found on the PATH or among pyenv's; a case whose Python is missing is left out, and said.
+that the case asks for, found on the PATH or among pyenv's; a case whose Python is missing is left out.
 The hunt is ``memlab leaks``. A culprit counts as named when the first suspect's type, line or holder is one
 that the case lists; for a native leak, its line.
 """

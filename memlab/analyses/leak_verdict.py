@@ -220,7 +220,7 @@ def _judge_process(found: Findings) -> Judgement:
     if not _sustained(rss):
         return Judgement(
             Verdict.INCONCLUSIVE,
-            f"{sentence}, but resident memory did not, and no line was seen to lose that much when the step ran on: "
+            f"{sentence}, but resident memory did not, and no line was seen to lose that much: "
             "tables of a library fill like this. A larger budget may tell",
         )
     return Judgement(
