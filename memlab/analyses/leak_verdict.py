@@ -197,7 +197,9 @@ def _judge_process(found: Findings) -> Judgement:
             Verdict.INCONCLUSIVE,
             f"{sentence}, while Python's small blocks did not; only tracing can tell whose it is",
         )
-    if found.traced_rate >= OF_PYTHON * rate:
+    # Without resident growth, far more traced than malloc keeps is turnover that was not traced from the start.
+    turnover = not _sustained(rss) and found.traced_rate > rate / _ALIKE
+    if found.traced_rate >= OF_PYTHON * rate and not turnover:
         return Judgement(
             Verdict.LEAK,
             f"{sentence}; {format_bytes(found.traced_rate)} of it are Python's own, in large blocks",
