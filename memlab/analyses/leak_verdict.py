@@ -197,7 +197,7 @@ def _judge_process(found: Findings) -> Judgement:
             Verdict.INCONCLUSIVE,
             f"{sentence}, while Python's small blocks did not; only tracing can tell whose it is",
         )
-    # Without resident growth, far more traced than malloc keeps is turnover that was not traced from the start.
+    # Without resident growth, far more traced than malloc keeps is turnover of what was never traced.
     turnover = not _sustained(rss) and found.traced_rate > rate / _ALIKE
     if found.traced_rate >= OF_PYTHON * rate and not turnover:
         return Judgement(
