@@ -34,6 +34,9 @@ _EVEN = 0.5
 _KEPT_FREE = 0.5
 """Part of the resident growth that malloc must hold free, to call it fragmentation."""
 _OF_PROCESS = ("malloc_bytes", "rss_bytes")
+_FEWEST_BLOCKS = 6.0
+"""Blocks that the second pass must see left behind, where nothing but blocks at a line speaks for a leak."""
+_PLAINLY_LOST = 20.0
 _GOES_ON = 0.2
 """Least ratio of the growth in the second pass to that in the first."""
 
@@ -51,6 +54,8 @@ class Findings:
         traced_rate: traced bytes per iteration in the second pass, None when nothing was traced.
         blocks_rate: traced blocks per iteration in the second pass, None when nothing was traced.
         sites_rate: those of them at lines that grew in every stretch of it.
+        traced_calls: iterations of the second pass.
+        native_calls: iterations of the pass that looks for lost native memory.
         lost: lines that lose native memory, None when they were not looked for.
         free_rate: bytes per iteration by which what malloc holds free rose, None where unknown.
     """
@@ -63,6 +68,8 @@ class Findings:
     traced_rate: float | None = None
     blocks_rate: float | None = None
     sites_rate: float = 0.0
+    traced_calls: int = 0
+    native_calls: int = 0
     lost: tuple[Suspect, ...] | None = None
     free_rate: float | None = None
 
@@ -190,7 +197,9 @@ def _judge_process(found: Findings) -> Judgement:
             Verdict.INCONCLUSIVE,
             f"{sentence}, while Python's small blocks did not; only tracing can tell whose it is",
         )
-    if found.traced_rate >= OF_PYTHON * rate:
+    # Without resident growth, far more traced than malloc keeps is turnover of what was never traced.
+    turnover = not _sustained(rss) and found.traced_rate > rate / _ALIKE
+    if found.traced_rate >= OF_PYTHON * rate and not turnover:
         return Judgement(
             Verdict.LEAK,
             f"{sentence}; {format_bytes(found.traced_rate)} of it are Python's own, in large blocks",
@@ -199,7 +208,7 @@ def _judge_process(found: Findings) -> Judgement:
     if sum(s.bytes_per_iteration for s in held) >= OF_PYTHON * rate:
         # Its table grows in rare leaps, none of which needs to fall into the second pass.
         return Judgement(Verdict.LEAK, f"{sentence}; {_gaining(held[0])}")
-    if found.lost:
+    if found.lost and (_sustained(rss) or _plainly_lost(found, rate)):
         return Judgement(
             Verdict.NATIVE_LEAK,
             f"{sentence}, while Python's own allocations did not: {_lowered(found.lost[0].prose)}",
@@ -213,7 +222,7 @@ def _judge_process(found: Findings) -> Judgement:
     if not _sustained(rss):
         return Judgement(
             Verdict.INCONCLUSIVE,
-            f"{sentence}, but resident memory did not, and no line was seen to lose it when the step ran on: "
+            f"{sentence}, but resident memory did not, and no line was seen to lose that much: "
             "tables of a library fill like this. A larger budget may tell",
         )
     return Judgement(
@@ -221,6 +230,13 @@ def _judge_process(found: Findings) -> Judgement:
         f"{sentence}, while Python's own allocations did not: native code loses it, or one large block "
         "grows in place",
     )
+
+
+def _plainly_lost(found: Findings, rate: float) -> bool:
+    """Tell whether one line's lost blocks alone prove the growth, which resident memory does not show."""
+    first = (found.lost or ())[0]
+    blocks = first.objects_per_iteration * found.native_calls
+    return blocks >= _PLAINLY_LOST and first.bytes_per_iteration >= rate / 2
 
 
 def _lowered(prose: str) -> str:
@@ -292,6 +308,8 @@ def _unconfirmed(found: Findings) -> bool:
         return False
     if blocks is None or found.blocks_rate is None:
         return not found.suspects
+    if found.sites_rate * found.traced_calls < _FEWEST_BLOCKS:
+        return True
     rate = max(blocks.per_iteration, 1e-9)
     alike = _ALIKE <= found.blocks_rate / rate <= 1.0 / _ALIKE
     return not (alike and found.sites_rate >= _ALIKE * rate)

@@ -1,8 +1,9 @@
 """Follow which line of Python runs, and charge it with the native memory that nobody gives back.
 
-Two ways. Where the C extension was built (Linux), each call of malloc and free from every library is noted with
-the line that ran: what is live at the end is what was lost, exactly. It sees what libraries take through the
-C library's malloc; not what they map themselves, nor what an allocator of their own hands out. Where it was
+Two ways. Where the C extension was built (Linux), each call of malloc and free from every library is noted
+with the line that ran: what is live at the end is what was lost, exactly. It sees what libraries take
+through the C library's malloc; not what they map themselves, nor what an allocator of their own hands out.
+Where it was
 not built, or saw nothing, a meter (malloc's bytes in use, or resident memory) is read whenever the line
 changes, and each line is charged with the difference: lines that free later what they took cancel only over a
 whole step, so the line whose balance comes nearest to the known loss is the likeliest.
@@ -24,6 +25,7 @@ from memlab.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
+    from typing import Self
 
     from memlab.collectors.trace_table import Frames
 
@@ -63,7 +65,7 @@ class LiveBlocks:
 
 
 class Lines:
-    """Follows lines by ``sys.settrace``, and tells each change. Each line in its chain of callers is a number.
+    """Follows lines by ``sys.settrace``, and tells each change. A line with its callers is a number.
 
     Args:
         follow: tells by its file name whether the lines of a function are followed; what others do counts
@@ -153,7 +155,7 @@ class MallocLines:
         self._native = native
         self.lines = Lines(follow, native.site)
 
-    def __enter__(self) -> MallocLines:
+    def __enter__(self) -> Self:
         try:
             self._native.begin(_MOST_BLOCKS)
             self.lines.start()
@@ -196,7 +198,7 @@ class MeteredLines:
         self.rose: dict[int, int] = {}
         self.lines = Lines(follow, self._switch)
 
-    def __enter__(self) -> MeteredLines:
+    def __enter__(self) -> Self:
         self._last = self._read()
         self.lines.start()
         return self

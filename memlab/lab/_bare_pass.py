@@ -129,7 +129,7 @@ class BarePass:
         return Timeline(floats(self._time[kept]), metrics, sources, absent, started_at)
 
     def free_rate(self) -> float | None:
-        """Return by how many bytes per iteration what malloc holds free rose after warm-up; None if unknown."""
+        """Return by how many bytes an iteration what malloc holds free rose; None where unknown."""
         first = self.rounds // 4
         span = int(self._iteration[self.rounds - 1] - self._iteration[first]) if self.rounds else 0
         if not self.has_malloc or span <= 0:

@@ -1,8 +1,8 @@
 """The pass that finds the line behind a native leak: run the step on and charge lines with what malloc lost.
 
-A few calls first, so that what the tracing itself changes has settled; then four equal stretches. A line loses
-memory when blocks that it took in each of the first three stretches are still there at the end: what is only
-replaced later (the last result, a buffer that grew) lives in the last one alone.
+A few calls first, so that what the tracing itself changes has settled; then four equal stretches. A line
+loses memory when blocks that it took in each of the first three stretches are still there at the end: what is
+only replaced later (the last result, a buffer that grew) lives in the last one alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,6 @@ _MOST_SUSPECTS = 5
 _LEAST_SHARE = 0.05
 _EXPLAINS = 0.1
 """Part of the loss that lines must account for, to be named at all."""
-_SLOW = 0.05
 
 
 class NativePass:
@@ -83,7 +82,7 @@ class NativePass:
                 return self._suspects(found, "malloc")
             for source, read in (("malloc", malloc_in_use), ("rss", self._read_rss)):
                 if read() is not None:
-                    found = self._metered(lambda read=read: read() or 0, rate, seconds * 0.2)
+                    found = self._metered(read, rate, seconds * 0.2)
                     if _enough(found, rate):
                         return self._suspects(found, source)
         except UnavailableError as error:
@@ -122,11 +121,11 @@ class NativePass:
         return found
 
     def _metered(
-        self, read: Callable[[], int], rate: float, seconds: float
+        self, read: Callable[[], int | None], rate: float, seconds: float
     ) -> dict[Frames, tuple[float, float]]:
         """Return what an iteration loses by a meter, by line of the user's own."""
         follow = self._labels.is_own
-        with MeteredLines(follow, read) as metered:
+        with MeteredLines(follow, lambda: read() or 0) as metered:
             self._step.run(_SETTLE)
             metered.rose.clear()
             stop = self._clock() + seconds
@@ -154,9 +153,7 @@ class NativePass:
         with MallocLines(lambda name: not memlab(name)):
             self._step.run(1)
         if (self._clock() - before) * _FEWEST > seconds:
-            self.notes.append(
-                "only your own lines were followed: the step would have taken too long otherwise"
-            )
+            self.notes.append("only your own lines were followed: all of them would have taken too long")
             return own
         return lambda name: not memlab(name)
 

@@ -369,6 +369,8 @@ class LeakHunt:
             traced_rate=facts.traced_rate if facts is not None else None,
             blocks_rate=facts.blocks_rate if facts is not None else None,
             sites_rate=sum(s.blocks_per_iteration for s in facts.sites) if facts is not None else 0.0,
+            traced_calls=facts.iterations if facts is not None else 0,
+            native_calls=self._native.calls if self._native is not None else 0,
             lost=self._lost,
             free_rate=self._bare.free_rate() if self._bare is not None else None,
         )
