@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from memlab.records.benchmark import BenchmarkResult, BenchmarkTable, MetricHistory
 from memlab.records.cache import HitCurve
-from memlab.records.capture import Peak, Span
+from memlab.records.capture import Mark, Peak, Span, StackSample
 from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger, CellRow
 from memlab.records.chain import RootKind
@@ -28,6 +28,7 @@ from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 from memlab.records.pool import PoolStats, PoolWorth
+from memlab.records.pressure import PressurePhase
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -52,7 +53,8 @@ def _from_hint(hint):
         return BY_HAND[hint]()
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)
-        return st.builds(hint, **{f.name: _from_hint(hints[f.name]) for f in dataclasses.fields(hint)})
+        given = {f.name: _from_hint(hints[f.name]) for f in dataclasses.fields(hint)}
+        return st.builds(hint, **given | {f: FINITE for f in FINITE_FIELDS.get(hint, ())})
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return st.sampled_from(hint)
     return {int: INT64, float: st.floats(), str: TEXT, bool: st.booleans()}[hint]
@@ -74,6 +76,7 @@ def _timelines(draw):
 
 
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FINITE_FIELDS = {Mark: ("time_s",), StackSample: ("time_s", "late_s"), PressurePhase: ("start_s", "end_s")}
 
 
 @st.composite
