@@ -54,7 +54,7 @@ def _from_hint(hint):
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)
         given = {f.name: _from_hint(hints[f.name]) for f in dataclasses.fields(hint)}
-        return st.builds(hint, **given | {f: FINITE for f in FINITE_FIELDS.get(hint, ())})
+        return st.builds(hint, **given | dict.fromkeys(FINITE_FIELDS.get(hint, ()), FINITE))
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return st.sampled_from(hint)
     return {int: INT64, float: st.floats(), str: TEXT, bool: st.booleans()}[hint]

@@ -265,7 +265,7 @@ def main() -> int:
         import memray
     except ImportError:
         return ABSENT
-    memray.set_log_level(100)  # type: ignore[attr-defined]
+    memray.set_log_level(100)
     return answer(asked)
 
 
