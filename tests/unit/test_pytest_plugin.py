@@ -54,7 +54,7 @@ def test_each(keep):
     result.stdout.fnmatch_lines(
         [
             "memlab: leak: each iteration of test_it.py::test_leaks leaves *",
-            "  1. test_it.Session: 1 object* per iteration",
+            "  1. test_it.Session: 2 objects* per iteration",
             "     made at: test_it.py:*",
             "     held by: module test_it -> .kept (list) -> * Session",
             "  report: out/test_it.py-test_leaks-*-leak.html",
@@ -329,10 +329,10 @@ def test_shy(pytestconfig):
     mine = sorted(name for name in sys.modules if name.startswith("memlab"))
     assert mine == [
         "memlab", "memlab._base", "memlab._base.version", "memlab.errors", "memlab.faces",
-        "memlab.faces.pytest_plugin", "memlab.faces.pytest_plugin.options",
+        "memlab.faces.pytest_baseline", "memlab.faces.pytest_plugin", "memlab.faces.pytest_plugin.options",
     ]
     names = [name for name, _ in pytestconfig.pluginmanager.list_name_plugin() if "memlab" in name]
-    assert names == ["memlab"]
+    assert sorted(names) == ["memlab", "memlab-baseline"]
     assert not {"numpy", "psutil", "pandas"} & sys.modules.keys()
 """
     )

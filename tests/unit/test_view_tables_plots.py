@@ -42,6 +42,13 @@ def fonts():
     FigureCanvasAgg(figure)
     figure.text(0, 0, "x")
     figure.canvas.draw()
+    for result in (RESULTS["benchmarks"], refill(RESULTS["benchmarks"], strings(8))[0]):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        result.plot(figure.subplots())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("warnings.warn", lambda *args, **kwargs: None)  # glyphs that the font lacks
+            figure.canvas.draw()
 
 
 @pytest.mark.parametrize("kind", sorted(COLUMNS))

@@ -58,6 +58,9 @@ def _imported(args: argparse.Namespace) -> Snapshot:
     from memlab.lab.foreign_memray import import_memray
     from memlab.lab.foreign_snapshots import import_tracemalloc
 
+    for name, value in (("memory", args.memory), ("seconds", args.seconds)):
+        if value < 1:
+            raise UsageError(f"--{name}: {name} must be a whole number above 0, not {value}")
     bounds = {"memory_bytes": args.memory * 1024 * 1024, "seconds": args.seconds}
     try:
         is_memrays = is_memray_file(args.file)

@@ -59,6 +59,7 @@ class Repeated:
             finally:
                 item._initrequest()  # noqa: SLF001 - as pytest does itself to run an item again
                 self._phase("setup", lambda: item.ihook.pytest_runtest_setup(item=item))
+                getattr(item, "obj", None)  # makes a TestCase's instance, which its tear-down expects
         finally:
             del item.stash[_repeating]
 
