@@ -14,8 +14,10 @@ the first one, are left out: they are in every stack and say nothing.
 """
 
 import array
+import importlib
 import json
 import sys
+from typing import Any
 
 FOREIGN, VERSION, DAMAGED, MEMORY, FORMAT, LARGE, ABSENT = range(64, 71)
 """Exit codes: no capture of memray's, another version, damaged, over the limit, a measure that the file's
@@ -262,7 +264,7 @@ def main() -> int:
     asked = json.loads(sys.stdin.buffer.read())
     sys.path.extend(asked["folders"])
     try:
-        import memray
+        memray: Any = importlib.import_module("memray")
     except ImportError:
         return ABSENT
     memray.set_log_level(100)
