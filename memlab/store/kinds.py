@@ -29,6 +29,7 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -68,6 +69,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "pool worth": PoolWorth,
     "post-mortem": PostMortem,
     "pressure run": PressureRun,
+    "report": Report,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "snapshot table": SnapshotTable,

@@ -43,6 +43,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import (
@@ -63,6 +64,7 @@ from memlab.views.leak_page import leak_page
 from memlab.views.ledger_page import ledger_page
 from memlab.views.line_page import line_page
 from memlab.views.palette import LIGHT, tints, tones
+from memlab.views.report_page import report_page
 from memlab.views.snapshot_table import table_page
 from memlab.views.time_charts import timeline_chart
 from memlab.views.words import printable
@@ -131,6 +133,9 @@ build_page.register(PressureRun, pressure_page.pressure_page)
 build_page.register(PostMortem, pressure_page.post_mortem_page)
 
 
+build_page.register(Report, lambda report: report_page(report, build_page))
+
+
 def render_page(result: Result) -> str:
     """Return a result as one self-contained HTML page.
 
@@ -152,8 +157,8 @@ def render_page(result: Result) -> str:
 def _render(page: Page) -> str:
     script, style = _assets(
         "report",
-        *_HEAP * (page.heap is not None),
-        *_FLAME * (page.flame is not None),
+        *_HEAP * any(one.heap is not None for one in page.pages),
+        *_FLAME * any(one.flame is not None for one in page.pages),
         *_TIMELINE * bool(page.timecharts),
     )
     policy = (
@@ -166,12 +171,11 @@ def _render(page: Page) -> str:
             for chart in page.charts
         }
     }
-    if page.heap is not None:
-        data["heap"] = page.heap
     if page.timecharts:
         data["timelines"] = {block.id: block.data for block in page.timecharts}
-    if page.flame is not None:
-        data["flame"] = page.flame
+    data |= _drawn(page)
+    if page.parts:
+        data["parts"] = {part.id: _drawn(part.page) for part in page.parts if part.page is not None}
     return (
         _environment()
         .get_template("page.html.j2")
@@ -183,6 +187,12 @@ def _render(page: Page) -> str:
             data=embed_json(data),
         )
     )
+
+
+def _drawn(page: Page) -> dict[str, Any]:
+    """Return what a page's own heap tree and stacks are drawn from."""
+    held = {"heap": page.heap, "flame": page.flame}
+    return {name: columns for name, columns in held.items() if columns is not None}
 
 
 def render_summary(result: Result) -> str:

@@ -19,7 +19,7 @@ import samples
 from hostile import refill, strings
 from planted import Program
 from stacks import make
-from test_report_page import status, visit  # noqa: F401 - a fixture
+from test_report_page import status
 
 from memlab.analyses.flame import flame_tree
 from memlab.records.columns import ints

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import samples
 from hostile import refill, strings
-from test_report_page import ground, status, visit  # noqa: F401 - a fixture
+from test_report_page import ground, status
 
 from memlab._base.units import format_bytes
 from memlab.records.columns import ints

@@ -17,7 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import samples
-from test_report_page import status, visit  # noqa: F401 - a fixture
+from test_report_page import status
 from test_timelines import long_capture
 
 from memlab.views.geometry import round_ticks, tick_label
