@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from memlab._base.safety import instance_type_name
 from memlab.errors import UsageError
@@ -98,6 +98,10 @@ class Report(Result):
 
     title: str
     parts: tuple[ReportPart, ...] = ()
+
+    if TYPE_CHECKING:
+
+        def __init__(self, title: str, parts: Iterable[Any] = ()) -> None: ...
 
     def __post_init__(self) -> None:
         if not isinstance(self.title, str) or not self.title.strip():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 from functools import lru_cache, singledispatch
 from importlib import resources
@@ -71,9 +72,10 @@ from memlab.views.words import printable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from memlab.records._result import Result
+    from memlab.views.notebook_page import NotebookPage
     from memlab.views.page import Page, Treemap
 
 __all__ = [
@@ -81,10 +83,13 @@ __all__ = [
     "embed_json",
     "flame_assets",
     "heap_assets",
+    "is_page_script",
     "live_assets",
     "pressure_assets",
     "render_flame",
+    "render_index",
     "render_live_still",
+    "render_notebook",
     "render_page",
     "render_summary",
     "render_timeline_picture",
@@ -206,6 +211,54 @@ def render_summary(result: Result) -> str:
     return _environment().get_template("summary.html.j2").render(page=page, inner=inner)
 
 
+def render_notebook(page: NotebookPage, *, up: str = "", network: bool = False) -> str:
+    """Return a notebook as one page in which no script runs but memlab's own, in frames as outside them.
+
+    Args:
+        page: what is shown, its markup clean.
+        up: a relative address of the list of all notebooks.
+        network: whether its pictures may come from elsewhere.
+    """
+    script, style = _assets("report", "notebook")
+    # A page within the page is held to this policy and to its own: it needs the scripts of both.
+    scripts = " ".join(f"'{_hash(one)}'" for one in dict.fromkeys((script, *_page_scripts())))
+    pictures = "data: http: https:" if network else "data:"
+    policy = (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src {pictures};"
+        " base-uri 'none'; form-action 'none'"
+    )
+    count = itertools.count(1)
+    return _environment().get_template("notebook.html.j2").render(
+        page=page, up=up, policy=policy, style=Markup(style), script=Markup(script),  # noqa: S704 - our own
+        data=embed_json({"charts": {}}), cells={"next": lambda: next(count)},
+    )  # fmt: skip
+
+
+def render_index(title: str, entries: Sequence[Mapping[str, str]]) -> str:
+    """Return a page that lists others: each entry has ``href``, ``title``, ``text`` and ``note``."""
+    script, style = _assets("report", "notebook")
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+    return _environment().get_template("index.html.j2").render(
+        title=title, entries=entries, policy=policy, style=Markup(style), script=Markup(script),  # noqa: S704
+        data=embed_json({"charts": {}}),
+    )  # fmt: skip
+
+
+def is_page_script(script: str) -> bool:
+    """Tell whether a script is that of a result's page, to the letter."""
+    return script in _page_scripts()
+
+
+@lru_cache(maxsize=1)
+def _page_scripts() -> tuple[str, ...]:
+    """Return the scripts that a result's page may have, in every combination of its parts."""
+    parts = itertools.product(((), _HEAP), ((), _FLAME), ((), _TIMELINE))
+    return tuple(_assets("report", *heap, *flame, *time)[0] for heap, flame, time in parts)
+
+
 def render_treemap(tree: HeapTree) -> str:
     """Return the treemap of a heap tree as one SVG picture: light, static, complete in itself."""
     return _picture(treemap_block(tree))
@@ -289,7 +342,7 @@ def embed_json(data: Mapping[str, Any]) -> Markup:
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -297,6 +350,19 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["made"] = _made
+    environment.filters["lines"] = _lines
+    return environment
+
+
+def _made(markup: str) -> Markup:
+    """Let markup pass that ``notebook_page`` has cleaned."""
+    return Markup(markup)  # noqa: S704 - the one way for it
+
+
+def _lines(text: str) -> Markup:
+    """Make a text of several lines safe to show as it stands."""
+    return Markup("\n").join(printable(line, _LONGEST_LINE) for line in text.split("\n"))
 
 
 def _finalize(value: object) -> object:
@@ -316,11 +382,13 @@ _TIMELINE = ("units", "timeline")
 def _assets(*names: str) -> tuple[str, str]:
     """Return the script and the style sheet of some parts, each once, in their order."""
     once = list(dict.fromkeys(names))
-    script = "".join(_asset(f"{name}.js") for name in once)
+    script = "".join(_asset(f"{name}.js") for name in once if name not in _WITHOUT_SCRIPT)
     return script, "".join(_asset(f"{name}.css") for name in once if name not in _WITHOUT_STYLE)
 
 
 _WITHOUT_STYLE = {"units"}
+_WITHOUT_SCRIPT = {"notebook"}
+_LONGEST_LINE = 4_000
 
 
 @lru_cache(maxsize=32)

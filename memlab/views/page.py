@@ -446,13 +446,14 @@ def _with_ids(thing: Any, prefix: str) -> Any:
     if isinstance(thing, tuple):
         return tuple(_with_ids(one, prefix) for one in thing)
     if isinstance(thing, _HOLDERS):
-        changed = {
+        changed: dict[str, Any] = {
             field.name: _with_ids(getattr(thing, field.name), prefix)
             for field in dataclasses.fields(thing)
             if field.name in _HOLDING
         }
-        own = {"id": prefix + thing.id} if hasattr(thing, "id") else {}
-        return dataclasses.replace(thing, **changed, **own)
+        if hasattr(thing, "id"):
+            changed["id"] = prefix + thing.id
+        return dataclasses.replace(thing, **changed)
     return thing
 
 

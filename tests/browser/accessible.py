@@ -1,4 +1,4 @@
-"""What axe-core finds in a page, as lines to read. Its script comes with a package of the tests: no network."""
+"""What axe-core finds in a page, as lines to read. Its script comes with a package: no network."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def findings(page, impacts=SERIOUS, rules=None):
     options = {"runOnly": only, "resultTypes": ["violations"]}
     found = page.evaluate("options => axe.run(document, options)", options)
     return [
-        f"{one['impact']} {one['id']}: {node['html'][:160]} ({node['failureSummary'].splitlines()[-1].strip()})"
+        f"{one['impact']} {one['id']}: {node['html'][:160]} ({node['failureSummary'].split(chr(10))[-1]})"
         for one in found["violations"]
         if one["impact"] in impacts
         for node in one["nodes"]

@@ -1,6 +1,5 @@
 """Flame graph and treemap of places in a real browser: by mouse and keys, with and without scripts."""
 
-# ruff: noqa: F811 - the fixture ``visit`` is another module's
 from __future__ import annotations
 
 import base64

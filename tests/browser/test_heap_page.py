@@ -1,6 +1,5 @@
 """The heap's tree and treemap in a real browser: by mouse and keys, offline, with and without scripts."""
 
-# ruff: noqa: F811 - the fixture ``visit`` is another module's
 from __future__ import annotations
 
 import base64

@@ -1,6 +1,5 @@
 """The living timeline of a report in a real browser: read, zoomed, moved, switched, by mouse and by keys."""
 
-# ruff: noqa: F811 - the fixture ``visit`` is another module's
 from __future__ import annotations
 
 import base64
