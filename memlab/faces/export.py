@@ -22,7 +22,7 @@ from memlab._base.units import format_bytes
 from memlab.errors import MissingExtraError, UnavailableError, UsageError
 from memlab.faces.loaded import loaded_by
 from memlab.faces.outputs import check_writable, refuse_same
-from memlab.views.html import render_index, render_notebook
+from memlab.views.html import is_page_script, render_index, render_notebook
 from memlab.views.notebook_page import notebook_page
 
 if TYPE_CHECKING:
@@ -92,6 +92,7 @@ def export_notebook(
             path.stem,
             show_input=show_input,
             picture=_beside(path.absolute().parent),
+            is_ours=is_page_script,
         )
         page = render_notebook(shown, up=up, network=allow_network)
     loaded = loaded_by(page)
