@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from memlab.records.memit import MemitResult
     from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
+    from memlab.records.report import Report, ReportPart, ReportTable
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
     from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
@@ -190,6 +191,9 @@ __all__ = [
     "Regression",
     "RegressionReport",
     "RegressionVerdict",
+    "Report",
+    "ReportPart",
+    "ReportTable",
     "RootKind",
     "RunHistory",
     "Site",
@@ -316,6 +320,9 @@ _HOME = {
     "PressureScenario": "lab.scenarios",
     "PressureStage": "lab.scenarios",
     "ReferenceChain": "records.chain",
+    "Report": "records.report",
+    "ReportPart": "records.report",
+    "ReportTable": "records.report",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",

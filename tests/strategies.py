@@ -27,8 +27,10 @@ from memlab.records.gc_results import GcStats, GcTrial
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
+from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PressurePhase
+from memlab.records.report import Report, ReportPart, ReportTable
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -165,6 +167,17 @@ def _sites(draw):
 def _site_columns(draw, rows=None):
     least, most = (0, 3) if rows is None else (rows, rows)
     return Sites.of(draw(st.lists(_sites(), min_size=least, max_size=most)))
+
+
+@st.composite
+def _reports(draw):
+    columns = draw(st.integers(0, 3))
+    rows = tuple(draw(st.lists(_texts(columns), max_size=2)))
+    numbers = tuple(draw(st.lists(st.booleans(), min_size=columns, max_size=columns)))
+    table = ReportTable(draw(_texts(columns)), rows, numbers, len(rows) + draw(st.integers(0, 2)))
+    held = st.one_of(st.none(), _from_hint(MemitResult), _timelines(), _snapshot_tables())
+    part = st.builds(ReportPart, TEXT, TEXT, held, st.none() | st.just(table))
+    return Report(draw(TEXT.filter(str.strip)), tuple(draw(st.lists(part, max_size=3))))
 
 
 @st.composite
@@ -441,6 +454,7 @@ BY_HAND = {
     MetricHistory: _metric_histories,
     Site: _sites,
     Sites: _site_columns,
+    Report: _reports,
     Snapshot: _snapshots,
     SnapshotDiff: _snapshot_diffs,
     SnapshotTable: _snapshot_tables,

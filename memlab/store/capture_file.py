@@ -105,7 +105,7 @@ def save(result: Result, path: str | os.PathLike[str]) -> None:
         raise UsageError(f"save: needs a result of memlab, not {instance_type_name(result)}")
     encoded = codec.encode(result)
     try:
-        codec.decode(type(result), encoded)
+        codec.decode(type(result), encoded, KINDS)
         tree = json.dumps(encoded.tree, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (CaptureError, TypeError, ValueError) as error:
         raise UsageError(f"save: this {kind} cannot be written as it is: {error}") from None
@@ -203,7 +203,7 @@ def load(path: str | os.PathLike[str], limits: Limits | None = None) -> Result:
             for name, content in contents.items()
             if name.startswith(schema.ARRAY_PREFIX)
         }
-        return codec.decode(KINDS[header.kind], codec.Encoded(tree, arrays))
+        return codec.decode(KINDS[header.kind], codec.Encoded(tree, arrays), KINDS)
 
 
 def read_header(path: str | os.PathLike[str], limits: Limits | None = None) -> Header:

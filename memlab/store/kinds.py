@@ -31,6 +31,7 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.records.where import MemoryWhere
@@ -75,6 +76,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "pool worth": PoolWorth,
     "post-mortem": PostMortem,
     "pressure run": PressureRun,
+    "report": Report,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "snapshot table": SnapshotTable,

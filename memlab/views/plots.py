@@ -25,6 +25,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
@@ -415,6 +416,14 @@ def _post_mortem(found: PostMortem, ax: Axes | None, metric: str | None) -> Axes
     if found.acted_s is not None:
         axes.axvline(found.acted_s, color=LIGHT["grew"], lw=1)
     return axes
+
+
+@_draw.register(Report)
+def _report(report: Report, ax: Axes | None, metric: str | None) -> Axes:
+    for part in report.parts:
+        if part.result is not None and not isinstance(part.result, Explanation):
+            return _draw(part.result, ax, metric)
+    raise UnavailableError("this report holds no result that could be plotted")
 
 
 # -- parts

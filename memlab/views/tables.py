@@ -22,6 +22,7 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_text, words
@@ -33,6 +34,7 @@ from memlab.views.ledger_page import ledger_rows
 from memlab.views.line_page import line_rows
 from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
+from memlab.views.report_page import part_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
 from memlab.views.where_views import ROWS as WHERE_ROWS
 
@@ -93,6 +95,7 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - pressure run: one row a phase: ``phase``, ``start_s``, ``end_s``, ``target_bytes``, ``ballast_bytes``,
       ``peak_rss_bytes``, ``calls``, ``failures``, ``latency_p50_s``, ``latency_p99_s``, ``latency_max_s``,
       ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
+    - report: one row a part: ``part``, ``kind``, ``says``. The results in it have tables of their own.
     - post-mortem: what retained most: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``,
       ``release``.
 
@@ -308,6 +311,13 @@ def _pressurerun_frame(run: PressureRun) -> DataFrame:
 @_frame.register(PostMortem)
 def _postmortem_frame(found: PostMortem) -> DataFrame:
     return table_of(*holding_rows(found))
+
+
+@_frame.register(Report)
+def _report_frame(report: Report) -> DataFrame:
+    from memlab.views.html import build_page
+
+    return table_of(("part", "kind", "says"), part_rows(report, build_page))
 
 
 # -- a leak report's tables

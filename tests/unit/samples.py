@@ -61,6 +61,7 @@ from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import (
     Change,
     Frame,
@@ -1283,6 +1284,26 @@ def run_history() -> RunHistory:
     )  # fmt: skip
 
 
+def report() -> Report:
+    """Return a report with two results of one kind, one with stacks, one with a heap, prose and a table."""
+    rows = [
+        {"version": "2.41.0", "growth": 451.5, "calls": 300},
+        {"version": "2.42.0", "growth": 0.0, "calls": 300},
+    ]
+    return Report(
+        "Why the shop grew",
+        [
+            "The service grew by 40 MB a day.\n\nThis is what was found.",
+            ("The leak", "Before the fix.", leak_report()),
+            ("After the fix", no_leak_report()),
+            ("By version", rows),
+            ("A recording", capture(), timeline()),
+            ("Who allocates", snapshot_diff(), snapshot()),
+            ("The heap", heap_graph(), "Nothing else is retained."),
+        ],
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
@@ -1326,4 +1347,5 @@ def all_results() -> dict:
         "post-mortem": post_mortem(),
         "where": memory_where(),
         "fix check": fix_check(),
+        "report": report(),
     }

@@ -186,6 +186,10 @@ class TestPressureRun(_OfKind):
     kind = PressureRun.kind
 
 
+class TestReport(_OfKind):
+    kind = "report"
+
+
 class TestPostMortem(_OfKind):
     kind = PostMortem.kind
 

@@ -31,6 +31,7 @@ COLUMNS = {
     "memit": "repeat peak_bytes increment_bytes source",
     "pressure run": "phase start_s end_s target_bytes ballast_bytes peak_rss_bytes calls failures"
     " latency_p50_s latency_p99_s latency_max_s hits misses hit_rate evictions entries",
+    "report": "part kind says",
     "post-mortem": "names kind type retained_bytes objects release",
 }
 
