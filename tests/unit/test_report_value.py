@@ -55,7 +55,7 @@ def test_a_table_keeps_no_repr():
     [
         ("", [], "title must be a text"),
         ("T", "text", "parts come as a list"),
-        ("T", [3], "cannot show a int"),
+        ("T", [3], "cannot show a builtins.int"),
         ("T", [("only a heading",)], "a tuple is a heading"),
         ("T", [[{"a": 1}, {"b": 1}]], "same keys"),
     ],
