@@ -145,13 +145,16 @@ class FileTable:
     """The file table: one entry for each file, in the order of labels.
 
     Files outside of the project and of all packages may share a label; those are told apart by a number. A
-    label that the caller gave is one file, whatever bears it.
+    label that the caller gave is one file, whatever bears it: a cell that starts with a magic is compiled as
+    the magic's call and then as what the magic runs. The file compiled last stands for both, since its lines
+    are the cell's.
     """
 
     def __init__(self, names: tuple[str, ...], labels: PathLabels) -> None:
         self._labels = labels
         by_label: dict[str, list[str]] = {}
-        for name in sorted(names):
+        compiled = {name: place for place, name in enumerate(labels.aliases)}
+        for name in sorted(names, key=lambda name: (-compiled.get(name, -1), name)):
             by_label.setdefault(labels.label(name), []).append(name)
         table: dict[str, str] = {}  # label -> the file that stands for it
         given: dict[str, str] = {}

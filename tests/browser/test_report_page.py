@@ -167,21 +167,6 @@ def test_a_chart_is_read_by_pointer_and_by_arrow_keys(visit):
     assert readout.text_content() == resting
 
 
-def test_a_peak_can_be_read_from_the_timeline(visit):
-    """The one-sample spike is among the readings that the cursor stops at."""
-    page = visit(RESULTS["capture"])
-    pad = page.locator("#chart-0").get_by_role("slider")
-    pad.focus()
-    page.keyboard.press("Home")
-    said = set()
-    for _ in range(700):
-        page.keyboard.press("ArrowRight")
-        said.add(pad.get_attribute("aria-valuetext"))
-        if "6.000 s: 150 MiB" in said:
-            break
-    assert "6.000 s: 150 MiB" in said
-
-
 def test_a_place_is_copied(visit):
     """The button puts file and line on the clipboard and says so."""
     page = visit(long_report())
