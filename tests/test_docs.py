@@ -43,6 +43,8 @@ for number, block in enumerate(json.load(sys.stdin), 1):
         sys.exit(f"block {number} failed:\\n{block}")
 """
 
+pytestmark = pytest.mark.usefixtures("unwinder")  # memray keeps a pipe from the first C stack on
+
 
 def name(path):
     return str(path.relative_to(ROOT))
@@ -127,10 +129,8 @@ def test_links_lead_somewhere(page):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_docstring_examples_run(module, request):
+def test_docstring_examples_run(module):
     """Every example in a module's docstrings gives what it says."""
-    if module.endswith((".native_trace", ".foreign_memray")):
-        request.getfixturevalue("unwinder")
     try:
         loaded = importlib.import_module(module)
     except ImportError as error:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineChoice", "RunningEngine", "Trace", "choose", "start_native", "trace"]
 
-_FRAMES = {"tracemalloc": 1, "memray": 25}
+_FRAMES = {"tracemalloc": 1, "memray": 512}
 _MOST_FRAMES = {"tracemalloc": 65_535, "memray": 65_535}
 
 
@@ -75,7 +75,7 @@ def trace(
 
     Args:
         native: trace the whole process's allocations, C and C++ included, with memray (``memlab[native]``).
-        frames: frames kept of each stack. Default: 1 by tracemalloc, where each costs time, else 25.
+        frames: frames kept of each stack. Default: 1 by tracemalloc, where each costs time, else 512.
         aliases: labels for code file names. Default: those of notebook cells.
 
     Raises:

@@ -400,7 +400,7 @@ def test_a_profile_function_is_not_displaced():
 
 
 def test_cprofile():
-    """CProfile is refused before Python 3.12, where it sets a profile function; later it runs beside."""
+    """Here cProfile is a profile function before Python 3.12, and refused; later it runs beside."""
     if sys.version_info < (3, 12):
         with cProfile.Profile(), pytest.raises(UnavailableError, match="cProfile"):
             NativeTrace().start()
