@@ -198,13 +198,19 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
         progress(f"cell {cell_index + 1} of {count}", cell_index / count)
 
     def run(config: Config) -> None:
-        NotebookClient(
+        client = NotebookClient(
             document,
             timeout=CELL_TIMEOUT_S,
             resources={"metadata": {"path": str(path.absolute().parent)}},
             on_cell_start=begins,
             config=config,
-        ).execute()
+        )
+        try:
+            client.execute()
+        except AssertionError:
+            if client.km is None:  # it takes SIGINT and SIGTERM itself, ends the kernel, and then misses it
+                raise KeyboardInterrupt from None
+            raise
 
     try:
         with tempfile.TemporaryDirectory(prefix="memlab-") as folder:

@@ -309,3 +309,16 @@ def test_an_old_notebook_is_read(tmp_path):
     (tmp_path / "old.ipynb").write_text(json.dumps(old), encoding="utf-8")
     export_notebook(tmp_path / "old.ipynb", tmp_path / "out.html")
     assert "<p>old</p>" in (tmp_path / "out.html").read_text(encoding="utf-8")
+
+
+def test_a_signal_that_nbclient_took_is_an_interrupt(notebook, tmp_path, monkeypatch):
+    """The client ends its kernel on SIGINT and SIGTERM and then misses it: no bug, and nothing is written."""
+    import nbclient
+
+    def missed(client):
+        assert client.km is not None
+
+    monkeypatch.setattr(nbclient.NotebookClient, "execute", missed)
+    with pytest.raises(KeyboardInterrupt):
+        export_notebook(notebook(output(text__plain="1")), tmp_path / "out.html", execute=True)
+    assert not (tmp_path / "out.html").exists()
