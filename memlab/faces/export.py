@@ -205,12 +205,7 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
             on_cell_start=begins,
             config=config,
         )
-        try:
-            client.execute()
-        except AssertionError:
-            if client.km is None:  # it takes SIGINT and SIGTERM itself, ends the kernel, and then misses it
-                raise KeyboardInterrupt from None
-            raise
+        _run(client)
 
     try:
         with tempfile.TemporaryDirectory(prefix="memlab-") as folder:
@@ -230,6 +225,15 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
         raise UnavailableError(f"{path} was not run, its kernel did not start: {clean(str(error))}") from None
     except NoSuchKernel as error:
         raise UsageError(f"{path} asks for the kernel {error.name!r}, which is not installed") from None
+
+
+def _run(client: Any) -> None:
+    try:
+        client.execute()
+    except AssertionError:
+        if client.km is None:  # it takes SIGINT and SIGTERM itself, ends the kernel, and then misses it
+            raise KeyboardInterrupt from None
+        raise
 
 
 def _failed_cell(document: Any) -> int:
