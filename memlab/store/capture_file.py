@@ -106,7 +106,8 @@ def save(result: Result, path: str | os.PathLike[str]) -> None:
     encoded = codec.encode(result)
     try:
         codec.decode(type(result), encoded, KINDS)
-        tree = json.dumps(encoded.tree, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        named = {schema.RECORD: kind, **encoded.tree}
+        tree = json.dumps(named, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (CaptureError, TypeError, ValueError) as error:
         raise UsageError(f"save: this {kind} cannot be written as it is: {error}") from None
     complete = "yes" if getattr(result, "complete", True) else "no"
@@ -198,6 +199,8 @@ def load(path: str | os.PathLike[str], limits: Limits | None = None) -> Result:
         if pieces.get(schema.TREE, [_NOTHING])[0].dtype != schema.JSON:
             raise CaptureError("it has no tree")
         tree = _tree(contents.pop(schema.TREE), limits)
+        if tree.pop(schema.RECORD, header.kind) != header.kind:
+            raise CaptureError("its tree is of another kind than the file")
         arrays = {
             name.removeprefix(schema.ARRAY_PREFIX): _array(pieces[name][0].dtype, content)
             for name, content in contents.items()
