@@ -482,13 +482,21 @@ begin(PyObject *module, PyObject *args)
     return PyLong_FromSize_t(patched);
 }
 
+/* A reference to None. Not Py_RETURN_NONE: in the headers of 3.12 and later it counts nothing, and what was
+ * built with those runs on 3.11 too, where None is not immortal. */
+static PyObject *none(void)
+{
+    Py_IncRef(Py_None);
+    return Py_None;
+}
+
 static PyObject *
 end(PyObject *module, PyObject *unused)
 {
     (void)module;
     (void)unused;
     if (table == NULL) {
-        Py_RETURN_NONE;
+        return none();
     }
     atomic_store(&noting, 0);
     unpatch();
@@ -497,7 +505,7 @@ end(PyObject *module, PyObject *unused)
     table = NULL;
     unlock();
     munmap(old, slots * sizeof *old);
-    Py_RETURN_NONE;
+    return none();
 }
 
 static PyObject *
@@ -508,7 +516,7 @@ set_number(atomic_uint *where, PyObject *value)
         return NULL;
     }
     atomic_store_explicit(where, (unsigned)number, memory_order_relaxed);
-    Py_RETURN_NONE;
+    return none();
 }
 
 static PyObject *
