@@ -87,7 +87,7 @@ def narrow(wide, request):
     global made
     made += 1
 
-@pytest.mark.memlab_no_leak(iterations=200, warmup=10, trace=False, strict=True)
+@pytest.mark.memlab_no_leak(iterations=200, warmup=10, trace=False)
 def test_clean(narrow, tmp_path, monkeypatch, capsys, caplog, recwarn, record_property):
     record_property("size", 1)
     monkeypatch.setattr(logging, "foo", Session(), raising=False)
