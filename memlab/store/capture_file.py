@@ -236,9 +236,16 @@ def _place(path: str | os.PathLike[str]) -> str:
         raise UsageError(f"load: needs the path of a file, not {instance_type_name(path)}") from None
 
 
+def _select(connection: sqlite3.Connection, what: str) -> sqlite3.Cursor:
+    try:
+        return connection.execute(f"SELECT {what}")  # our own text
+    except MemoryError:  # what SQLite says of some damaged schemas, whatever memory there is
+        raise CaptureError("SQLite cannot make out its tables") from None
+
+
 def _header(connection: sqlite3.Connection, version: int) -> Header:
     found: dict[str, str] = {}
-    with contextlib.closing(connection.execute("SELECT key, value, crc32 FROM meta")) as rows:
+    with contextlib.closing(_select(connection, "key, value, crc32 FROM meta")) as rows:
         for key, value, crc32 in itertools.islice(rows, len(schema.META_KEYS) + 1):
             if type(key) is not str or type(value) is not str or crc32 != schema.meta_crc(key, value):
                 raise CaptureError("a check in table meta differs")
@@ -281,7 +288,7 @@ def _declared(connection: sqlite3.Connection, version: int) -> Iterator[_Piece]:
     older = version < schema.VERSION
     columns = schema.OLDER_COLUMNS if older else schema.COLUMNS
     types = (int, str, int, str, int, int) if older else (int, str, int, str, str, int, int, int)
-    with contextlib.closing(connection.execute(f"SELECT {columns} FROM blobs")) as rows:  # noqa: S608 - ours
+    with contextlib.closing(_select(connection, f"{columns} FROM blobs")) as rows:
         for number, row in enumerate(rows, 1):
             if tuple(map(type, row)) != types:
                 raise CaptureError(f"row {number} of table blobs is not of its form")
