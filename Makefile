@@ -57,10 +57,8 @@ test-all-envs:  ## Make the environments of test-all, and build the extension, w
 test-long: $(FULL)  ## Run the soak and fuzz tests too (an hour and more)
 	MEMLAB_LONG=1 $(BIN)/python -m pytest --timeout 7200 $(ARGS)
 
-html: $(FULL)  ## Execute the notebooks and export them to out/html, one offline file each
-	@mkdir -p out/html
-	@set -e; for file in notebooks/*.ipynb; do \
-	  $(BIN)/python -m memlab export --execute "$$file" -o "out/html/$$(basename "$$file" .ipynb).html"; done
+html: $(FULL)  ## Execute the notebooks and export them to out/html, one offline file each and an index
+	$(BIN)/python -m memlab export --execute --folder out/html notebooks/*.ipynb
 
 format: $(FULL)  ## Format the code and strip the notebooks' outputs
 	$(BIN)/ruff check --fix --quiet . || true

@@ -1,10 +1,10 @@
 """Score the leak finder on real leaks of real packages: recall, culprit named, false alarms, seconds.
 
-    python benchmarks/corpus.py [--cases data/leaks] [--budget 30] [--only NAME] [--json OUT]
+    python benchmarks/corpus.py [--cases DIR] [--work DIR] [--budget 30] [--only NAME] [--json OUT]
 
 Each case of ``data/leaks`` names a package at a version that leaks and one that does not. Each version is
-installed into an environment of its own under ``out/corpus`` (kept for the next run) with the Python that
-the case asks for, found on the PATH or among pyenv's; a case whose Python is missing is left out, and said.
+installed into an environment of its own in the user's cache folder (kept for the next run) with the Python
+that the case asks for, found on the PATH or among pyenv's; a case whose Python is missing is left out.
 The hunt is ``memlab leaks``. A culprit counts as named when the first suspect's type, line or holder is one
 that the case lists; for a native leak, its line.
 """
@@ -52,7 +52,8 @@ class Run:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cases", type=Path, default=ROOT / "data" / "leaks")
-    parser.add_argument("--work", type=Path, default=ROOT / "out" / "corpus")
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    parser.add_argument("--work", type=Path, default=cache / "memlab" / "corpus")
     parser.add_argument("--budget", type=float, default=30.0)
     parser.add_argument("--only", default="")
     parser.add_argument("--json", type=Path)

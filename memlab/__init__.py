@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from memlab.faces.ipython.release import release
     from memlab.lab.alerts import MemoryAlertSystem
     from memlab.lab.attachment import attach
+    from memlab.lab.benchmarks import MemoryBenchmarks
     from memlab.lab.caches.adaptive import AdaptiveCache
     from memlab.lab.caches.lru import LRUCache
     from memlab.lab.caches.ttl import TTLCache
-    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.engines import EngineChoice, Trace, trace
+    from memlab.lab.foreign_memray import import_memray
+    from memlab.lab.foreign_snapshots import import_tracemalloc
     from memlab.lab.gc_monitor import GCMonitor, gc_performance_monitor
     from memlab.lab.gc_optimizer import GCOptimizer
     from memlab.lab.gc_schedule import GCSchedule
@@ -45,21 +47,37 @@ if TYPE_CHECKING:
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
+    from memlab.lab.leak_detector import MemoryLeakDetector
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.line_profile import LineProfiler, profile
     from memlab.lab.memit import memit
     from memlab.lab.memory_monitor import MemoryMonitor
     from memlab.lab.memory_usage import memory_usage
+    from memlab.lab.native_trace import NativeTrace
     from memlab.lab.pool import ObjectPool, PoolableObject
     from memlab.lab.pressure import MemoryPressureSimulator
     from memlab.lab.profiler import MemoryProfiler
     from memlab.lab.recorder import record
+    from memlab.lab.regression_suite import MemoryRegressionSuite
     from memlab.lab.scenarios import PressureScenario, PressureStage
+    from memlab.lab.user_benchmarks import benchmark
+    from memlab.lab.verify_fix import verify_fix
+    from memlab.lab.where import where
+    from memlab.records.benchmark import (
+        BenchmarkResult,
+        BenchmarkTable,
+        ChangePoint,
+        Regression,
+        RegressionReport,
+        RegressionVerdict,
+        RunHistory,
+    )
     from memlab.records.cache import CacheStats, HitCurve
     from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
     from memlab.records.capture_comparison import CaptureComparison
     from memlab.records.cell_ledger import CellLedger
     from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
+    from memlab.records.fix_check import FixCheck
     from memlab.records.flame import FlameTree
     from memlab.records.gc_pauses import GcPauses
     from memlab.records.gc_results import GcAdvice, GcDecision, GcDecisions, GcStats, GcTrial
@@ -80,15 +98,22 @@ if TYPE_CHECKING:
     from memlab.records.memit import MemitResult
     from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
+    from memlab.records.report import Report, ReportPart, ReportTable
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
     from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
+    from memlab.records.where import MemoryWhere
+    from memlab.store.baseline import Baseline
     from memlab.store.capture_file import load
+    from memlab.store.lab_book import LabBook
 
 __version__ = VERSION
 
 __all__ = [
     "AdaptiveCache",
+    "Baseline",
+    "BenchmarkResult",
+    "BenchmarkTable",
     "BudgetError",
     "CacheStats",
     "Capture",
@@ -96,9 +121,11 @@ __all__ = [
     "CaptureError",
     "Ceiling",
     "CellLedger",
+    "ChangePoint",
     "Child",
     "EngineChoice",
     "Explanation",
+    "FixCheck",
     "FlameTree",
     "Frame",
     "Freed",
@@ -125,6 +152,7 @@ __all__ = [
     "HitCurve",
     "KindError",
     "LRUCache",
+    "LabBook",
     "LeakHunt",
     "LeakReport",
     "LineProfile",
@@ -135,12 +163,17 @@ __all__ = [
     "MemitResult",
     "MemlabError",
     "MemoryAlertSystem",
+    "MemoryBenchmarks",
     "MemoryGuard",
+    "MemoryLeakDetector",
     "MemoryMonitor",
     "MemoryPressureSimulator",
     "MemoryProfiler",
     "MemoryReading",
+    "MemoryRegressionSuite",
+    "MemoryWhere",
     "MissingExtraError",
+    "NativeTrace",
     "ObjectPool",
     "Outcome",
     "Peak",
@@ -155,7 +188,14 @@ __all__ = [
     "PressureScenario",
     "PressureStage",
     "ReferenceChain",
+    "Regression",
+    "RegressionReport",
+    "RegressionVerdict",
+    "Report",
+    "ReportPart",
+    "ReportTable",
     "RootKind",
+    "RunHistory",
     "Site",
     "Snapshot",
     "SnapshotDiff",
@@ -173,6 +213,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "attach",
+    "benchmark",
     "compare_captures",
     "dump_heap",
     "explore",
@@ -183,6 +224,7 @@ __all__ = [
     "heap_window",
     "hit_curve",
     "holdings",
+    "import_memray",
     "import_tracemalloc",
     "load",
     "memit",
@@ -195,10 +237,24 @@ __all__ = [
     "snapshot",
     "trace",
     "tracing",
+    "verify_fix",
+    "where",
     "why",
 ]
 
 _HOME = {
+    "Baseline": "store.baseline",
+    "LabBook": "store.lab_book",
+    "MemoryBenchmarks": "lab.benchmarks",
+    "MemoryRegressionSuite": "lab.regression_suite",
+    "benchmark": "lab.user_benchmarks",
+    "BenchmarkResult": "records.benchmark",
+    "BenchmarkTable": "records.benchmark",
+    "ChangePoint": "records.benchmark",
+    "Regression": "records.benchmark",
+    "RegressionReport": "records.benchmark",
+    "RegressionVerdict": "records.benchmark",
+    "RunHistory": "records.benchmark",
     "AdaptiveCache": "lab.caches.adaptive",
     "CacheStats": "records.cache",
     "Capture": "records.capture",
@@ -208,6 +264,7 @@ _HOME = {
     "CellLedger": "records.cell_ledger",
     "EngineChoice": "lab.engines",
     "Explanation": "records.chain",
+    "FixCheck": "records.fix_check",
     "FlameTree": "records.flame",
     "Frame": "records.snapshot",
     "Freed": "records.heap_results",
@@ -243,9 +300,12 @@ _HOME = {
     "MemitResult": "records.memit",
     "MemoryAlertSystem": "lab.alerts",
     "MemoryGuard": "lab.guard",
+    "MemoryLeakDetector": "lab.leak_detector",
     "MemoryMonitor": "lab.memory_monitor",
     "MemoryPressureSimulator": "lab.pressure",
     "MemoryReading": "records.pressure",
+    "MemoryWhere": "records.where",
+    "NativeTrace": "lab.native_trace",
     "ObjectPool": "lab.pool",
     "MemoryProfiler": "lab.profiler",
     "Outcome": "records.capture",
@@ -260,6 +320,9 @@ _HOME = {
     "PressureScenario": "lab.scenarios",
     "PressureStage": "lab.scenarios",
     "ReferenceChain": "records.chain",
+    "Report": "records.report",
+    "ReportPart": "records.report",
+    "ReportTable": "records.report",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
     "Snapshot": "records.snapshot",
@@ -284,6 +347,7 @@ _HOME = {
     "heap_window": "lab.heap",
     "hit_curve": "analyses.reuse",
     "holdings": "lab.holdings",
+    "import_memray": "lab.foreign_memray",
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
     "memit": "lab.memit",
@@ -296,6 +360,8 @@ _HOME = {
     "snapshot": "collectors.tracing",
     "trace": "lab.engines",
     "tracing": "collectors.tracing",
+    "verify_fix": "lab.verify_fix",
+    "where": "lab.where",
     "why": "collectors.references",
 }
 

@@ -7,7 +7,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 NEEDS="pytest pytest-timeout pytest-randomly hypothesis packaging pyyaml html5lib nh3 pandas matplotlib ipython
- nbformat nbconvert nbclient ipykernel networkx anywidget memory-profiler"
+ nbformat nbconvert nbclient ipykernel networkx anywidget memory-profiler memray pytest-xdist pytest-asyncio anyio"
 
 find_python() {
     for candidate in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do

@@ -82,3 +82,14 @@ def nothing_left_behind(request):
             time.sleep(0.02)
             after = interpreter_state()
     assert _differences(before, after) == {}
+
+
+@pytest.fixture(scope="session")
+def unwinder():
+    """Have memray's unwinder make its pipe, which the process keeps from the first C stack on."""
+    from memlab.lab.native_trace import NativeTrace
+
+    for _ in range(3):
+        with NativeTrace():
+            kept = [bytearray(100_000) for _ in range(20)]
+        del kept

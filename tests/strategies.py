@@ -14,8 +14,9 @@ from collections.abc import Mapping
 import numpy as np
 from hypothesis import strategies as st
 
+from memlab.records.benchmark import BenchmarkResult, BenchmarkTable, MetricHistory
 from memlab.records.cache import HitCurve
-from memlab.records.capture import Peak, Span
+from memlab.records.capture import Mark, Peak, Span, StackSample
 from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger, CellRow
 from memlab.records.chain import RootKind
@@ -26,7 +27,10 @@ from memlab.records.gc_results import GcStats, GcTrial
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapCensus, HeapOwners, HeapTree
 from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
+from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
+from memlab.records.pressure import PressurePhase
+from memlab.records.report import Report, ReportPart, ReportTable
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -51,7 +55,8 @@ def _from_hint(hint):
         return BY_HAND[hint]()
     if dataclasses.is_dataclass(hint):
         hints = typing.get_type_hints(hint)
-        return st.builds(hint, **{f.name: _from_hint(hints[f.name]) for f in dataclasses.fields(hint)})
+        given = {f.name: _from_hint(hints[f.name]) for f in dataclasses.fields(hint)}
+        return st.builds(hint, **given | dict.fromkeys(FINITE_FIELDS.get(hint, ()), FINITE))
     if isinstance(hint, type) and issubclass(hint, enum.Enum):
         return st.sampled_from(hint)
     return {int: INT64, float: st.floats(), str: TEXT, bool: st.booleans()}[hint]
@@ -70,6 +75,40 @@ def _timelines(draw):
     return Timeline(
         floats(sorted(draw(times))), draw(names), draw(labels), draw(labels), draw(TEXT), draw(INT64)
     )
+
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+FINITE_FIELDS = {Mark: ("time_s",), StackSample: ("time_s", "late_s"), PressurePhase: ("start_s", "end_s")}
+
+
+@st.composite
+def _benchmark_results(draw):
+    length = draw(st.integers(0, 3))
+    beside = length if draw(st.booleans()) else 0
+    column = lambda count, of=FINITE: tuple(draw(st.lists(of, min_size=count, max_size=count)))
+    return BenchmarkResult(
+        draw(TEXT), draw(st.none() | FINITE), draw(TEXT), draw(st.none() | FINITE),
+        draw(st.none() | st.booleans()),
+        draw(TEXT), draw(st.booleans()), column(length), column(beside), column(beside, INT64), draw(TEXT),
+        draw(st.none() | st.floats()), draw(st.booleans()), draw(st.floats()), draw(TEXT), draw(TEXT),
+    )  # fmt: skip
+
+
+@st.composite
+def _benchmark_tables(draw):
+    results = draw(st.lists(_benchmark_results(), max_size=2, unique_by=lambda result: result.name))
+    words = st.dictionaries(TEXT, TEXT, max_size=2)
+    snapshots = draw(st.dictionaries(TEXT.filter(lambda name: "/" not in name), _snapshots(), max_size=1))
+    notes = tuple(draw(st.lists(TEXT, max_size=2)))
+    return BenchmarkTable(tuple(results), snapshots, draw(TEXT), draw(TEXT), draw(words), notes)
+
+
+@st.composite
+def _metric_histories(draw):
+    length = draw(st.integers(0, 3))
+    column = lambda: floats(draw(st.lists(st.floats(), min_size=length, max_size=length)))
+    words = [draw(TEXT) for _ in range(3)]
+    return MetricHistory(*words, draw(st.booleans()), draw(_column(length)), *[column() for _ in range(4)])
 
 
 @st.composite
@@ -128,6 +167,17 @@ def _sites(draw):
 def _site_columns(draw, rows=None):
     least, most = (0, 3) if rows is None else (rows, rows)
     return Sites.of(draw(st.lists(_sites(), min_size=least, max_size=most)))
+
+
+@st.composite
+def _reports(draw):
+    columns = draw(st.integers(0, 3))
+    rows = tuple(draw(st.lists(_texts(columns), max_size=2)))
+    numbers = tuple(draw(st.lists(st.booleans(), min_size=columns, max_size=columns)))
+    table = ReportTable(draw(_texts(columns)), rows, numbers, len(rows) + draw(st.integers(0, 2)))
+    held = st.one_of(st.none(), _from_hint(MemitResult), _timelines(), _snapshot_tables())
+    part = st.builds(ReportPart, TEXT, TEXT, held, st.none() | st.just(table))
+    return Report(draw(TEXT.filter(str.strip)), tuple(draw(st.lists(part, max_size=3))))
 
 
 @st.composite
@@ -399,8 +449,12 @@ BY_HAND = {
     GcPauses: _gc_pauses,
     Span: _spans,
     Timeline: _timelines,
+    BenchmarkResult: _benchmark_results,
+    BenchmarkTable: _benchmark_tables,
+    MetricHistory: _metric_histories,
     Site: _sites,
     Sites: _site_columns,
+    Report: _reports,
     Snapshot: _snapshots,
     SnapshotDiff: _snapshot_diffs,
     SnapshotTable: _snapshot_tables,

@@ -43,6 +43,8 @@ for number, block in enumerate(json.load(sys.stdin), 1):
         sys.exit(f"block {number} failed:\\n{block}")
 """
 
+pytestmark = pytest.mark.usefixtures("unwinder")  # memray keeps a pipe from the first C stack on
+
 
 def name(path):
     return str(path.relative_to(ROOT))

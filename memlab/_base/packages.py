@@ -35,6 +35,8 @@ def package_of(filename: str, label: str, *, is_cell: bool, is_own: bool) -> str
         return STANDARD
     if filename == "<unknown>":
         return "unknown"
+    if filename.startswith("<native> "):
+        return "native code"
     if filename.startswith("<"):
         return "generated code"
     installed = _installed_in(filename)

@@ -121,7 +121,7 @@ def site_sums(snapshot: Snapshot, codes: Ints, by: By, mode: Cumulative) -> tupl
     used, frame_site = np.unique(codes, return_inverse=True)
     if not mode:
         rows = traceback_rows(snapshot)
-        place = frame_site[snapshot.frame_of[snapshot.starts[rows]]]
+        place = frame_site[snapshot.allocating[rows]]
         size, blocks = size[rows], blocks[rows]
     else:
         owner = np.arange(len(size)).repeat(np.diff(snapshot.starts))

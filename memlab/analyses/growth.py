@@ -23,7 +23,7 @@ from memlab.records.leak_report import GrowthTest
 if TYPE_CHECKING:
     from memlab.records.columns import Ints
 
-__all__ = ["BLOCKS", "COUNTS", "RSS", "GrowthRule", "growth_test"]
+__all__ = ["BLOCKS", "COUNTS", "MALLOC", "RSS", "GrowthRule", "growth_test"]
 
 _FEWEST_BLOCKS = 4  # 1 / 4! is the weakest bound worth a verdict
 
@@ -42,6 +42,8 @@ class GrowthRule:
         floor: least rise over all blocks, in the metric's unit.
         rising: least share of windows that rise (0: not asked). It separates a leak, which lifts the
             process a little in every window, from an allocator that keeps each new record peak.
+        clear: least ratio of the rise to what these minima could have shown by chance (0: not asked).
+        grain: steps in which the metric moves, in its unit; a window must be long enough for four.
     """
 
     blocks: int = 6
@@ -49,6 +51,8 @@ class GrowthRule:
     sustain: float = 0.25
     floor: int = 0
     rising: float = 0.0
+    grain: int = 4096
+    clear: float = 0.0
 
     def for_few(self, readings: int) -> GrowthRule:
         """Return the rule for a run that growth itself ended soon: all readings count, in fewer blocks."""
@@ -59,8 +63,11 @@ class GrowthRule:
 COUNTS = GrowthRule()
 """For exact counts: tracked objects."""
 
-BLOCKS = GrowthRule(floor=48)
+BLOCKS = GrowthRule(floor=48, clear=0.6)
 """For allocated blocks, of which healthy programs gain one now and then: names, line tables, free lists."""
+
+MALLOC = GrowthRule(sustain=0.5, floor=8192, rising=0.75, grain=256, clear=0.6)
+"""For what malloc has handed out, which each thread's cache blurs by some kilobytes."""
 
 RSS = GrowthRule(sustain=0.5, floor=32 * 4096, rising=0.75)
 """For the resident set, which the allocator moves in pages and arenas."""
@@ -90,7 +97,8 @@ def growth_test(metric: str, values: Ints, iteration: Ints, rule: GrowthRule) ->
     rise = int(minima[-1] - minima[0])
     half = rule.blocks // 2
     first, second = int(minima[half - 1] - minima[0]), int(minima[-1] - minima[half])
-    grew = bool((steps > 0).all()) and rise >= rule.floor
+    least = _least(minima, at, rule)
+    grew = bool((steps > 0).all()) and rise >= rule.floor and rate >= rule.clear * least
     return GrowthTest(
         metric=metric,
         grew=grew,
@@ -100,7 +108,7 @@ def growth_test(metric: str, values: Ints, iteration: Ints, rule: GrowthRule) ->
         high=rate + margin,
         minima=tuple(int(m - minima[0]) for m in minima),
         false_positive_bound=1.0 / math.factorial(rule.blocks),
-        least=_least(minima, at, rule),
+        least=least,
     )
 
 
@@ -118,8 +126,8 @@ def _rising_share(tail: Ints, rule: GrowthRule) -> float:
     rise = float(tail[-1] - tail[0])
     if rise <= 0:
         return 0.0
-    # At least four pages a window, and no more windows than readings can fill.
-    windows = int(min(24, len(tail) // 2, max(4, rise // (4 * 4096))))
+    # At least four grains a window, and no more windows than readings can fill.
+    windows = int(min(24, len(tail) // 2, max(4, rise // (4 * rule.grain))))
     points = tail[np.linspace(0, len(tail) - 1, windows + 1).astype(int)]
     return float((np.diff(points) > 0).mean())
 

@@ -38,6 +38,7 @@ _SMALL = 200
 _OUTSTANDING = 4
 """Of many of one type, one that keeps so many times the mean is listed for itself."""
 _FEW = 48
+_FEW_TYPES = 2**16
 """So many siblings are sorted quicker as a list than as an array."""
 
 
@@ -146,7 +147,8 @@ class _Tree:
         if not len(rest):
             return kids[listed].tolist(), []
         kinds = self.graph.type_of[rest]
-        order = np.argsort(kinds, kind="stable")
+        narrow = np.uint16 if count < _FEW_TYPES else np.uint32  # numpy sorts 16 bits by radix
+        order = np.argsort(kinds.astype(narrow, copy=False), kind="stable")
         rest, kinds = rest[order], kinds[order]
         bounds = np.flatnonzero(np.diff(kinds.astype(np.int64), prepend=-1, append=count))
         weight = np.add.reduceat(self.retained[rest], bounds[:-1])

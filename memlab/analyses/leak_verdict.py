@@ -18,9 +18,9 @@ from memlab.records.leak_report import GrowthTest, Suspect, Verdict
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Findings", "Judgement", "begins_late", "doubtful", "judge", "rises", "slows"]
+__all__ = ["OF_PYTHON", "Findings", "Judgement", "begins_late", "doubtful", "judge", "rises", "slows"]
 
-_EXPLAINED = 0.3
+OF_PYTHON = 0.3
 """Part of the resident growth that Python's traced memory must account for, to call it Python's."""
 _BOUNDED = 0.7
 """Part of the growth under containers with a bound from which the whole counts as filling."""
@@ -31,6 +31,12 @@ _LATE_LEAST = 4
 """Least growth from block to block, in objects, that counts as growth which began late."""
 _EVEN = 0.5
 """Least ratio of the smallest to the greatest of these steps."""
+_KEPT_FREE = 0.5
+"""Part of the resident growth that malloc must hold free, to call it fragmentation."""
+_OF_PROCESS = ("malloc_bytes", "rss_bytes")
+_FEWEST_BLOCKS = 6.0
+"""Blocks that the second pass must see left behind, where nothing but blocks at a line speaks for a leak."""
+_PLAINLY_LOST = 20.0
 _GOES_ON = 0.2
 """Least ratio of the growth in the second pass to that in the first."""
 
@@ -48,6 +54,10 @@ class Findings:
         traced_rate: traced bytes per iteration in the second pass, None when nothing was traced.
         blocks_rate: traced blocks per iteration in the second pass, None when nothing was traced.
         sites_rate: those of them at lines that grew in every stretch of it.
+        traced_calls: iterations of the second pass.
+        native_calls: iterations of the pass that looks for lost native memory.
+        lost: lines that lose native memory, None when they were not looked for.
+        free_rate: bytes per iteration by which what malloc holds free rose, None where unknown.
     """
 
     tests: Sequence[GrowthTest]
@@ -58,6 +68,10 @@ class Findings:
     traced_rate: float | None = None
     blocks_rate: float | None = None
     sites_rate: float = 0.0
+    traced_calls: int = 0
+    native_calls: int = 0
+    lost: tuple[Suspect, ...] | None = None
+    free_rate: float | None = None
 
     def test(self, metric: str) -> GrowthTest | None:
         """Return the test of one metric, or None."""
@@ -90,7 +104,7 @@ def doubtful(tests: Sequence[GrowthTest]) -> bool:
 
 def begins_late(tests: Sequence[GrowthTest]) -> bool:
     """Tell whether nothing rose throughout, but a count rose evenly in the second half of the run."""
-    return not rises(tests) and any(_late(t) for t in tests if t.metric != "rss_bytes" and not t.grew)
+    return not rises(tests) and any(_late(t) for t in tests if t.metric not in _OF_PROCESS and not t.grew)
 
 
 def _late(test: GrowthTest) -> bool:
@@ -117,7 +131,7 @@ def judge(found: Findings) -> Judgement:
         what = " and ".join(_words(t.metric) for t in found.tests if t.grew)
         return Judgement(Verdict.WARMING_UP, f"{what} rose in every block of rounds but ever more slowly")
     if begins_late(found.tests):
-        what = " and ".join(_words(t.metric) for t in found.tests if t.metric != "rss_bytes" and _late(t))
+        what = " and ".join(_words(t.metric) for t in found.tests if t.metric not in _OF_PROCESS and _late(t))
         return Judgement(
             Verdict.INCONCLUSIVE,
             f"{what} rose in the second half of the run but not before: a leak that begins late, or a "
@@ -132,7 +146,15 @@ def judge(found: Findings) -> Judgement:
     if not rises(found.tests):
         return Judgement(Verdict.NO_LEAK, _no_leak_reason(found))
     python = any(_sustained(found.test(m)) for m in ("allocated_blocks", "tracked_objects"))
-    return _judge_python(found) if python else _judge_process(found)
+    # A little of Python's may be lost beside much of native code's: the greater is the answer.
+    lost = sum(s.bytes_per_iteration for s in found.lost or ())
+    if python and lost <= (found.traced_rate or 0.0):
+        return _judge_python(found)
+    return _judge_process(found) if not python or _process_rises(found) else _judge_python(found)
+
+
+def _process_rises(found: Findings) -> bool:
+    return any(_sustained(found.test(metric)) for metric in _OF_PROCESS)
 
 
 def _judge_python(found: Findings) -> Judgement:
@@ -164,28 +186,61 @@ def _judge_python(found: Findings) -> Judgement:
 
 def _judge_process(found: Findings) -> Judgement:
     """Judge growth of the process in which Python's small blocks have no part."""
-    test = found.test("rss_bytes")
-    rate = test.per_iteration if test is not None else 0.0
-    sentence = f"resident memory rose in every block of rounds, by {format_bytes(rate)} an iteration"
+    malloc, rss = found.test("malloc_bytes"), found.test("rss_bytes")
+    in_malloc = malloc is not None and _sustained(malloc)
+    test = malloc if in_malloc else rss
+    assert test is not None  # one of them rose
+    rate = test.per_iteration
+    sentence = f"{_words(test.metric)} rose in every block of rounds, by {format_bytes(rate)} an iteration"
     if found.traced_rate is None:
         return Judgement(
             Verdict.INCONCLUSIVE,
             f"{sentence}, while Python's small blocks did not; only tracing can tell whose it is",
         )
-    if found.traced_rate >= _EXPLAINED * rate:
+    # Without resident growth, far more traced than malloc keeps is turnover of what was never traced.
+    turnover = not _sustained(rss) and found.traced_rate > rate / _ALIKE
+    if found.traced_rate >= OF_PYTHON * rate and not turnover:
         return Judgement(
             Verdict.LEAK,
             f"{sentence}; {format_bytes(found.traced_rate)} of it are Python's own, in large blocks",
         )
     held = [s for s in found.suspects or () if s.container is not None]
-    if sum(s.bytes_per_iteration for s in held) >= _EXPLAINED * rate:
+    if sum(s.bytes_per_iteration for s in held) >= OF_PYTHON * rate:
         # Its table grows in rare leaps, none of which needs to fall into the second pass.
         return Judgement(Verdict.LEAK, f"{sentence}; {_gaining(held[0])}")
+    if found.lost and (_sustained(rss) or _plainly_lost(found, rate)):
+        return Judgement(
+            Verdict.NATIVE_LEAK,
+            f"{sentence}, while Python's own allocations did not: {_lowered(found.lost[0].prose)}",
+        )
+    if not in_malloc and found.free_rate is not None and found.free_rate >= _KEPT_FREE * rate:
+        return Judgement(
+            Verdict.FRAGMENTATION,
+            f"{sentence}, but nothing that is in use did: malloc holds {format_bytes(found.free_rate)} more "
+            "of it free after each iteration, in pieces that it cannot give back",
+        )
+    if not _sustained(rss):
+        return Judgement(
+            Verdict.INCONCLUSIVE,
+            f"{sentence}, but resident memory did not, and no line was seen to lose that much: "
+            "tables of a library fill like this. A larger budget may tell",
+        )
     return Judgement(
         Verdict.NATIVE_LEAK,
         f"{sentence}, while Python's own allocations did not: native code loses it, or one large block "
         "grows in place",
     )
+
+
+def _plainly_lost(found: Findings, rate: float) -> bool:
+    """Tell whether one line's lost blocks alone prove the growth, which resident memory does not show."""
+    first = (found.lost or ())[0]
+    blocks = first.objects_per_iteration * found.native_calls
+    return blocks >= _PLAINLY_LOST and first.bytes_per_iteration >= rate / 2
+
+
+def _lowered(prose: str) -> str:
+    return prose[:1].lower() + prose[1:].rstrip(".")
 
 
 def _gaining(suspect: Suspect) -> str:
@@ -253,6 +308,8 @@ def _unconfirmed(found: Findings) -> bool:
         return False
     if blocks is None or found.blocks_rate is None:
         return not found.suspects
+    if found.sites_rate * found.traced_calls < _FEWEST_BLOCKS:
+        return True
     rate = max(blocks.per_iteration, 1e-9)
     alike = _ALIKE <= found.blocks_rate / rate <= 1.0 / _ALIKE
     return not (alike and found.sites_rate >= _ALIKE * rate)
@@ -265,6 +322,7 @@ def _sustained(test: GrowthTest | None) -> bool:
 def _words(metric: str) -> str:
     return {
         "rss_bytes": "resident memory",
+        "malloc_bytes": "what malloc has handed out",
         "allocated_blocks": "allocated blocks",
         "tracked_objects": "objects",
     }.get(metric, metric.replace("_", " "))

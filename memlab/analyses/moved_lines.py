@@ -4,7 +4,7 @@ Equal beginnings and ends are taken as they are. Between them, lines that occur 
 anchors where they keep their order (a patience diff: Cohen, 2003; the longest rising run by Fredman, 1975);
 gaps that are small enough are compared like ``difflib`` does. What is then still without a partner and occurs
 once on both sides has moved past others. From each pair, equal neighbours are paired too, so that a block
-moves as a whole.
+moves as a whole. Files whose source was not recorded are matched by function (``moved_functions``).
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memlab.analyses.axes import GONE
+from memlab.analyses.moved_functions import moves_by_function
 from memlab.records.columns import ints
+from memlab.records.snapshot import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -55,22 +57,17 @@ def moves_between(newer: Snapshot, older: Snapshot) -> Moves:
     new, old = _Texts(newer), _Texts(older)
     renamed = _renamed(new, old)
     notes = [f"{was} is compared with {now}: the same text" for was, now in list(renamed.items())[:_LISTED]]
-    lines, edited = older.frame_line, False
-    versions = []
+    work = _Work(newer, older, older.frame_line, notes)
     for name, file in old.index.items():
         other = new.index.get(renamed.get(name, name))
         if other is None:
             continue
-        if not (old.has(file) and new.has(other)):
-            if old.sizes and new.sizes and 0 <= old.sizes[file] != new.sizes[other] >= 0:
-                versions.append(name)
-            continue
-        before, after = old.text(file), new.text(other)
-        if np.array_equal(before, after):
-            continue
-        if not edited:
-            lines, edited = lines.copy(), True
-        notes.append(_move(older, lines, file, line_map(before, after)))
+        if old.has(file) and new.has(other):
+            work.by_text(file, old.text(file), new.text(other))
+        elif not old.sizes or not new.sizes or not 0 <= old.sizes[file] == new.sizes[other]:
+            work.by_function(name, file, other)
+            work.compare_versions(name, old.sizes[file : file + 1], new.sizes[other : other + 1])
+    lines, edited, versions = work.lines, work.edited, work.versions
     if versions:
         more = f" and {len(versions) - _LISTED:,} more" if len(versions) > _LISTED else ""
         notes.append(
@@ -80,6 +77,47 @@ def moves_between(newer: Snapshot, older: Snapshot) -> Moves:
     if renamed:
         older = _rename(older, renamed)
     return Moves(older, ints(lines), tuple(notes), edited)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class _Work:
+    """Lines of the older snapshot as they become those of the newer one, file by file."""
+
+    newer: Snapshot
+    older: Snapshot
+    lines: Ints
+    notes: list[str]
+    edited: bool = False
+    versions: list[str] = dataclasses.field(default_factory=list)
+    by_name: set[str] = dataclasses.field(default_factory=set)
+
+    def by_text(self, file: int, before: Nodes, after: Nodes) -> None:
+        """Match the lines of a file whose source both recorded."""
+        if not np.array_equal(before, after):
+            self.notes.append(_move(self.older, self._own(), file, line_map(before, after)))
+
+    def by_function(self, name: str, file: int, other: int) -> None:
+        """Match the lines of a file that one of them recorded without its source."""
+        if name.startswith(NATIVE):  # a binary's
+            return
+        frames, to = moves_by_function(self.newer, other, self.older, file)
+        if len(frames):
+            self._own()[frames] = to
+            self.by_name.add(name)
+            self.notes.append(
+                f"{name} was edited in between: {len(frames):,} of its lines moved and are matched by "
+                "their function, since its source was not recorded"
+            )
+
+    def compare_versions(self, name: str, was: list[int], now: list[int]) -> None:
+        """Keep the name of a file whose lines are compared by number though it is another version."""
+        if name not in self.by_name and was and now and min(*was, *now) >= 0:
+            self.versions.append(name)
+
+    def _own(self) -> Ints:
+        if not self.edited:
+            self.lines, self.edited = self.lines.copy(), True
+        return self.lines
 
 
 def _move(older: Snapshot, lines: Ints, file: int, mapped: Ints) -> str:

@@ -11,7 +11,7 @@ from memlab._base.units import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["LITTLE_BYTES", "allocator_cache", "unseen"]
+__all__ = ["LITTLE_BYTES", "allocator_cache", "malloc_in_use", "malloc_state", "unseen"]
 
 LITTLE_BYTES = 1024 * 1024
 """A rise below this is told with what RSS cannot show."""
@@ -31,6 +31,25 @@ def allocator_cache() -> int | None:
     if info is None:
         return None
     return int(info().fordblks)
+
+
+def malloc_state() -> tuple[int, int] | None:
+    """Return the bytes that malloc has handed out, and those that it holds free; None where unknown.
+
+    glibc 2.33 and later (``mallinfo2``). Handed out counts what each thread's own cache holds free, some
+    kilobytes; Python's arenas, which are mapped, are not in it.
+    """
+    info = _mallinfo()
+    if info is None:
+        return None
+    found = info()
+    return int(found.uordblks) + int(found.hblkhd), int(found.fordblks)
+
+
+def malloc_in_use() -> int | None:
+    """Return the bytes that malloc has handed out; None where unknown."""
+    state = malloc_state()
+    return None if state is None else state[0]
 
 
 def unseen(cached: int | None) -> str:

@@ -184,10 +184,13 @@ def untracked_dicts(objects: list[Any], passed: frozenset[int] = frozenset()) ->
     addresses ``passed`` refer to: asking one list with millions of entries takes a second.
     """
     found: dict[int, dict[Any, Any]] = {}
+    left_out = np.fromiter(passed, dtype=np.int64, count=len(passed))
     for start in range(0, len(objects), _BATCH):
         batch = objects[start : start + _BATCH]
         if passed:
-            batch = [holder for holder in batch if id(holder) not in passed]
+            kept = ~np.isin(addresses(batch), left_out)
+            if not kept.all():
+                batch = list(itertools.compress(batch, kept.tolist()))
         askers = map(operator.is_not, map(type, batch), itertools.repeat(_LRU))
         referents = gc.get_referents(*askable(list(itertools.compress(batch, askers))))
         dicts = itertools.compress(referents, map(operator.is_, map(type, referents), itertools.repeat(dict)))

@@ -52,7 +52,7 @@ def _look_up(snapshot: Snapshot, callers: bool) -> tuple[tuple[str, ...], Ints]:
     wanted = function_of < 0
     if not callers:
         allocating = np.zeros(len(wanted), np.bool_)
-        allocating[snapshot.frame_of[snapshot.starts[:-1]]] = True
+        allocating[snapshot.allocating] = True
         wanted &= allocating
     for file in np.unique(snapshot.frame_file[wanted]).tolist():
         lines = _lines(snapshot, file, labels)

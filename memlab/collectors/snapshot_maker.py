@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from memlab.collectors.trace_blocks import TraceColumns
     from memlab.records.columns import Ints
 
-__all__ = ["to_snapshot", "warm_up"]
+__all__ = ["FileTable", "FileTexts", "cut_rows", "to_snapshot", "warm_up"]
 
 _LINE_BITS = 32
 _MOST_SOURCE = 16 * 1024 * 1024
@@ -68,9 +68,9 @@ def to_snapshot(
         notes: what a reader must know.
         sources: which source files are looked at for functions and line hashes: ``own``, ``all``, ``none``.
     """
-    files = _Files(read.names, labels)
+    files = FileTable(read.names, labels)
     entries = (files.of_name[read.name_of] << _LINE_BITS) | read.line_of
-    entries, lengths = _cut(entries, read.lengths, depth)
+    entries, lengths = cut_rows(entries, read.lengths, depth)
     first, frame_of = group_keys(entries)
     codes = entries[first]
     distinct, of_traceback = merge_equal(frame_of, lengths)
@@ -84,7 +84,7 @@ def to_snapshot(
     codes = codes[kept_frames]
     frame_file, frame_line = codes >> _LINE_BITS, codes & _LINE_MASK
     of_files = files.columns()
-    source = _Source(files, labels, sources, frame_file, frame_line, of_files["file_bytes"].tolist())
+    source = FileTexts(files, labels, sources, frame_file, frame_line, of_files["file_bytes"].tolist())
     columns: dict[str, Any] = {
         "traceback": ints(place),
         "domain": ints(read.domain[one][order]),
@@ -113,7 +113,8 @@ def to_snapshot(
     return snapshot
 
 
-def _cut(entries: Ints, lengths: Ints, depth: int | None) -> tuple[Ints, Ints]:
+def cut_rows(entries: Ints, lengths: Ints, depth: int | None) -> tuple[Ints, Ints]:
+    """Return tracebacks cut to their most recent frames, and their lengths."""
     if depth is None or depth >= int(lengths.max(initial=0)):
         return entries, lengths
     cut = np.minimum(lengths, depth)
@@ -140,17 +141,20 @@ def _histogram(read: TraceColumns, row: Ints, order: Ints) -> dict[str, Any]:
     }
 
 
-class _Files:
+class FileTable:
     """The file table: one entry for each file, in the order of labels.
 
     Files outside of the project and of all packages may share a label; those are told apart by a number. A
-    label that the caller gave is one file, whatever bears it.
+    label that the caller gave is one file, whatever bears it: a cell that starts with a magic is compiled as
+    the magic's call and then as what the magic runs. The file compiled last stands for both, since its lines
+    are the cell's.
     """
 
     def __init__(self, names: tuple[str, ...], labels: PathLabels) -> None:
         self._labels = labels
         by_label: dict[str, list[str]] = {}
-        for name in sorted(names):
+        compiled = {name: place for place, name in enumerate(labels.aliases)}
+        for name in sorted(names, key=lambda name: (-compiled.get(name, -1), name)):
             by_label.setdefault(labels.label(name), []).append(name)
         table: dict[str, str] = {}  # label -> the file that stands for it
         given: dict[str, str] = {}
@@ -166,9 +170,11 @@ class _Files:
         self.own = tuple(i for i, raw in enumerate(self.raw) if labels.is_own(raw))
 
     def is_cell(self, file: int) -> bool:
+        """Tell whether a file bears a name that the caller gave."""
         return self.raw[file] in self._labels.aliases
 
     def columns(self) -> dict[str, Any]:
+        """Return the columns of a snapshot that tell of files."""
         own = frozenset(self.own)
         packages = [
             package_of(raw, name, is_cell=self.is_cell(i), is_own=i in own)
@@ -187,10 +193,10 @@ class _Files:
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class _Source:
+class FileTexts:
     """Functions of frames and hashes of lines, of the files that are to be looked at."""
 
-    files: _Files
+    files: FileTable
     labels: PathLabels
     wanted: str
     frame_file: Ints
@@ -199,12 +205,14 @@ class _Source:
     left_out: int = 0
 
     def notes(self) -> tuple[str, ...]:
+        """Tell what was not looked at."""
         if not self.left_out:
             return ()
         size = format_bytes(_MOST_SOURCE)
         return (f"source files that were not looked at: {self.left_out:,} ({size} is the most)",)
 
     def columns(self) -> dict[str, Any]:
+        """Return the columns of functions and of hashes of lines; none when no file was read."""
         read = self._read()
         if not read:
             return {}

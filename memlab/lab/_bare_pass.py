@@ -1,7 +1,8 @@
 """The first pass of a hunt: run the step with nothing switched on, and read the process between rounds.
 
-A round is one or more calls of the step; after it the collector runs and three figures are read: resident
-memory, blocks of Python's small-object allocator, objects that the collector tracks. The readings go into
+A round is one or more calls of the step; after it the collector runs and figures are read: resident memory,
+what malloc has handed out and what it holds free, blocks of Python's small-object allocator, objects that the
+collector tracks. The readings go into
 columns made beforehand, so that reading adds nothing to what is read. How long a round must be is not
 known in advance: when the columns are full every second reading is dropped and rounds become twice as long,
 so a step of a microsecond and one of a second both end with 64 to 128 readings over the time they are given.
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from memlab.collectors.allocator import malloc_state
 from memlab.records.columns import floats, ints
 from memlab.records.timeline import Timeline
 
@@ -85,7 +87,10 @@ class BarePass:
         self._rss = np.zeros(rows, dtype=np.int64)
         self._blocks = np.zeros(rows, dtype=np.int64)
         self._objects = np.zeros(rows, dtype=np.int64)
+        self._malloc = np.zeros(rows, dtype=np.int64)
+        self._free = np.zeros(rows, dtype=np.int64)
         self.has_rss = True
+        self.has_malloc = True
 
     def run(self, stop: Stop, progress: Callable[[float], None]) -> None:
         """Run rounds until ``stop`` says so; may be called again to go on."""
@@ -110,12 +115,26 @@ class BarePass:
             "tracked_objects": "gc.get_objects, those made since the start",
         }
         absent = {}
+        if self.has_malloc:
+            metrics["malloc_bytes"] = ints(self._malloc[kept])
+            metrics["malloc_free_bytes"] = ints(self._free[kept])
+            sources["malloc_bytes"] = sources["malloc_free_bytes"] = "mallinfo2"
+        else:
+            absent["malloc_bytes"] = "this system's C library does not tell what malloc has handed out"
         if self.has_rss:
             metrics["rss_bytes"] = ints(self._rss[kept])
             sources["rss_bytes"] = "resident memory of the process"
         else:
             absent["rss_bytes"] = "this platform does not tell a process its resident memory"
         return Timeline(floats(self._time[kept]), metrics, sources, absent, started_at)
+
+    def free_rate(self) -> float | None:
+        """Return by how many bytes an iteration what malloc holds free rose; None where unknown."""
+        first = self.rounds // 4
+        span = int(self._iteration[self.rounds - 1] - self._iteration[first]) if self.rounds else 0
+        if not self.has_malloc or span <= 0:
+            return None
+        return float(self._free[self.rounds - 1] - self._free[first]) / span
 
     def _ended(self, stop: Stop) -> bool:
         if self.rounds and self._grown(stop):
@@ -157,6 +176,12 @@ class BarePass:
         row = self.rounds
         rss = self._read_rss()
         self._blocks[row] = sys.getallocatedblocks()
+        state = malloc_state()
+        if state is None:
+            self.has_malloc = False
+        else:
+            self._malloc[row], self._free[row] = state
+        del state
         if rss is None:
             self.has_rss = False
         else:
@@ -170,7 +195,8 @@ class BarePass:
     def _thin(self) -> None:
         """Keep every second reading, the newest among them, and make rounds twice as long."""
         half = self.rounds // 2
-        for column in (self._iteration, self._time, self._rss, self._blocks, self._objects):
+        columns = (self._iteration, self._time, self._rss, self._blocks, self._objects)
+        for column in (*columns, self._malloc, self._free):
             column[:half] = column[1 : 2 * half : 2].copy()
         self.rounds = half
         self.per_round *= 2

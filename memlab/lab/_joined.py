@@ -8,6 +8,7 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import instance_type_name
+from memlab.analyses.leak_verdict import OF_PYTHON
 from memlab.collectors.census import native_size
 from memlab.collectors.frontier import find_frontier
 from memlab.collectors.tracing import RawTraces, grown
@@ -39,6 +40,11 @@ class TracedFacts:
     traced_rate: float | None
     blocks_rate: float | None
     notes: tuple[str, ...] = ()
+
+    def is_of_python(self, rate: float) -> bool:
+        """Tell whether Python's own memory accounts for a growth of the process, in bytes per iteration."""
+        held = sum(s.bytes_per_iteration for s in self.suspects if s.container is not None)
+        return max(self.traced_rate or 0.0, held) >= OF_PYTHON * rate
 
 
 def explain(

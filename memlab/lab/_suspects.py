@@ -176,19 +176,27 @@ def sites_as_suspects(sites: Sequence[SiteGrowth], blocks_rate: float) -> tuple[
     object is not.
     """
     least = _UNSEEN_SHARE * blocks_rate
-    drafts = [s for s in sites if s.blocks_per_iteration >= least][:_MOST_UNSEEN]
-    total = sum(s.bytes_per_iteration for s in drafts) or 1.0
-    suspects = (
+    alike: dict[Frame, list[SiteGrowth]] = {}
+    for growth in sites:
+        if growth.blocks_per_iteration >= least:
+            alike.setdefault(growth.site.user or growth.site.frame, []).append(growth)
+    drafts = [
         Suspect(
             type_name=UNSEEN,
-            objects_per_iteration=s.blocks_per_iteration,
-            bytes_per_iteration=s.bytes_per_iteration,
-            share=s.bytes_per_iteration / total,
-            site=s.site,
+            objects_per_iteration=sum(s.blocks_per_iteration for s in group),
+            bytes_per_iteration=sum(s.bytes_per_iteration for s in group),
+            share=0.0,
+            site=max(group, key=lambda s: s.bytes_per_iteration).site,
+            source="traced blocks",
         )
-        for s in drafts
+        for group in alike.values()
+    ]
+    drafts.sort(key=lambda s: -s.bytes_per_iteration)
+    total = sum(s.bytes_per_iteration for s in drafts) or 1.0
+    return tuple(
+        dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_unseen_prose(s))
+        for s in drafts[:_MOST_UNSEEN]
     )
-    return tuple(dataclasses.replace(s, prose=_unseen_prose(s)) for s in suspects)
 
 
 def name_site(frames: RawSite, labels: PathLabels) -> Site | None:
@@ -338,6 +346,7 @@ def _container_suspect(evidence: Evidence, found: NamedContainer) -> Suspect:
         site=name_site(raw, evidence.labels) if raw else None,
         chain=chain,
         container=found.growth,
+        source="entries",
     )
 
 

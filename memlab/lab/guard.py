@@ -174,18 +174,18 @@ class MemoryGuard:
 
         try:
             self.last = post_mortem(acted, self.limit_bytes, self._base)
+            self.written = []
+            for name, write in ((self.save, self.last.save), (self.report, self.last.to_html)):
+                if name is not None:
+                    path = free_name(name)
+                    try:
+                        write(path)
+                    except MemlabError as error:
+                        self.written.append(f"not written: {error}")
+                    else:
+                        self.written.append(path)
         finally:
-            self._tell(b"seen\n")
-        self.written = []
-        for name, write in ((self.save, self.last.save), (self.report, self.last.to_html)):
-            if name is not None:
-                path = free_name(name)
-                try:
-                    write(path)
-                except MemlabError as error:
-                    self.written.append(f"not written: {error}")
-                else:
-                    self.written.append(path)
+            self._tell(b"seen\n")  # only now: what writing takes would be reason to act again
         return self.last
 
     def dismiss(self) -> None:

@@ -23,7 +23,7 @@ import psutil
 from memlab._base.environment import describe_environment
 from memlab._base.paths import PathLabels
 from memlab._base.safety import instance_type_name
-from memlab.analyses.growth import BLOCKS, COUNTS, RSS, growth_test
+from memlab.analyses.growth import BLOCKS, COUNTS, MALLOC, RSS, growth_test
 from memlab.analyses.leak_verdict import Findings, begins_late, doubtful, judge, rises
 from memlab.collectors.census import Census, FrozenHeap, take_census
 from memlab.collectors.probe import Probe
@@ -31,9 +31,10 @@ from memlab.collectors.tracing import TracemallocOwner
 from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
 from memlab.lab._joined import TracedFacts, explain
+from memlab.lab._native_pass import NativePass
 from memlab.lab._traced_pass import Appetite, Rates, TracedPass
 from memlab.lab.steps import Step, failed_at, step_traceback
-from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Verdict
+from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Suspect, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -42,14 +43,29 @@ if TYPE_CHECKING:
 
 __all__ = ["LeakHunt", "find_leaks"]
 
-_BARE_SHARE = 0.45
+_PLAIN_SHARE = 0.25
+"""Part of the budget after which the first pass ends if a step that is quick has grown all along."""
+_PLAIN_CALLS = 20_000
+_BARE_SHARE = 0.4
 """Part of the budget for the first pass; the search for lines and holders needs what is left over."""
-_EXTENDED_SHARE = 0.7
-_TRACED_SHARE = 0.25
+_EXTENDED_SHARE = 0.55
+_TRACED_SHARE = 0.15
+_BRIEF_SHARE = 0.05
+"""For the second pass where Python's own objects did not rise, so that it only confirms that."""
+_NATIVE_SHARE = 0.15
+_SEARCH = 15.0
+"""What the search for holders takes, in censuses, about: it walks the whole heap too."""
+_COUNTED = ("tracked_objects", "allocated_blocks")
 _LEAST_ROUNDS = 16  # two readings in each of six blocks after a quarter is dropped
 _WARMUP_CALLS = 3
 _MOST_GROWTH = 1 << 30
 _EXPLAINED = (Verdict.LEAK, Verdict.WARMING_UP)
+_RULES = (
+    ("tracked_objects", COUNTS),
+    ("allocated_blocks", BLOCKS),
+    ("malloc_bytes", MALLOC),
+    ("rss_bytes", RSS),
+)
 _LOG = logging.getLogger("memlab")
 
 
@@ -162,6 +178,9 @@ class LeakHunt:
         self._warmup_calls = 0
         self._bare: BarePass | None = None
         self._before: Census | None = None
+        self._census_s = 0.0
+        self._native: NativePass | None = None
+        self._lost: tuple[Suspect, ...] | None = None
         self._facts: TracedFacts | None = None
         self._failure: StepFailure | None = None
         self._complete = False
@@ -216,12 +235,15 @@ class LeakHunt:
                 with TracemallocOwner.subscribe(1):
                     pass  # what tracing needs is imported before the first census
             gc.collect()  # garbage of the program's past would count as objects that die during the hunt
+            began = self._clock()
             self._before = take_census()
+            self._census_s = self._clock() - began
             stack.enter_context(heap)
             self._measure(heap, lambda: probe.value("rss_bytes"))
             if self._needs_trace():
                 heap.thaw()
                 self._explain(heap, Appetite(lambda: probe.value("rss_bytes"), _growth_allowed()))
+                self._find_native(lambda: probe.value("rss_bytes"))
 
     def _warm_up(self) -> None:
         self._stage = "warm-up"
@@ -238,11 +260,14 @@ class LeakHunt:
         self._stage = "round"
         iterations = self.options.iterations
         per_round = 1 if iterations is None else max(1, iterations // 96)
-        stop = Stop(_LEAST_ROUNDS, self._until(_BARE_SHARE), iterations, _growth_allowed())
+        stop = Stop(_LEAST_ROUNDS, self._until(_PLAIN_SHARE), iterations, _growth_allowed())
         bare = self._bare = BarePass(self._step, read_rss, self._clock, per_round, adapt=iterations is None)
         bare.run(stop, lambda done: self._progress("measuring", min(done, 1.0)))
         if iterations is not None:
             return
+        if not bare.stopped_by_growth and not (self._step.calls >= _PLAIN_CALLS and self._counts_rise()):
+            stop = dataclasses.replace(stop, until=self._until(_BARE_SHARE))
+            bare.run(stop, lambda done: self._progress("measuring on", min(done, 1.0)))
         stop = dataclasses.replace(stop, until=self._until(_EXTENDED_SHARE))
         tests = self._tests()
         if begins_late(tests) or (bare.stopped_by_objects and not rises(tests)):
@@ -262,12 +287,36 @@ class LeakHunt:
             return
         tests = {t.metric: t for t in self._tests()}
         rates = Rates(_risen(tests["tracked_objects"]), _risen(tests["allocated_blocks"]))
-        seconds = _TRACED_SHARE * self.options.budget_s
+        share = _TRACED_SHARE if rates.objects or rates.blocks else _BRIEF_SHARE
+        # The budget is for the whole answer: what the search will take is kept back.
+        left = self._until(1.0) - self._clock() - _SEARCH * self._census_s
+        seconds = max(min(share * self.options.budget_s, left), 0.01 * self.options.budget_s)
         depth = self.options.depth
         traced = TracedPass(self._step, heap, self._clock, depth=depth, before=before, appetite=appetite)
         # No variable for the survey: what the step keeps of an exception keeps this frame, and all in it.
         self._facts = explain(traced.run(rates, seconds, self._progress), rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
+
+    def _find_native(self, read_rss: Callable[[], int | None]) -> None:
+        """Find the lines that lose native memory, where Python's own does not account for the growth."""
+        tests = {t.metric: t for t in self._tests()}
+        risen = [
+            test.per_iteration
+            for metric in ("malloc_bytes", "rss_bytes")
+            if (test := tests.get(metric)) is not None and _risen(test)
+        ]
+        if not risen or self._facts is None or self._facts.is_of_python(risen[0]):
+            return
+        self._stage = "noting calls of malloc"
+        self._progress("looking which line loses native memory", 0.0)
+        left = self._until(1.0) - self._clock()
+        seconds = max(min(_NATIVE_SHARE * self.options.budget_s, 0.8 * left), 0.02 * self.options.budget_s)
+        self._native = NativePass(self._step, self._clock, self._labels, read_rss)
+        self._lost = self._native.run(risen[0], seconds)
+        self._notes.extend(self._native.notes)
+
+    def _counts_rise(self) -> bool:
+        return any(t.grew and t.sustained for t in self._tests() if t.metric in _COUNTED)
 
     def _needs_trace(self) -> bool:
         return self.options.trace and rises(self._tests())
@@ -283,7 +332,7 @@ class LeakHunt:
         series = self._bare.series("")
         at = series.metrics["iteration"]
         found = []
-        for metric, rule in (("tracked_objects", COUNTS), ("allocated_blocks", BLOCKS), ("rss_bytes", RSS)):
+        for metric, rule in _RULES:
             if metric in series.metrics:
                 if self.options.warmup is not None:
                     rule = dataclasses.replace(rule, warmup_share=0.0)  # noqa: PLW2901
@@ -320,6 +369,10 @@ class LeakHunt:
             traced_rate=facts.traced_rate if facts is not None else None,
             blocks_rate=facts.blocks_rate if facts is not None else None,
             sites_rate=sum(s.blocks_per_iteration for s in facts.sites) if facts is not None else 0.0,
+            traced_calls=facts.iterations if facts is not None else 0,
+            native_calls=self._native.calls if self._native is not None else 0,
+            lost=self._lost,
+            free_rate=self._bare.free_rate() if self._bare is not None else None,
         )
         verdict, reason = dataclasses.astuple(judge(findings))
         if self._failure is not None:
@@ -340,7 +393,7 @@ class LeakHunt:
             protocol=self._protocol(),
             series=self._series(),
             tests=tests,
-            suspects=facts.suspects if facts is not None and verdict in _EXPLAINED else (),
+            suspects=self._suspects(verdict),
             types=facts.types if facts is not None else (),
             sites=facts.sites if facts is not None else (),
             containers=facts.containers if facts is not None else (),
@@ -353,6 +406,11 @@ class LeakHunt:
             notes=tuple(dict.fromkeys(self._notes)),
         )
 
+    def _suspects(self, verdict: Verdict) -> tuple[Suspect, ...]:
+        if verdict is Verdict.NATIVE_LEAK:
+            return self._lost or ()
+        return self._facts.suspects if self._facts is not None and verdict in _EXPLAINED else ()
+
     def _protocol(self) -> Protocol:
         bare, facts = self._bare, self._facts
         return Protocol(
@@ -364,6 +422,7 @@ class LeakHunt:
             traceback_depth=facts.depth if facts is not None else 0,
             budget_s=self.options.budget_s,
             elapsed_s=round(self._clock() - self._began, 3),
+            native=self._native.calls if self._native is not None else 0,
         )
 
     def _series(self) -> Timeline:
@@ -391,7 +450,7 @@ def _growth_allowed() -> int:
 
 def _per_iteration(
     verdict: Verdict, tests: tuple[GrowthTest, ...], facts: TracedFacts | None
-) -> tuple[float | None, float | None, Literal["", "traced", "rss"]]:
+) -> tuple[float | None, float | None, Literal["", "traced", "malloc", "rss"]]:
     """Return objects and bytes that an iteration leaves behind, and where the bytes come from."""
     by_metric = {t.metric: t for t in tests}
     objects = by_metric.get("tracked_objects")
@@ -404,6 +463,9 @@ def _per_iteration(
     # A table that grows in rare leaps may have made none while it was traced.
     if facts is not None and seen and (facts.traced_rate or rss is None or not rss.grew):
         return count, facts.traced_rate, "traced"
+    malloc = by_metric.get("malloc_bytes")
+    if malloc is not None and malloc.grew and malloc.sustained:
+        return count, malloc.per_iteration, "malloc"
     if rss is not None and rss.grew:
         return count, rss.per_iteration, "rss"
     return count, None, ""

@@ -30,6 +30,10 @@ class Mark:
     time_s: float
     label: str
 
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.time_s):
+            raise ValueError("mark: it must stand at a finite time")
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Peak:
@@ -107,6 +111,10 @@ class StackSample:
     samples: int = 1
     late_s: float = 0.0
     source: str = "sampled"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.time_s) and math.isfinite(self.late_s)):
+            raise ValueError("stack: it must stand at a finite time")
 
     @property
     def frame(self) -> Frame | None:

@@ -32,6 +32,14 @@ MAX_ITEMS = 200_000
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class _Held:
+    """What decoding draws on: the arrays by path, and the classes that may be held by kind."""
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    kinds: Mapping[str, type[Any]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Encoded:
     """A record taken apart: JSON-able ``tree`` and its ``arrays`` by path."""
 
@@ -64,13 +72,19 @@ def equal(left: Encoded, right: Encoded) -> bool:
     )
 
 
-def decode(cls: type[T], encoded: Encoded) -> T:
+def decode(cls: type[T], encoded: Encoded, kinds: Mapping[str, type[Any]] | None = None) -> T:
     """Rebuild a record of class ``cls``.
+
+    Args:
+        cls: the record's class.
+        encoded: what ``encode`` made, or a file.
+        kinds: the classes that a record may hold by kind; a record that does so names the field in
+            ``holds_kind``. None allows none.
 
     Raises:
         CaptureError: when any part is not of its declared type or breaks the record's own rules.
     """
-    value: T = _decode(cls, encoded.tree, cls.__name__, encoded.arrays, 0)
+    value: T = _decode(cls, encoded.tree, cls.__name__, _Held(encoded.arrays, kinds or {}), 0)
     return value
 
 
@@ -120,20 +134,20 @@ def _plain(value: Any) -> Any:
 # -- putting together
 
 
-def _decode(hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int) -> Any:
+def _decode(hint: Any, value: Any, where: str, held: _Held, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise CaptureError(f"reading {where}: nested deeper than {MAX_DEPTH}")
     origin = typing.get_origin(hint)
     if origin in (typing.Union, types.UnionType):
-        return _decode_union(hint, value, where, arrays, depth)
+        return _decode_union(hint, value, where, held, depth)
     if origin is np.ndarray:
-        return _decode_array(hint, value, where, arrays)
+        return _decode_array(hint, value, where, held)
     if origin is tuple:
-        return _decode_tuple(hint, value, where, arrays, depth)
+        return _decode_tuple(hint, value, where, held, depth)
     if origin is not None and issubclass(origin, Mapping):
-        return _decode_mapping(hint, value, where, arrays, depth)
+        return _decode_mapping(hint, value, where, held, depth)
     if dataclasses.is_dataclass(hint):
-        return _decode_record(hint, value, where, arrays, depth)
+        return _decode_record(hint, value, where, held, depth)
     return _decode_scalar(hint, value, where)
 
 
@@ -169,57 +183,47 @@ def _decode_text(value: Any, where: str) -> str:
     raise CaptureError(f"reading {where}: expected Unicode text of at most {MAX_TEXT:,} characters")
 
 
-def _decode_union(
-    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
-) -> Any:
+def _decode_union(hint: Any, value: Any, where: str, held: _Held, depth: int) -> Any:
     members = typing.get_args(hint)
     if value is None and type(None) in members:
         return None
     (inner,) = (m for m in members if m is not type(None))  # only X | None is used in records
-    return _decode(inner, value, where, arrays, depth)
+    return _decode(inner, value, where, held, depth)
 
 
-def _decode_array(
-    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]]
-) -> npt.NDArray[Any]:
+def _decode_array(hint: Any, value: Any, where: str, held: _Held) -> npt.NDArray[Any]:
     wanted = np.dtype(typing.get_args(typing.get_args(hint)[1])[0])
     if not (isinstance(value, dict) and set(value) == {"array"} and type(value["array"]) is str):
         raise CaptureError(f"reading {where}: expected an array")
-    array = arrays.get(value["array"])
+    array = held.arrays.get(value["array"])
     if array is None or array.dtype != wanted or array.ndim != 1:
         raise CaptureError(f"reading {where}: no one-dimensional {wanted} array of that name")
     return array
 
 
-def _decode_tuple(
-    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
-) -> tuple[Any, ...]:
+def _decode_tuple(hint: Any, value: Any, where: str, held: _Held, depth: int) -> tuple[Any, ...]:
     if type(value) is not list or len(value) > MAX_ITEMS:
         raise CaptureError(f"reading {where}: expected a list of at most {MAX_ITEMS}")
     item, *_ = typing.get_args(hint)  # only tuple[X, ...] is used in records
-    return tuple(_decode(item, v, f"{where}[{i}]", arrays, depth + 1) for i, v in enumerate(value))
+    return tuple(_decode(item, v, f"{where}[{i}]", held, depth + 1) for i, v in enumerate(value))
 
 
-def _decode_mapping(
-    hint: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
-) -> dict[str, Any]:
+def _decode_mapping(hint: Any, value: Any, where: str, held: _Held, depth: int) -> dict[str, Any]:
     if type(value) is not dict or len(value) > MAX_ITEMS:
         raise CaptureError(f"reading {where}: expected a mapping")
     _, item = typing.get_args(hint)
     return {
-        _decode_scalar(str, k, where): _decode(item, v, f"{where}[{k[:40]}]", arrays, depth + 1)
+        _decode_scalar(str, k, where): _decode(item, v, f"{where}[{k[:40]}]", held, depth + 1)
         for k, v in value.items()
     }
 
 
-def _decode_record(
-    cls: Any, value: Any, where: str, arrays: Mapping[str, npt.NDArray[Any]], depth: int
-) -> Any:
+def _decode_record(cls: Any, value: Any, where: str, held: _Held, depth: int) -> Any:
     if type(value) is not dict:
         raise CaptureError(f"reading {where}: expected a record")
-    hints = _hints(cls)
+    hints = _hints_for(cls, value, where, held)
     found = {
-        name: _decode(hints[name], value[name], f"{where}.{name}", arrays, depth + 1)
+        name: _decode(hints[name], value[name], f"{where}.{name}", held, depth + 1)
         for name in hints
         if name in value
     }
@@ -229,6 +233,20 @@ def _decode_record(
         raise
     except (TypeError, ValueError, OverflowError) as error:
         raise CaptureError(f"reading {where}: {error}") from None
+
+
+def _hints_for(cls: Any, value: dict[str, Any], where: str, held: _Held) -> dict[str, Any]:
+    """Return a record's type hints, with the class of a field that holds any kind told by ``kind``."""
+    hints: dict[str, Any] = _hints(cls)
+    field = getattr(cls, "holds_kind", None)
+    if field is None:
+        return hints
+    if value.get(field) is None:
+        return {name: hint for name, hint in hints.items() if name != field}
+    kind = value.get("kind")
+    if type(kind) is not str or kind not in held.kinds:
+        raise CaptureError(f"reading {where}: holds a result of a kind that this version does not know")
+    return {**hints, field: held.kinds[kind]}
 
 
 @functools.cache

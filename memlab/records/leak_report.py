@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from memlab.records._result import Result
 from memlab.records.chain import ReferenceChain
 from memlab.records.snapshot import Site
 from memlab.records.timeline import Timeline
+
+if TYPE_CHECKING:
+    from memlab.records.fix_check import FixCheck
 
 __all__ = [
     "ContainerGrowth",
@@ -132,6 +135,11 @@ class Suspect:
         chain: from a root to one of the objects; None where only native code holds it.
         container: the container that gains entries, where there is one.
         prose: all this in one or two sentences.
+        entry: where the object is allocated that the container directly holds, when that is another line.
+        source: what it was seen by: ``objects``, ``entries`` of a container, ``traced blocks``, ``malloc``
+            (blocks that native code took and did not give back) or ``rss`` (resident memory by line).
+        retained_bytes: what the objects of the second pass weigh that this holder alone keeps: what would be
+            freed of them if it let go. None where nothing in Python holds them.
     """
 
     type_name: str
@@ -144,7 +152,8 @@ class Suspect:
     container: ContainerGrowth | None = None
     prose: str = ""
     entry: Site | None = None
-    """Where the object is allocated that the container directly holds, when that is another line."""
+    source: str = "objects"
+    retained_bytes: int | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -176,6 +185,8 @@ class Protocol:
         traced: calls made while allocations were traced.
         traceback_depth: frames kept for each traced block.
         budget_s, elapsed_s: time asked for and time used, in seconds.
+        native: calls made while calls of malloc were noted.
+        unit: what an iteration is: a call of the step, or for a program a ``mark``, or a ``second``.
     """
 
     iterations: int
@@ -186,6 +197,8 @@ class Protocol:
     traceback_depth: int = 0
     budget_s: float = 0.0
     elapsed_s: float = 0.0
+    native: int = 0
+    unit: str = "iteration"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -232,3 +245,17 @@ class LeakReport(Result):
     def test(self, metric: str) -> GrowthTest | None:
         """Return the test of one metric, or None when it was not tested."""
         return next((t for t in self.tests if t.metric == metric), None)
+
+    def verify(
+        self, step: Callable[[], Any], setup: Callable[[], Any] | None = None, **options: Any
+    ) -> FixCheck:
+        """Hunt in the mended step, and say whether this leak is fixed, better, the same or worse.
+
+        Args:
+            step: the mended step, called without arguments again and again.
+            setup: called once before.
+            options: those of ``find_leaks``. Default: the time that this hunt was given.
+        """
+        from memlab.lab.verify_fix import verify_fix
+
+        return verify_fix(self, step, setup, **options)

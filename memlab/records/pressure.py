@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -113,6 +114,10 @@ class PressurePhase:
     misses: int | None = None
     evictions: int | None = None
     entries: int | None = None
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.start_s) and math.isfinite(self.end_s)):
+            raise ValueError("phase: it must begin and end at finite times")
 
     @property
     def hit_rate(self) -> float | None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from memlab.records.snapshot_filter import SnapshotFilter
 
 __all__ = [
+    "NATIVE",
     "By",
     "Change",
     "Cumulative",
@@ -43,6 +44,9 @@ __all__ = [
     "SnapshotDiff",
     "SnapshotTable",
 ]
+
+NATIVE = "<native> "
+"""How the file of a native frame begins: C, C++, Rust and the like, which have no Python line."""
 
 By = Literal["line", "file", "function", "module", "package", "traceback", "thread"]
 Cumulative = Literal["", "inclusive", "stdlib"]
@@ -66,7 +70,7 @@ class Frame:
 
     Attributes:
         file: relative to the project, the standard library or site-packages, else from its package on;
-            notebook cells are ``Cell In[3]``.
+            notebook cells are ``Cell In[3]``; a native frame's begins with ``NATIVE``.
         line: 1-based; 0 when unknown.
         function: qualified name, empty when unknown (tracemalloc does not record it).
         source: the line's text with the contents of its string literals left out; empty when not read.
@@ -78,6 +82,8 @@ class Frame:
     source: str = ""
 
     def __str__(self) -> str:
+        if self.file == NATIVE + self.function:  # a symbol without a source
+            return self.file
         return f"{self.file}:{self.line}" + (f" in {self.function}" if self.function else "")
 
 
@@ -259,6 +265,21 @@ class Snapshot(Result):
     def kept(self) -> dict[Any, Any]:
         """What analyses found and keep for the next question. Not part of the value."""
         return {}
+
+    @functools.cached_property
+    def allocating(self) -> Ints:
+        """The frame that allocates, by traceback: the most recent; of native stacks the first Python one.
+
+        A C function is named in the stack. As a line it would be one for a whole library.
+        """
+        first = self.starts[:-1]
+        native = np.array([name.startswith(NATIVE) for name in self.files], np.bool_)
+        if native.any():
+            python = np.flatnonzero(~native[self.frame_file[self.frame_of]])
+            at = np.searchsorted(python, first)
+            found = np.append(python, len(self.frame_of))[at]
+            first = np.where(found < self.starts[1:], found, first)
+        return ints(self.frame_of[first])
 
     def frames(self, traceback: int) -> tuple[Frame, ...]:
         """Return the frames of one traceback, most recent call first."""

@@ -105,8 +105,9 @@ def save(result: Result, path: str | os.PathLike[str]) -> None:
         raise UsageError(f"save: needs a result of memlab, not {instance_type_name(result)}")
     encoded = codec.encode(result)
     try:
-        codec.decode(type(result), encoded)
-        tree = json.dumps(encoded.tree, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        codec.decode(type(result), encoded, KINDS)
+        named = {schema.RECORD: kind, **encoded.tree}
+        tree = json.dumps(named, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except (CaptureError, TypeError, ValueError) as error:
         raise UsageError(f"save: this {kind} cannot be written as it is: {error}") from None
     complete = "yes" if getattr(result, "complete", True) else "no"
@@ -198,12 +199,14 @@ def load(path: str | os.PathLike[str], limits: Limits | None = None) -> Result:
         if pieces.get(schema.TREE, [_NOTHING])[0].dtype != schema.JSON:
             raise CaptureError("it has no tree")
         tree = _tree(contents.pop(schema.TREE), limits)
+        if tree.pop(schema.RECORD, header.kind) != header.kind:
+            raise CaptureError("its tree is of another kind than the file")
         arrays = {
             name.removeprefix(schema.ARRAY_PREFIX): _array(pieces[name][0].dtype, content)
             for name, content in contents.items()
             if name.startswith(schema.ARRAY_PREFIX)
         }
-        return codec.decode(KINDS[header.kind], codec.Encoded(tree, arrays))
+        return codec.decode(KINDS[header.kind], codec.Encoded(tree, arrays), KINDS)
 
 
 def read_header(path: str | os.PathLike[str], limits: Limits | None = None) -> Header:
@@ -233,9 +236,16 @@ def _place(path: str | os.PathLike[str]) -> str:
         raise UsageError(f"load: needs the path of a file, not {instance_type_name(path)}") from None
 
 
+def _select(connection: sqlite3.Connection, what: str) -> sqlite3.Cursor:
+    try:
+        return connection.execute(f"SELECT {what}")  # our own text
+    except MemoryError:  # what SQLite says of some damaged schemas, whatever memory there is
+        raise CaptureError("SQLite cannot make out its tables") from None
+
+
 def _header(connection: sqlite3.Connection, version: int) -> Header:
     found: dict[str, str] = {}
-    with contextlib.closing(connection.execute("SELECT key, value, crc32 FROM meta")) as rows:
+    with contextlib.closing(_select(connection, "key, value, crc32 FROM meta")) as rows:
         for key, value, crc32 in itertools.islice(rows, len(schema.META_KEYS) + 1):
             if type(key) is not str or type(value) is not str or crc32 != schema.meta_crc(key, value):
                 raise CaptureError("a check in table meta differs")
@@ -278,7 +288,7 @@ def _declared(connection: sqlite3.Connection, version: int) -> Iterator[_Piece]:
     older = version < schema.VERSION
     columns = schema.OLDER_COLUMNS if older else schema.COLUMNS
     types = (int, str, int, str, int, int) if older else (int, str, int, str, str, int, int, int)
-    with contextlib.closing(connection.execute(f"SELECT {columns} FROM blobs")) as rows:  # noqa: S608 - ours
+    with contextlib.closing(_select(connection, f"{columns} FROM blobs")) as rows:
         for number, row in enumerate(rows, 1):
             if tuple(map(type, row)) != types:
                 raise CaptureError(f"row {number} of table blobs is not of its form")

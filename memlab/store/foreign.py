@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RefusedError", "naming", "opened", "stream_content"]
 
+_MEMRAY: Final = b"memray"
+_LZ4: Final = b"\x04\x22\x4d\x18"
+_MEMRAYS: Final = "is a capture of memray's: memlab.import_memray() and memlab import take it in"
 _SQLITE: Final = b"SQLite format 3\0"
 _HEAD_BYTES: Final = 108  # the database header and the start of its first page's b-tree header
 _TABLE_LEAF: Final = 0x0D
@@ -143,6 +146,8 @@ def _check_head(path: str, limits: Limits) -> tuple[int, dict[str, str]]:
     finally:
         os.close(descriptor)
     _refuse_large(status.st_size, limits)
+    if head.startswith(_MEMRAY) or (head.startswith(_LZ4) and _MEMRAY in head):
+        raise RefusedError(_MEMRAYS)
     if len(head) < len(_SQLITE) or not head.startswith(_SQLITE):
         raise RefusedError(_NO_CAPTURE)
     if len(head) < _HEAD_BYTES:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from memlab.records.benchmark import BenchmarkTable, RegressionReport, RunHistory
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture
 from memlab.records.capture_comparison import CaptureComparison
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation
+from memlab.records.fix_check import FixCheck
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
@@ -29,8 +31,10 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
+from memlab.records.where import MemoryWhere
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,11 +44,15 @@ if TYPE_CHECKING:
 __all__ = ["KINDS"]
 
 KINDS: Final[Mapping[str, type[Result]]] = {
+    "benchmarks": BenchmarkTable,
+    "history": RunHistory,
+    "regression report": RegressionReport,
     "cache stats": CacheStats,
     "capture": Capture,
     "cell ledger": CellLedger,
     "capture comparison": CaptureComparison,
     "explanation": Explanation,
+    "fix check": FixCheck,
     "flame tree": FlameTree,
     "freed": Freed,
     "gc advice": GcAdvice,
@@ -68,8 +76,10 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "pool worth": PoolWorth,
     "post-mortem": PostMortem,
     "pressure run": PressureRun,
+    "report": Report,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "snapshot table": SnapshotTable,
     "timeline": Timeline,
+    "where": MemoryWhere,
 }

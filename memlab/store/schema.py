@@ -5,7 +5,8 @@ An SQLite database with memlab's application id, the schema version as ``user_ve
 ``meta``
     ``kind`` (which result), ``complete`` (``yes``, or ``no`` when it was cut short) and ``written_by``.
 ``blobs``
-    One row for each piece of content, numbered from 1 without a gap. ``tree`` is the record as JSON;
+    One row for each piece of content, numbered from 1 without a gap. ``tree`` is the record as JSON, with
+    its kind once more under ``record`` (older files lack that);
     ``array/<path>`` is one of its columns. Content longer than ``PART_BYTES`` goes on in the next row under
     the same name with the next ``part``, so that no single value is large. A recording that grows can append
     rows under names of its own (``series/0001`` ...) without touching those that are there.
@@ -42,6 +43,7 @@ __all__ = [
     "PAGE_BYTES",
     "PART_BYTES",
     "PLAIN",
+    "RECORD",
     "TABLES",
     "TREE",
     "VERSION",
@@ -57,6 +59,8 @@ PAGE_BYTES: Final = 4096
 PART_BYTES: Final = 8 * 1024 * 1024
 
 TREE: Final = "tree"
+RECORD: Final = "record"
+"""Key of the tree under which the kind stands again: whole tables of two files make no third one."""
 ARRAY_PREFIX: Final = "array/"
 JSON: Final = "json"
 DTYPES: Final = ("<i8", "<f8", "<u8", "<u4", "|u1")

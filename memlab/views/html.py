@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 import json
 from functools import lru_cache, singledispatch
 from importlib import resources
@@ -43,11 +44,14 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import (
+    bench_views,
     capture_page,
     comparison,
+    fix_views,
     flame_page,
     gc_views,
     heap_page,
@@ -56,6 +60,7 @@ from memlab.views import (
     pool_views,
     pressure_page,
     recording_parts,
+    where_views,
 )
 from memlab.views.flame_map import flame_block
 from memlab.views.heap_map import treemap_block
@@ -63,15 +68,17 @@ from memlab.views.leak_page import leak_page
 from memlab.views.ledger_page import ledger_page
 from memlab.views.line_page import line_page
 from memlab.views.palette import LIGHT, tints, tones
+from memlab.views.report_page import report_page
 from memlab.views.snapshot_table import table_page
 from memlab.views.time_charts import timeline_chart
 from memlab.views.words import printable
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from memlab.records._result import Result
+    from memlab.views.notebook_page import NotebookPage
     from memlab.views.page import Page, Treemap
 
 __all__ = [
@@ -79,10 +86,13 @@ __all__ = [
     "embed_json",
     "flame_assets",
     "heap_assets",
+    "is_page_script",
     "live_assets",
     "pressure_assets",
     "render_flame",
+    "render_index",
     "render_live_still",
+    "render_notebook",
     "render_page",
     "render_summary",
     "render_timeline_picture",
@@ -125,10 +135,19 @@ build_page.register(HeapOwners, heap_result_pages.owners_page)
 build_page.register(Freed, heap_result_pages.freed_page)
 build_page.register(HeapDiff, heap_result_pages.heap_diff_page)
 build_page.register(HeapHoldings, heap_result_pages.holdings_page)
-for _kind, _page in (*pool_views.PAGES.items(), *gc_views.PAGES.items()):
+for _kind, _page in (
+    *pool_views.PAGES.items(),
+    *gc_views.PAGES.items(),
+    *where_views.PAGES.items(),
+    *fix_views.PAGES.items(),
+    *bench_views.PAGES.items(),
+):
     build_page.register(_kind, _page)
 build_page.register(PressureRun, pressure_page.pressure_page)
 build_page.register(PostMortem, pressure_page.post_mortem_page)
+
+
+build_page.register(Report, lambda report: report_page(report, build_page))
 
 
 def render_page(result: Result) -> str:
@@ -152,8 +171,8 @@ def render_page(result: Result) -> str:
 def _render(page: Page) -> str:
     script, style = _assets(
         "report",
-        *_HEAP * (page.heap is not None),
-        *_FLAME * (page.flame is not None),
+        *_HEAP * any(one.heap is not None for one in page.pages),
+        *_FLAME * any(one.flame is not None for one in page.pages),
         *_TIMELINE * bool(page.timecharts),
     )
     policy = (
@@ -166,12 +185,11 @@ def _render(page: Page) -> str:
             for chart in page.charts
         }
     }
-    if page.heap is not None:
-        data["heap"] = page.heap
     if page.timecharts:
         data["timelines"] = {block.id: block.data for block in page.timecharts}
-    if page.flame is not None:
-        data["flame"] = page.flame
+    data |= _drawn(page)
+    if page.parts:
+        data["parts"] = {part.id: _drawn(part.page) for part in page.parts if part.page is not None}
     return (
         _environment()
         .get_template("page.html.j2")
@@ -185,6 +203,12 @@ def _render(page: Page) -> str:
     )
 
 
+def _drawn(page: Page) -> dict[str, Any]:
+    """Return what a page's own heap tree and stacks are drawn from."""
+    held = {"heap": page.heap, "flame": page.flame}
+    return {name: columns for name, columns in held.items() if columns is not None}
+
+
 def render_summary(result: Result) -> str:
     """Return what a notebook shows: a plain summary that survives sanitising, then the page in a frame.
 
@@ -194,6 +218,54 @@ def render_summary(result: Result) -> str:
     page = build_page(result)
     inner = _render(page) if page.height else ""
     return _environment().get_template("summary.html.j2").render(page=page, inner=inner)
+
+
+def render_notebook(page: NotebookPage, *, up: str = "", network: bool = False) -> str:
+    """Return a notebook as one page in which no script runs but memlab's own, in frames as outside them.
+
+    Args:
+        page: what is shown, its markup clean.
+        up: a relative address of the list of all notebooks.
+        network: whether its pictures may come from elsewhere.
+    """
+    script, style = _assets("report", "notebook")
+    # A page within the page is held to this policy and to its own: it needs the scripts of both.
+    scripts = " ".join(f"'{_hash(one)}'" for one in dict.fromkeys((script, *_page_scripts())))
+    pictures = "data: http: https:" if network else "data:"
+    policy = (
+        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline'; img-src {pictures};"
+        " base-uri 'none'; form-action 'none'"
+    )
+    count = itertools.count(1)
+    return _environment().get_template("notebook.html.j2").render(
+        page=page, up=up, policy=policy, style=Markup(style), script=Markup(script),  # noqa: S704 - our own
+        data=embed_json({"charts": {}}), cells={"next": lambda: next(count)},
+    )  # fmt: skip
+
+
+def render_index(title: str, entries: Sequence[Mapping[str, str]]) -> str:
+    """Return a page that lists others: each entry has ``href``, ``title``, ``text`` and ``note``."""
+    script, style = _assets("report", "notebook")
+    policy = (
+        f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+    return _environment().get_template("index.html.j2").render(
+        title=title, entries=entries, policy=policy, style=Markup(style), script=Markup(script),  # noqa: S704
+        data=embed_json({"charts": {}}),
+    )  # fmt: skip
+
+
+def is_page_script(script: str) -> bool:
+    """Tell whether a script is that of a result's page, to the letter."""
+    return script in _page_scripts()
+
+
+@lru_cache(maxsize=1)
+def _page_scripts() -> tuple[str, ...]:
+    """Return the scripts that a result's page may have, in every combination of its parts."""
+    parts = itertools.product(((), _HEAP), ((), _FLAME), ((), _TIMELINE))
+    return tuple(_assets("report", *heap, *flame, *time)[0] for heap, flame, time in parts)
 
 
 def render_treemap(tree: HeapTree) -> str:
@@ -279,7 +351,7 @@ def embed_json(data: Mapping[str, Any]) -> Markup:
 
 @lru_cache(maxsize=1)
 def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
@@ -287,6 +359,19 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["made"] = _made
+    environment.filters["lines"] = _lines
+    return environment
+
+
+def _made(markup: str) -> Markup:
+    """Let markup pass that ``notebook_page`` has cleaned."""
+    return Markup(markup)  # noqa: S704 - the one way for it
+
+
+def _lines(text: str) -> Markup:
+    """Make a text of several lines safe to show as it stands."""
+    return Markup("\n").join(printable(line, _LONGEST_LINE) for line in text.split("\n"))
 
 
 def _finalize(value: object) -> object:
@@ -306,11 +391,13 @@ _TIMELINE = ("units", "timeline")
 def _assets(*names: str) -> tuple[str, str]:
     """Return the script and the style sheet of some parts, each once, in their order."""
     once = list(dict.fromkeys(names))
-    script = "".join(_asset(f"{name}.js") for name in once)
+    script = "".join(_asset(f"{name}.js") for name in once if name not in _WITHOUT_SCRIPT)
     return script, "".join(_asset(f"{name}.css") for name in once if name not in _WITHOUT_STYLE)
 
 
 _WITHOUT_STYLE = {"units"}
+_WITHOUT_SCRIPT = {"notebook"}
+_LONGEST_LINE = 4_000
 
 
 @lru_cache(maxsize=32)

@@ -27,6 +27,7 @@ __all__ = [
     "Facts",
     "Figure",
     "Page",
+    "Part",
     "Section",
     "Step",
     "Table",
@@ -36,6 +37,7 @@ __all__ = [
     "TreeRow",
     "Treemap",
     "TreemapCell",
+    "prefixed",
     "type_cell",
 ]
 
@@ -246,6 +248,7 @@ class Card:
     unheld: str
     container: str
     under: Table | None
+    id: str = "suspect"  # with its number, the element's
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -365,6 +368,25 @@ class Section:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a report: what stands under one heading.
+
+    Attributes:
+        id: the element's.
+        title: its heading, empty to go on under the one before.
+        texts: paragraphs of prose, before the rest.
+        page: what a result's own page says, its ids beginning with this part's.
+        table: a table of the author's own.
+    """
+
+    id: str
+    title: str
+    texts: tuple[str, ...]
+    page: Page | None
+    table: Table | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Page:
     """One result, ready to be set.
 
@@ -376,6 +398,7 @@ class Page:
         height: room for the page inside a notebook, in pixels; 0 when the summary says it all.
         heap: columns of the heap tree that ``Tree`` and ``Treemap`` blocks show (see ``tree_data``).
         flame: columns of the stacks that ``Treemap`` blocks of a flame tree show (see ``flame_data``).
+        parts: the pages of other results, of a report that is composed of them.
     """
 
     kind: str
@@ -390,18 +413,52 @@ class Page:
     height: int
     heap: dict[str, Any] | None = None
     flame: dict[str, Any] | None = None
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def pages(self) -> tuple[Page, ...]:
+        """This page and those of its parts."""
+        return (self, *(part.page for part in self.parts if part.page is not None))
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Every block on the page, its parts' included, in order."""
+        return tuple(block for page in self.pages for section in page.sections for block in section.blocks)
 
     @property
     def charts(self) -> tuple[Chart, ...]:
         """Every chart on the page, in order."""
-        blocks = (block for section in self.sections for block in section.blocks)
-        return tuple(chart for block in blocks if isinstance(block, Charts) for chart in block.charts)
+        return tuple(chart for block in self.blocks if isinstance(block, Charts) for chart in block.charts)
 
     @property
     def timecharts(self) -> tuple[TimeChart, ...]:
         """Every living timeline on the page, in order."""
-        blocks = (block for section in self.sections for block in section.blocks)
-        return tuple(block for block in blocks if isinstance(block, TimeChart))
+        return tuple(block for block in self.blocks if isinstance(block, TimeChart))
+
+
+def prefixed(page: Page, prefix: str) -> Page:
+    """Return a page whose every element's id begins with ``prefix``, so that several fit in one document."""
+    sections = tuple(_with_ids(section, prefix) for section in page.sections)
+    return dataclasses.replace(page, sections=sections)
+
+
+def _with_ids(thing: Any, prefix: str) -> Any:
+    if isinstance(thing, tuple):
+        return tuple(_with_ids(one, prefix) for one in thing)
+    if isinstance(thing, _HOLDERS):
+        changed: dict[str, Any] = {
+            field.name: _with_ids(getattr(thing, field.name), prefix)
+            for field in dataclasses.fields(thing)
+            if field.name in _HOLDING
+        }
+        if hasattr(thing, "id"):
+            changed["id"] = prefix + thing.id
+        return dataclasses.replace(thing, **changed)
+    return thing
+
+
+_HOLDERS = (Section, Table, Chart, Charts, TimeChart, Tree, Treemap, Cards, Card)
+_HOLDING = {"blocks", "charts", "cards", "under"}
 
 
 def type_cell(name: str) -> Cell:

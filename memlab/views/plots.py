@@ -25,10 +25,13 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
+from memlab.views.bench_plots import DRAWERS as BENCH_DRAWERS
 from memlab.views.comparison import comparison_headline
+from memlab.views.fix_views import DRAWERS as FIX_DRAWERS
 from memlab.views.flame_map import flame_block
 from memlab.views.gc_views import DRAWERS as GC_DRAWERS
 from memlab.views.geometry import ratchet, round_ticks, tick_label
@@ -40,6 +43,7 @@ from memlab.views.palette import HUES, LIGHT, tints, tones
 from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
 from memlab.views.sites import top_lines
 from memlab.views.time_plots import decorate, overlay
+from memlab.views.where_views import DRAWERS as WHERE_DRAWERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -369,7 +373,7 @@ for _kind in BARS:
     _draw.register(_kind, _heap_bars)
 
 
-_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS}
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS, **WHERE_DRAWERS, **FIX_DRAWERS, **BENCH_DRAWERS}
 
 
 def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:
@@ -412,6 +416,14 @@ def _post_mortem(found: PostMortem, ax: Axes | None, metric: str | None) -> Axes
     if found.acted_s is not None:
         axes.axvline(found.acted_s, color=LIGHT["grew"], lw=1)
     return axes
+
+
+@_draw.register(Report)
+def _report(report: Report, ax: Axes | None, metric: str | None) -> Axes:
+    for part in report.parts:
+        if part.result is not None and not isinstance(part.result, Explanation):
+            return _draw(part.result, ax, metric)
+    raise UnavailableError("this report holds no result that could be plotted")
 
 
 # -- parts

@@ -32,7 +32,7 @@ def top_lines(snapshot: Snapshot) -> tuple[LineTotal, ...]:
     """Return every allocating line with its total size in bytes and its number of blocks."""
     if not len(snapshot):
         return ()
-    allocating = snapshot.frame_of[snapshot.starts[:-1]][snapshot.traceback]
+    allocating = snapshot.allocating[snapshot.traceback]
     used, place = np.unique(allocating, return_inverse=True)
     sizes = np.zeros(len(used), np.int64)
     blocks = np.zeros(len(used), np.int64)

@@ -22,16 +22,21 @@ from memlab.records.leak_report import LeakReport
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_text, words
+from memlab.views.bench_views import ROWS as BENCH_ROWS
+from memlab.views.fix_views import ROWS as FIX_ROWS
 from memlab.views.gc_views import ROWS as GC_ROWS
 from memlab.views.heap_rows import ROWS
 from memlab.views.ledger_page import ledger_rows
 from memlab.views.line_page import line_rows
 from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
+from memlab.views.report_page import part_rows
 from memlab.views.snapshot_table import COLUMNS, table_rows
+from memlab.views.where_views import ROWS as WHERE_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -90,6 +95,7 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - pressure run: one row a phase: ``phase``, ``start_s``, ``end_s``, ``target_bytes``, ``ballast_bytes``,
       ``peak_rss_bytes``, ``calls``, ``failures``, ``latency_p50_s``, ``latency_p99_s``, ``latency_max_s``,
       ``hits``, ``misses``, ``hit_rate``, ``evictions``, ``entries``. Its ``timeline`` has a table of its own.
+    - report: one row a part: ``part``, ``kind``, ``says``. The results in it have tables of their own.
     - post-mortem: what retained most: ``names``, ``kind``, ``type``, ``retained_bytes``, ``objects``,
       ``release``.
 
@@ -99,6 +105,12 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
     - cell ledger: one row a cell: ``cell``, ``label``, ``depth``, ``outcome``, ``seconds``,
       ``start_bytes``, ``end_bytes``, ``diff_bytes``, ``peak_bytes``, ``peak_source``, ``gc_seconds``,
       ``collections``, ``objects_diff``, ``survivors``, ``variables``.
+
+    - benchmarks: one row a figure: ``name``, ``value``, ``unit``, ``threshold``, ``status``, ``better``,
+      ``exact``, ``low``, ``high`` (quartiles), ``samples`` (their number), ``note``. Regression report: one
+      row a metric: ``metric``, ``verdict``, ``baseline``, ``current``, ``unit``, ``degradation``, ``low``,
+      ``high``, ``allowed``, ``chance`` and more. History: one row a figure of a run: ``run``, ``timestamp``,
+      ``label``, ``metric``, ``value``, ``low``, ``high``, ``relative``, ``unit``.
 
     Args:
         result: any of memlab's results.
@@ -280,7 +292,7 @@ for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
 
 
-_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS}
+_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS, **WHERE_ROWS, **FIX_ROWS, **BENCH_ROWS}
 
 
 def _tuning_frame(result: Result) -> DataFrame:
@@ -299,6 +311,13 @@ def _pressurerun_frame(run: PressureRun) -> DataFrame:
 @_frame.register(PostMortem)
 def _postmortem_frame(found: PostMortem) -> DataFrame:
     return table_of(*holding_rows(found))
+
+
+@_frame.register(Report)
+def _report_frame(report: Report) -> DataFrame:
+    from memlab.views.html import build_page
+
+    return table_of(("part", "kind", "says"), part_rows(report, build_page))
 
 
 # -- a leak report's tables

@@ -18,15 +18,26 @@ from memlab.records.gc_pauses import GcPauses
 from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
+from memlab.records.report import Report
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
-from memlab.views import gc_views, heap_text, pool_views, pressure_text, words
+from memlab.views import (
+    bench_views,
+    fix_views,
+    gc_views,
+    heap_text,
+    pool_views,
+    pressure_text,
+    where_views,
+    words,
+)
 from memlab.views.comparison import comparison_text
 from memlab.views.flame_text import flame_text
 from memlab.views.layout import columns, labelled, wrap
 from memlab.views.ledger_page import ledger_text
 from memlab.views.line_text import line_text
 from memlab.views.recording_text import pauses_text, recording_text
+from memlab.views.report_page import report_text
 from memlab.views.sites import top_lines
 from memlab.views.snapshot_table import table_text
 
@@ -64,13 +75,25 @@ def render_text(result: Result) -> str:
     raise TypeError(f"cannot show a {type(result).__name__}: it is no result of memlab's")
 
 
-for _cases in (heap_text.RENDERERS, pool_views.RENDERERS, gc_views.RENDERERS):
+for _cases in (
+    heap_text.RENDERERS,
+    pool_views.RENDERERS,
+    gc_views.RENDERERS,
+    fix_views.RENDERERS,
+    where_views.RENDERERS,
+    bench_views.RENDERERS,
+):
     for _kind, _render in _cases.items():
         render_text.register(_kind, _render)
 for _kind, _render in {**heap_text.RENDERERS, **pressure_text.RENDERERS}.items():
     render_text.register(_kind, _render)
 render_text.register(CellLedger, ledger_text)
 render_text.register(LineProfile, line_text)
+
+
+@render_text.register
+def _(report: Report) -> str:
+    return report_text(report, render_text)
 
 
 @render_text.register

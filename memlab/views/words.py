@@ -70,6 +70,8 @@ _METRICS = {
     "stall_us": "Waiting for memory, microseconds",
     "gc_count": "Objects since the last collection",
     "allocated_blocks": "Python memory blocks",
+    "malloc_bytes": "In use at malloc",
+    "malloc_free_bytes": "Held free by malloc",
     "tracked_objects": "Collector-tracked objects",
     "objects": "Collector-tracked objects",
     "gc_objects": "Collector-tracked objects",
@@ -243,6 +245,7 @@ def source_words(source: str) -> str:
     """Say what a report's bytes per iteration are made of."""
     known = {
         "traced": "traced: what Python's allocators handed out",
+        "malloc": "what malloc handed out and did not get back",
         "rss": "RSS of the whole process",
     }
     return known.get(source, source)

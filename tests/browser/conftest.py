@@ -60,3 +60,56 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
+
+
+class Visit:
+    """One opened page with everything that it did: requests beyond itself, console lines, errors, dialogs."""
+
+    def __init__(self, page):
+        self.page = page
+        self.requests, self.console, self.dialogs = [], [], []
+        page.on("console", lambda message: self.console.append(message.text))
+        page.on("pageerror", lambda error: self.console.append(str(error)))
+        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
+
+    def open(self, path):
+        address = path.as_uri()
+
+        def decide(route):
+            if route.request.url.split("#")[0] == address:
+                route.continue_()
+            else:
+                self.requests.append(route.request.url)
+                route.abort()
+
+        self.page.route("**/*", decide)
+        self.page.goto(address)
+        return self.page
+
+    def assert_quiet(self):
+        assert (self.requests, self.console, self.dialogs) == ([], [], [])
+
+
+@pytest.fixture
+def visit(chromium, tmp_path):
+    """Open a page, or a result's page, from a file; at the end nothing may have been asked for or logged."""
+    from memlab.views.html import render_page
+
+    contexts, visits = [], []
+
+    def opened(result, **options):
+        context = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
+        contexts.append(context)
+        path = tmp_path / f"page-{len(contexts)}.html"
+        path.write_text(result if isinstance(result, str) else render_page(result), encoding="utf-8")
+        one = Visit(context.new_page())
+        visits.append(one)
+        return one.open(path)
+
+    yield opened
+    try:
+        for one in visits:
+            one.assert_quiet()
+    finally:
+        for context in contexts:
+            context.close()

@@ -1,6 +1,5 @@
 """Flame graph and treemap of places in a real browser: by mouse and keys, with and without scripts."""
 
-# ruff: noqa: F811 - the fixture ``visit`` is another module's
 from __future__ import annotations
 
 import base64
@@ -19,7 +18,7 @@ import samples
 from hostile import refill, strings
 from planted import Program
 from stacks import make
-from test_report_page import status, visit  # noqa: F401 - a fixture
+from test_report_page import status
 
 from memlab.analyses.flame import flame_tree
 from memlab.records.columns import ints

@@ -1,6 +1,5 @@
 """The heap's tree and treemap in a real browser: by mouse and keys, offline, with and without scripts."""
 
-# ruff: noqa: F811 - the fixture ``visit`` is another module's
 from __future__ import annotations
 
 import base64
@@ -17,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import samples
 from hostile import refill, strings
-from test_report_page import ground, status, visit  # noqa: F401 - a fixture
+from test_report_page import ground, status
 
 from memlab._base.units import format_bytes
 from memlab.records.columns import ints

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import samples
 from hostile import refill, strings
 
-from memlab.views.html import render_page, render_summary
+from memlab.views.html import render_summary
 
 pytestmark = pytest.mark.browser
 
@@ -28,57 +28,6 @@ def long_report():
         for n in range(60)
     )
     return samples.leak_report(types=types)
-
-
-class Visit:
-    """One opened page with everything that it did: requests beyond itself, console lines, errors, dialogs."""
-
-    def __init__(self, page):
-        self.page = page
-        self.requests, self.console, self.dialogs = [], [], []
-        page.on("console", lambda message: self.console.append(message.text))
-        page.on("pageerror", lambda error: self.console.append(str(error)))
-        page.on("dialog", lambda dialog: (self.dialogs.append(dialog.message), dialog.dismiss()))
-
-    def open(self, path):
-        address = path.as_uri()
-
-        def decide(route):
-            if route.request.url.split("#")[0] == address:
-                route.continue_()
-            else:
-                self.requests.append(route.request.url)
-                route.abort()
-
-        self.page.route("**/*", decide)
-        self.page.goto(address)
-        return self.page
-
-    def assert_quiet(self):
-        assert (self.requests, self.console, self.dialogs) == ([], [], [])
-
-
-@pytest.fixture
-def visit(chromium, tmp_path):
-    """Open a result's page from a file; at the end of the test nothing may have been asked for or logged."""
-    contexts, visits = [], []
-
-    def opened(result, **options):
-        context = chromium.new_context(**{"viewport": {"width": 1200, "height": 900}, **options})
-        contexts.append(context)
-        path = tmp_path / f"page-{len(contexts)}.html"
-        path.write_text(result if isinstance(result, str) else render_page(result), encoding="utf-8")
-        one = Visit(context.new_page())
-        visits.append(one)
-        return one.open(path)
-
-    yield opened
-    try:
-        for one in visits:
-            one.assert_quiet()
-    finally:
-        for context in contexts:
-            context.close()
 
 
 def status(page):
@@ -165,21 +114,6 @@ def test_a_chart_is_read_by_pointer_and_by_arrow_keys(visit):
     assert readout.text_content().startswith("iteration ")
     page.mouse.move(0, 0)
     assert readout.text_content() == resting
-
-
-def test_a_peak_can_be_read_from_the_timeline(visit):
-    """The one-sample spike is among the readings that the cursor stops at."""
-    page = visit(RESULTS["capture"])
-    pad = page.locator("#chart-0").get_by_role("slider")
-    pad.focus()
-    page.keyboard.press("Home")
-    said = set()
-    for _ in range(700):
-        page.keyboard.press("ArrowRight")
-        said.add(pad.get_attribute("aria-valuetext"))
-        if "6.000 s: 150 MiB" in said:
-            break
-    assert "6.000 s: 150 MiB" in said
 
 
 def test_a_place_is_copied(visit):

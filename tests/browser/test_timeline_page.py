@@ -1,6 +1,5 @@
 """The living timeline of a report in a real browser: read, zoomed, moved, switched, by mouse and by keys."""
 
-# ruff: noqa: F811 - the fixture ``visit`` is another module's
 from __future__ import annotations
 
 import base64
@@ -17,7 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 
 import samples
-from test_report_page import status, visit  # noqa: F401 - a fixture
+from test_report_page import status
 from test_timelines import long_capture
 
 from memlab.views.geometry import round_ticks, tick_label

@@ -29,6 +29,7 @@ FACTS = {
         "critical",
         "Post-mortem",
     ],
+    "09-benchmarks-and-regressions": ["BASELINE", "NO REGRESSION", "REGRESSION", "worse by"],
     "02-explain-the-heap": ["StockWatcher", "subscribers", "would be freed", "Birth marks", "it is freed"],
 }
 

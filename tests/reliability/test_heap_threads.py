@@ -109,9 +109,13 @@ def work(times):
 work(min({times} // 2, 500))
 native_bytes()
 work(min({times} // 2, 500))
-before, resident_before = native_bytes(), resident()
-work({times})
-print(json.dumps([native_bytes() - before, resident() - resident_before]))
+resident_before = resident()
+grown = []
+for _ in range(4):
+    before = native_bytes()
+    work({times} // 2)
+    grown.append(native_bytes() - before)
+print(json.dumps([grown, resident() - resident_before]))
 """
 
 
@@ -162,7 +166,10 @@ def test_captures_under_eight_busy_threads(python, seconds):
     ],
 )
 def test_captures_leak_nothing(times):
-    """After hundreds of captures malloc has given out no more than before."""
-    native, resident = run(MANY.format(times=times), 110 if times < 1000 else 3500)
-    assert native < 4096  # a leaked column would be 3,000 bytes and more a capture
+    """After hundreds of captures malloc has given out no more than before.
+
+    A leak grows in each of four windows; a table that doubled once or a cache that filled does so in one.
+    """
+    grown, resident = run(MANY.format(times=times), 110 if times < 1000 else 3500)
+    assert min(grown) < 1536  # 31 bytes a capture at 50 of them; a leaked column would be 3,000 and more
     assert resident < 4 * 2**20

@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from memlab.analyses.fix_check import compare_reports
+from memlab.records.benchmark import (
+    BenchmarkResult,
+    BenchmarkTable,
+    ChangePoint,
+    HistoryRun,
+    MetricHistory,
+    Regression,
+    RegressionReport,
+    RegressionVerdict,
+    RunHistory,
+)
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
 from memlab.records.capture_comparison import CaptureComparison
@@ -47,6 +61,7 @@ from memlab.records.line_profile import LineProfile, ProfiledFunction, Stretch
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
+from memlab.records.report import Report
 from memlab.records.snapshot import (
     Change,
     Frame,
@@ -58,6 +73,10 @@ from memlab.records.snapshot import (
     SnapshotTable,
 )
 from memlab.records.timeline import Timeline
+from memlab.records.where import MemoryPart, MemoryWhere, WhereStage
+
+if TYPE_CHECKING:
+    from memlab.records.fix_check import FixCheck
 
 ENVIRONMENT = {"memlab": "0.1.0", "python": "CPython 3.11.2", "platform": "linux x86_64"}
 
@@ -1119,12 +1138,181 @@ def post_mortem() -> PostMortem:
     )
 
 
+def fix_check() -> FixCheck:
+    """Return a leak that was mended."""
+    return compare_reports(leak_report(), no_leak_report())
+
+
+def memory_where() -> MemoryWhere:
+    """Return where the memory of a process lies at three moments, one part not known."""
+
+    def stage(label, *sizes):
+        names = ("live Python objects", "arenas, free", "malloc, in use", "malloc, free", "mapped files")
+        parts = [MemoryPart(n, s, "smaps") for n, s in zip(names, sizes, strict=True)]
+        parts.append(MemoryPart("shared memory", None, "", "this kernel does not tell"))
+        return WhereStage(label, sum(sizes), tuple(parts))
+
+    return MemoryWhere(
+        (
+            stage("now", 30 * MIB, 2 * MIB, 400 * MIB, 90 * MIB, 20 * MIB),
+            stage("after gc.collect()", 22 * MIB, 10 * MIB, 250 * MIB, 240 * MIB, 20 * MIB),
+            stage("after malloc_trim()", 22 * MIB, 10 * MIB, 250 * MIB, 3 * MIB, 20 * MIB),
+        ),
+        12_345,
+        ENVIRONMENT,
+        ("One part is not known.",),
+    )
+
+
+MACHINE = "CPython 3.11, linux x86_64, 2 cores"
+
+
+def benchmark_table() -> BenchmarkTable:
+    """Return two benchmarks of one's own and two that have limits, every field filled."""
+    times = tuple((100 + n % 7) / 1e5 for n in range(50))
+    return BenchmarkTable(
+        results=(
+            BenchmarkResult(
+                "load[n=2000]:peak_bytes",
+                568_320.0,
+                "bytes",
+                exact=True,
+                samples=(568_320.0,) * 5,
+                least=64.0,
+                place="app/load.py:7",
+            ),
+            BenchmarkResult(
+                "load[n=2000]:time_s",
+                0.00103,
+                "seconds",
+                samples=times,
+                reference=tuple(0.0003 for _ in times),
+                process=tuple(n // 2 for n in range(50)),
+                loop="containers/1",
+                allowed=0.1,
+                place="app/load.py:7",
+            ),
+            BenchmarkResult(
+                "load[n=2000]:gc_share", None, "ratio", gated=False, note="the collector did not run"
+            ),
+            BenchmarkResult(
+                "pool_allocation_rate", 1.9e6, "objects/second", 2e6, False, "higher", samples=(1.8e6, 1.9e6)
+            ),
+            BenchmarkResult("gc_pause_avg", 0.004, "seconds", 0.01, True, samples=(0.004, 0.0041)),
+        ),
+        snapshots={"load[n=2000]": snapshot()},
+        machine=MACHINE,
+        label="a1b2c3",
+        environment=ENVIRONMENT,
+        notes=("One process was interrupted.",),
+    )
+
+
+def regression_report() -> RegressionReport:
+    """Return a report with each verdict and a cause."""
+    return RegressionReport(
+        changes=(
+            Regression(
+                "load[n=2000]:peak_bytes",
+                568_320.0,
+                866_304.0,
+                0.5243,
+                RegressionVerdict.REGRESSION,
+                0.5243,
+                0.5243,
+                0.005,
+                0.0,
+                "bytes",
+                exact=True,
+                samples=5,
+                baseline_samples=1,
+                place="app/load.py:9",
+            ),
+            Regression(
+                "load[n=2000]:time_s", 0.001, 0.0008, -0.2, RegressionVerdict.IMPROVED, -0.22, -0.18,
+                chance=0.0001, unit="seconds", samples=50, baseline_samples=50,
+            ),
+            Regression(
+                "parse:time_s", 0.001, 0.00104, 0.04, low=-0.02, high=0.12, chance=0.3, unit="seconds",
+                samples=10, baseline_samples=10, power=0.47, enough=70, reason="from fewer than 5 processes",
+            ),
+            Regression("fresh:peak_bytes", None, 5.0, None, RegressionVerdict.NEW, unit="bytes"),
+            Regression("gone:peak_bytes", 5.0, None, None, RegressionVerdict.MISSING, unit="bytes"),
+            Regression(
+                "zero:allocations", 0.0, 5.0, None, RegressionVerdict.NOT_COMPARED, unit="count", reason="no"
+            ),
+        ),
+        causes={"load[n=2000]": snapshot_diff()},
+        machine=MACHINE,
+        baseline_machine=MACHINE,
+        label="a1b2c3",
+        baseline_label="0f0f0f",
+        loops={"containers/1": 0.31},
+        environment=ENVIRONMENT,
+        notes=("the reference loop containers/1 took 31 % more time than for the baseline",),
+    )  # fmt: skip
+
+
+def run_history() -> RunHistory:
+    """Return forty runs of three metrics, one of which became worse at run 25."""
+    numbers = list(range(5, 45))
+    peak = [1_000_000.0 if n < 25 else 1_100_000.0 for n in numbers]
+    times = [(100 + n * 7 % 5) / 1e5 for n in numbers]
+    nothing = [float("nan")] * len(numbers)
+    return RunHistory(
+        runs=tuple(
+            HistoryRun(n, 1.7e9 + 86_400.0 * n, f"commit {n}", "regress", MACHINE, "0.1.0") for n in numbers
+        ),
+        metrics=(
+            MetricHistory(
+                "load:peak_bytes", "bytes", "lower", True, ints(numbers), floats(peak), floats(nothing),
+                floats(nothing), floats(nothing),
+            ),
+            MetricHistory(
+                "load:time_s", "seconds", "lower", False, ints(numbers), floats(times),
+                floats([t * 0.9 for t in times]), floats([t * 1.1 for t in times]), floats([t * 1e3 for t in
+                times]),
+            ),
+            MetricHistory(
+                "speed", "objects/second", "higher", False, ints(numbers[:2]), floats([2.5e6, 2.4e6]),
+                floats([2.4e6, 2.3e6]), floats([2.6e6, 2.5e6]), floats([1.0, 1.1]),
+            ),
+        ),
+        changes=(ChangePoint("load:peak_bytes", 25, 1_000_000.0, 1_100_000.0, 0.1, 0.0),),
+        dropped=4,
+        notes=("Runs 1 to 4 made room.",),
+    )  # fmt: skip
+
+
+def report() -> Report:
+    """Return a report with two results of one kind, one with stacks, one with a heap, prose and a table."""
+    rows = [
+        {"version": "2.41.0", "growth": 451.5, "calls": 300},
+        {"version": "2.42.0", "growth": 0.0, "calls": 300},
+    ]
+    return Report(
+        "Why the shop grew",
+        [
+            "The service grew by 40 MB a day.\n\nThis is what was found.",
+            ("The leak", "Before the fix.", leak_report()),
+            ("After the fix", no_leak_report()),
+            ("By version", rows),
+            ("A recording", capture(), timeline()),
+            ("Who allocates", snapshot_diff(), snapshot()),
+            ("The heap", heap_graph(), "Nothing else is retained."),
+        ],
+    )
+
+
 def all_results() -> dict:
     """Return every kind by a name, for parametrised tests."""
     return {
         "leak": leak_report(),
         "no leak": no_leak_report(),
         "failed": failed_report(),
+        "benchmarks": benchmark_table(),
+        "regression report": regression_report(),
+        "history": run_history(),
         "explanation": explanation(),
         "snapshot": snapshot(),
         "snapshot diff": snapshot_diff(),
@@ -1157,4 +1345,7 @@ def all_results() -> dict:
         "gc advice": gc_advice(),
         "pressure run": pressure_run(),
         "post-mortem": post_mortem(),
+        "where": memory_where(),
+        "fix check": fix_check(),
+        "report": report(),
     }

@@ -171,7 +171,7 @@ def test_encode_and_decode_are_inverse(kind):
     def inverse(value):
         encoded = codec.encode(value)
         json.dumps(encoded.tree, allow_nan=False)
-        assert codec.decode(KINDS[kind], encoded) == value
+        assert codec.decode(KINDS[kind], encoded, KINDS) == value
         assert json.dumps(value.to_dict(), allow_nan=False)
 
     inverse()

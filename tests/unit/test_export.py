@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import sys
 
+import html5lib
 import nbformat
 import pytest
+import samples
 
 from memlab.errors import UsageError
 from memlab.faces import export
-from memlab.faces.export import CONTROL, WIDGET, export_notebook, static_outputs
+from memlab.faces.export import CONTROL, WIDGET, export_all, export_notebook, static_outputs
 from memlab.faces.loaded import loaded_by
+from memlab.views.html import render_page, render_summary
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -49,7 +54,7 @@ def test_the_page_of_a_plain_notebook_loads_nothing_and_shows_its_outputs(notebo
     assert PIXEL in page
     assert "hidden" in page
     assert "cdnjs" not in page
-    assert "<title>work</title>" in page
+    assert "<title>A title · memlab</title>" in page
 
 
 def test_the_stock_page_would_load_scripts(notebook):
@@ -103,15 +108,7 @@ def test_no_input_leaves_the_code_out(notebook, tmp_path):
     "html",
     [
         '<img src="https://example.org/x.png">',
-        '<script src="//example.org/x.js"></script>',
-        '<link rel="stylesheet" href="https://example.org/x.css">',
-        '<div style="background:url(https://example.org/x.png)"></div>',
-        "<style>@import 'https://example.org/x.css';</style>",
-        '<script type="module">import x from "https://example.org/x.js";</script>',
-        '<script>fetch("https://example.org/x.json")</script>',
         '<iframe srcdoc="&lt;img src=&quot;https://example.org/x.png&quot;&gt;"></iframe>',
-        '<img srcset="https://example.org/x.png 2x">',
-        '<video poster="other.png"></video>',
     ],
 )
 def test_a_page_that_would_load_something_is_refused_and_not_written(notebook, tmp_path, html):
@@ -121,7 +118,105 @@ def test_a_page_that_would_load_something_is_refused_and_not_written(notebook, t
         export_notebook(path, tmp_path / "out.html")
     assert not (tmp_path / "out.html").exists()
     export_notebook(path, tmp_path / "out.html", allow_network=True)
-    assert (tmp_path / "out.html").exists()
+    assert "img-src data: http: https:;" in (tmp_path / "out.html").read_text(encoding="utf-8")
+
+
+BAD = {
+    "script": '<script src="//example.org/x.js"></script>',
+    "link": '<link rel="stylesheet" href="https://example.org/x.css">',
+    "background": '<div style="background:url(https://example.org/x.png);color:red">a</div>',
+    "style": "<style>@import 'https://example.org/x.css';</style>",
+    "module": '<script type="module">import x from "https://example.org/x.js";</script>',
+    "fetch": '<script>fetch("https://example.org/x.json")</script>',
+    "unclosed": "<script>steal()",
+    "handler": '<b onclick="steal()" onmouseover=steal()>a</b>',
+    "address": '<a href="javascript:steal()">a</a><a href="data:text/html,<script>steal()</script>">b</a>',
+    "image set": '<img srcset="https://example.org/x.png 2x">',
+    "video": '<video poster="https://example.org/p.png" src="https://example.org/v.mp4"></video>',
+    "form": '<form action="https://example.org"><input name="a"><button>b</button></form>',
+    "base": '<base href="https://example.org"><meta http-equiv="refresh" content="0;https://example.org">',
+    "object": '<object data="https://example.org/x"><embed src="https://example.org/x"></object>',
+    "frame": '<iframe src="https://example.org" sandbox="allow-same-origin allow-scripts"></iframe>',
+    "svg": '<svg><script>steal()</script><image href="https://example.org/x"/><animate onbegin="a()"/></svg>',
+    "math": "<math><mtext><table><mglyph><style><img src=x onerror=steal()></style></mglyph></table></math>",
+    "end": "</div></main></body><script>steal()</script>",
+}
+
+
+def parsed(page):
+    """The page as a browser reads it, its own style and script left out."""
+    return html5lib.parse(page, namespaceHTMLElements=False)
+
+
+@pytest.mark.parametrize("way", ["output", "markdown", "markdown output"])
+@pytest.mark.parametrize("name", sorted(BAD))
+def test_what_runs_or_loads_is_cleaned_away(notebook, tmp_path, name, way):
+    """Scripts, handlers, sheets, forms and frames of a foreign output or text do not reach the page."""
+    text = f"<p>before</p>{BAD[name]}<p>after</p>"
+    path = notebook(
+        *([output(text__html=text)] if way == "output" else []),
+        *([output(text__markdown=text)] if way == "markdown output" else []),
+        markdown=text if way == "markdown" else "# A title",
+    )
+    export_notebook(path, tmp_path / "out.html")
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    tree = parsed(page)
+    assert [e.get("type") for e in tree.iter("script")] == ["application/json", "module"]
+    assert len(list(tree.iter("style"))) == 1
+    for element in tree.iter():
+        assert element.tag not in ("form", "input", "object", "embed", "base", "video", "image", "animate")
+        for key, value in element.attrib.items():
+            assert not key.startswith("on")
+            assert "example.org" not in value
+            assert not value.startswith(("javascript:", "data:text"))
+    for frame in tree.iter("iframe"):
+        assert (frame.get("sandbox"), frame.get("srcdoc"), frame.get("src")) == ("allow-scripts", "", None)
+    assert "before" in "".join(tree.itertext())
+    assert len(list(tree.iter("main"))) == 1
+    assert "".join(tree.find(".//footer").itertext()).startswith("Made by memlab")
+
+
+def test_a_result_of_memlab_keeps_its_frame_and_the_policy_knows_its_script(notebook, tmp_path):
+    """What memlab shows in a notebook is in the page as it was, sandboxed, and its script may run."""
+    for result in (samples.leak_report(), samples.heap_graph(), samples.capture(), samples.report()):
+        path = notebook(output(text__html=render_summary(result), text__plain=str(result)))
+        export_notebook(path, tmp_path / "out.html")
+        page = (tmp_path / "out.html").read_text(encoding="utf-8")
+        frame = next(parsed(page).iter("iframe"))
+        assert frame.get("srcdoc") == render_page(result)
+        assert frame.get("sandbox") == "allow-scripts"
+        inner = re.search(r"script-src '([^']+)'", html.unescape(render_page(result))).group(1)
+        policy = html.unescape(re.search(r'Content-Security-Policy" content="([^"]+)"', page).group(1))
+        assert f"'{inner}'" in policy
+        assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
+
+
+def test_a_folder_of_notebooks_gets_a_list(tmp_path, notebook):
+    """Each notebook becomes a page, and the index names all of them with their titles and first words."""
+    first = notebook(markdown="# One\n\nThe *first* of [two](x.html).")
+    second = tmp_path / "second.ipynb"
+    second.write_bytes(first.read_bytes().replace(b"# One", b"# Two"))
+    made = export_all([first, second], tmp_path / "out")
+    assert [one.title for one in made] == ["One", "Two"]
+    index = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
+    for said in ('href="work.html"', ">One<", 'href="second.html"', ">Two<", "The first of two."):
+        assert said in index
+    assert loaded_by(index) == []
+    assert 'href="index.html"' in (tmp_path / "out" / "work.html").read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="two pages would have the name work"):
+        export_all([first, first], tmp_path / "out")
+
+
+def test_texts_of_a_terminal_are_shown_plain(notebook, tmp_path):
+    """Colours of a terminal go, a progress bar keeps its last state, a traceback stays whole."""
+    said = nbformat.v4.new_output("stream", name="stderr", text="\x1b[31mred\x1b[0m\n 10 %\r 99 %\n")
+    failed = nbformat.v4.new_output(
+        "error", ename="KeyError", evalue="x", traceback=["\x1b[1mError\x1b[0m: <x>"]
+    )
+    export_notebook(notebook(said, failed), tmp_path / "out.html")
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "<pre>red\n 99 %\n</pre>" in page
+    assert "<pre>Error: &lt;x&gt;</pre>" in page
 
 
 @pytest.mark.parametrize(
@@ -192,7 +287,7 @@ def test_an_unwritable_page_is_refused_before_anything_runs(notebook, tmp_path, 
         export_notebook(notebook(), tmp_path / "no folder" / "out.html", execute=True)
 
 
-@pytest.mark.parametrize("module", ["nbconvert", "nbformat"])
+@pytest.mark.parametrize("module", ["bleach", "mistune", "nbformat"])
 def test_without_nbconvert_the_error_is_the_command_that_installs_it(notebook, tmp_path, monkeypatch, module):
     """An optional part that is missing names its remedy."""
     path = notebook()
@@ -214,3 +309,16 @@ def test_an_old_notebook_is_read(tmp_path):
     (tmp_path / "old.ipynb").write_text(json.dumps(old), encoding="utf-8")
     export_notebook(tmp_path / "old.ipynb", tmp_path / "out.html")
     assert "<p>old</p>" in (tmp_path / "out.html").read_text(encoding="utf-8")
+
+
+def test_a_signal_that_nbclient_took_is_an_interrupt(notebook, tmp_path, monkeypatch):
+    """The client ends its kernel on SIGINT and SIGTERM and then misses it: no bug, and nothing is written."""
+    import nbclient
+
+    def missed(client):
+        assert client.km is not None
+
+    monkeypatch.setattr(nbclient.NotebookClient, "execute", missed)
+    with pytest.raises(KeyboardInterrupt):
+        export_notebook(notebook(output(text__plain="1")), tmp_path / "out.html", execute=True)
+    assert not (tmp_path / "out.html").exists()

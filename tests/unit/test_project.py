@@ -309,3 +309,12 @@ download.timeout='1'
 def test_what_uv_has_no_word_for_is_left_to_pip(line):
     """A setting of pip that changes what is installed, and is not handed on, keeps uv out."""
     assert script("install").uv_settings(line + "\n") is None
+
+
+@pytest.mark.parametrize(
+    "source", sorted((ROOT / "memlab" / "_native").glob("*.c")), ids=lambda path: path.stem
+)
+def test_no_macro_of_the_headers_counts_references(source):
+    """What is built with 3.12's headers or later runs on 3.11 too, where None must be counted."""
+    code = re.sub(r"/\*.*?\*/", "", source.read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert re.findall(r"\bPy_(?:RETURN_\w+|X?(?:INCREF|DECREF)|NewRef)\b", code) == []

@@ -14,11 +14,13 @@ from contracts import ResultContract
 
 import memlab.records
 from memlab.records._result import Result
+from memlab.records.benchmark import BenchmarkTable, RegressionReport, RunHistory
 from memlab.records.cache import CacheStats, HitCurve
 from memlab.records.capture import Capture, Peak
 from memlab.records.cell_ledger import CellLedger
 from memlab.records.chain import Explanation, Link, ReferenceChain, RootKind
 from memlab.records.columns import check_lengths, floats, ints
+from memlab.records.fix_check import FixCheck
 from memlab.records.flame import FlameTree
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
@@ -41,6 +43,7 @@ from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
+from memlab.records.where import MemoryWhere
 from memlab.store.kinds import KINDS
 
 MIB = 1024 * 1024
@@ -183,8 +186,32 @@ class TestPressureRun(_OfKind):
     kind = PressureRun.kind
 
 
+class TestReport(_OfKind):
+    kind = "report"
+
+
 class TestPostMortem(_OfKind):
     kind = PostMortem.kind
+
+
+class TestMemoryWhere(_OfKind):
+    kind = MemoryWhere.kind
+
+
+class TestFixCheck(_OfKind):
+    kind = FixCheck.kind
+
+
+class TestBenchmarkTable(_OfKind):
+    kind = BenchmarkTable.kind
+
+
+class TestRegressionReport(_OfKind):
+    kind = RegressionReport.kind
+
+
+class TestRunHistory(_OfKind):
+    kind = RunHistory.kind
 
 
 def all_result_classes():

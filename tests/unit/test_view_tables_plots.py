@@ -31,6 +31,7 @@ COLUMNS = {
     "memit": "repeat peak_bytes increment_bytes source",
     "pressure run": "phase start_s end_s target_bytes ballast_bytes peak_rss_bytes calls failures"
     " latency_p50_s latency_p99_s latency_max_s hits misses hit_rate evictions entries",
+    "report": "part kind says",
     "post-mortem": "names kind type retained_bytes objects release",
 }
 
@@ -42,6 +43,13 @@ def fonts():
     FigureCanvasAgg(figure)
     figure.text(0, 0, "x")
     figure.canvas.draw()
+    for result in (RESULTS["benchmarks"], refill(RESULTS["benchmarks"], strings(8))[0]):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        result.plot(figure.subplots())
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("warnings.warn", lambda *args, **kwargs: None)  # glyphs that the font lacks
+            figure.canvas.draw()
 
 
 @pytest.mark.parametrize("kind", sorted(COLUMNS))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from memlab.faces.cli.parser import BAD_USE, EXIT_CODES, describe
 from memlab.faces.cli.target import Target, import_target, importable, parse_target
 from memlab.faces.hunt_options import HUNT_OPTIONS, hunt_keywords
-from memlab.faces.outputs import Outputs
+from memlab.faces.outputs import Outputs, refuse_same
 from memlab.faces.steps import Watched
 from memlab.faces.user_errors import error_line, error_text, error_type
 from memlab.lab.steps import check_step
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from memlab.faces.cli.console import Console
     from memlab.lab.leak_hunt import LeakHunt
+    from memlab.records._result import Result
     from memlab.records.leak_report import LeakReport
 
 __all__ = ["HELP", "TEXTS", "add_arguments", "run"]
@@ -50,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(
                 f"--{option.name}", metavar=option.metavar, type=option.kind, help=option.help
             )
+    parser.add_argument(
+        "--against", metavar="FILE", help="a saved report of before: say fixed, better, same or worse"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     parser.add_argument("--quiet", action="store_true", help="no progress and no hints on stderr")
 
@@ -57,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace, console: Console) -> int:
     """Hunt, print, and return the verdict as an exit code."""
     outputs = Outputs(args.save, args.report)
+    before = _before(args)
     target = parse_target(args.target)
     stdout = console.only_results_on_stdout() if args.json else contextlib.nullcontext()
     with importable(target), stdout:
@@ -74,9 +79,10 @@ def run(args: argparse.Namespace, console: Console) -> int:
             progress=console.progress,
             **hunt_keywords(vars(args)),
         )
-        show = functools.partial(_show, console=console, outputs=outputs, as_json=args.json)
+        show = functools.partial(_show, console=console, outputs=outputs, as_json=args.json, before=before)
         forgot = args.setup is None and callable(vars(module).get("setup"))
-        return _hunt(hunt, step, setup, console=console, show=show, hint=HAS_SETUP if forgot else "")
+        hint = HAS_SETUP if forgot else ""
+        return _hunt(hunt, step, setup, console=console, show=show, hint=hint)
 
 
 def _watched_setup(target: Target) -> Watched:
@@ -122,14 +128,37 @@ def _hunt(
     return 0 if report.verdict == "no leak" else NO_VERDICT
 
 
-def _show(report: LeakReport | None, *, console: Console, outputs: Outputs, as_json: bool) -> None:
+def _before(args: argparse.Namespace) -> LeakReport | None:
+    """Return the report to compare with; looked at before the long run."""
+    if args.against is None:
+        return None
+    from memlab.lab.verify_fix import load_report
+
+    for written in filter(None, (args.save, args.report)):
+        refuse_same(written, args.against, "the result would overwrite the report to compare with")
+    return load_report(args.against)
+
+
+def _show(
+    report: LeakReport | None,
+    *,
+    console: Console,
+    outputs: Outputs,
+    as_json: bool,
+    before: LeakReport | None = None,
+) -> None:
     if report is None:
         return
+    result: Result = report
+    if before is not None:
+        from memlab.analyses.fix_check import compare_reports
+
+        result = compare_reports(before, report)
     if as_json:
-        console.out_json(report.to_dict())
+        console.out_json(result.to_dict())
     else:
-        console.out(str(report).rstrip("\n"))
-    for line in outputs.write(report):
+        console.out(str(result).rstrip("\n"))
+    for line in outputs.write(result):
         console.hint(line)
 
 

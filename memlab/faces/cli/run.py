@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from memlab.faces.cli.console import Console
+    from memlab.faces.native_outputs import NativeOutputs
     from memlab.lab.recorder import Recorder
     from memlab.records.capture import Capture
 
@@ -48,6 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--no-stacks", action="store_true", help="do not look which line runs when memory rises"
+    )
+    parser.add_argument(
+        "--native",
+        action="store_true",
+        help="trace native memory too, with memray: alive at its peak, left at the end, temporary",
     )
     parser.add_argument(
         "-m",
@@ -127,10 +133,18 @@ def _run(args: argparse.Namespace, console: Console, target: str, arguments: Seq
         stacks=not args.no_stacks,
     )
     recorder.program = True
+    native = None
+    if args.native:
+        from memlab.faces.native_outputs import NativeOutputs
+
+        native = NativeOutputs(path, page)  # before the ending is registered: its files must outlive that
     ending = _Ending(recorder, console, path, page)
+    ending.native = native
     # After the program's own entry, so that it runs before that, and after all that the program registers.
     atexit.register(ending)
     recorder.start()
+    if ending.native is not None:
+        ending.begin_native()
 
     def report(error: BaseException) -> int:
         from memlab.faces.user_errors import error_type
@@ -151,13 +165,27 @@ class _Ending:
         self.code: int | None = None
         self.error = ""
         self.interrupted = False
+        self.native: NativeOutputs | None = None
         self._pid = os.getpid()
         self._recorder = recorder
         self._console = console
         self._path = path
         self._page = page
 
+    def begin_native(self) -> None:
+        """Begin to trace native memory; where that cannot be, nothing has started and no file stays."""
+        assert self.native is not None
+        try:
+            self.native.begin()
+        except BaseException:
+            atexit.unregister(self)
+            self._recorder.stop()
+            os.unlink(self._path)  # noqa: PTH108 - text, as it was given
+            raise
+
     def __call__(self) -> None:
+        if self.native is not None:
+            self.native.end()  # a forked child's file ends with the child
         if os.getpid() != self._pid:
             return
         outcome = {"exit_code": self.code, "error": self.error, "signal": "", "reason": ""}
@@ -167,6 +195,9 @@ class _Ending:
         try:
             capture = self._recorder.stop()
             say(self._console, capture, self._path, self._page)
+            if self.native is not None:
+                for line in self.native.write():
+                    self._console.hint(line)
         except MemlabError as error:
             self._console.error(str(error))
         except Exception as error:  # noqa: BLE001 - the program's exit code stays what it is

@@ -21,6 +21,7 @@ from memlab.faces.user_errors import drop_memlab_frames
 
 if TYPE_CHECKING:
     from memlab.faces.ipython.live_widget import Live
+    from memlab.faces.native_outputs import NativeOutputs
     from memlab.records.capture import Capture
 
 __all__ = ["LiveMagics"]
@@ -31,6 +32,7 @@ TRACE_OPTIONS = (
     Option("interval", "i", float, "S", "", "seconds between two samples"),
     Option("save", "", str, "FILE", "", "write the recording as a capture"),
     Option("report", "", str, "OUT.html", "", "write the recording as one HTML page"),
+    Option("native", "", None, "", "", "trace native memory too, with memray"),
     _RETURN,
     _QUIET,
 )
@@ -69,6 +71,9 @@ class LiveMagics:
           Seconds between two samples. Default: 0.01, and 0.1 while nothing moves.
         --save FILE, --report OUT.html
           Write the recording as a capture, or as one HTML page that opens offline.
+        --native
+          Trace native memory too, with memray (memlab[native]): what was alive at its peak is shown as well.
+          With --save or --report, what was at the peak, left at the end, and temporary is written beside.
         -o
           Return the Capture as well.
         -q
@@ -99,19 +104,28 @@ class LiveMagics:
 
             recording = record(interval_s=interval)
             recording.aliases = cell_names(self.shell) | {code.filename: code.label}
+            native = None
+            if options.get("native"):
+                from memlab.faces.native_outputs import NativeOutputs
+
+                native = NativeOutputs(outputs.capture, outputs.page, recording.aliases)
         step = Watched(code.function())
         quiet = options.get("quiet", False)
         try:
             with recording:
-                step.call()
+                if native is None:
+                    step.call()
+                else:
+                    with OneLine(step), native:
+                        step.call()
         except BaseException as error:
             if step.raised is error:
                 error.__traceback__ = drop_memlab_frames(error.__traceback__)
-                _finish(recording.capture, outputs, quiet=quiet)
+                _finish(recording.capture, outputs, native, quiet=quiet)
             raise
         capture: Capture = recording.capture
         with OneLine():
-            _finish(capture, outputs, quiet=quiet)
+            _finish(capture, outputs, native, quiet=quiet)
         return capture if options.get("return") else None
 
     @no_var_expand
@@ -180,11 +194,13 @@ class LiveMagics:
         return live if options.get("return") else None
 
 
-def _finish(capture: Capture, outputs: Outputs, *, quiet: bool) -> None:
+def _finish(capture: Capture, outputs: Outputs, native: NativeOutputs | None, *, quiet: bool) -> None:
     """Show what was recorded, and write it where it was asked for."""
     from IPython.display import display
 
     if not quiet:
         display(capture)
-    for said in outputs.write(capture):
+        if native is not None:
+            display(native.peak)
+    for said in (*outputs.write(capture), *(native.write() if native is not None else ())):
         print(said)

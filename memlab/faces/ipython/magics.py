@@ -17,6 +17,7 @@ from IPython.core.magic import Magics, magics_class, no_var_expand
 from memlab.errors import MemlabError, UsageError
 from memlab.faces.hunt_options import HUNT_OPTIONS, Option, hunt_keywords
 from memlab.faces.ipython.awaiting import Awaiting
+from memlab.faces.ipython.bench_magic import BenchMagic
 from memlab.faces.ipython.cells import Code, cell_names
 from memlab.faces.ipython.guard_magic import GuardMagic
 from memlab.faces.ipython.heap_magics import HeapMagics
@@ -29,6 +30,7 @@ from memlab.faces.ipython.options import parse
 from memlab.faces.ipython.pressure_magic import PressureMagic
 from memlab.faces.ipython.showing import Showing
 from memlab.faces.ipython.snapshot_magics import SnapshotMagics
+from memlab.faces.ipython.where_magic import WhereMagic
 from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
 from memlab.faces.user_errors import drop_memlab_frames
@@ -62,13 +64,24 @@ SHORT_NAMES = {
     "memguard": "line",
     "pressure": "line",
     "memdiff": "line_cell",
+    "memwhere": "line",
+    "membench": "line_cell",
 }
 PREFIX = "memlab_"
 
 
 @magics_class
 class MemlabMagics(
-    HeapMagics, SnapshotMagics, MeasureMagics, LedgerMagics, LiveMagics, GuardMagic, PressureMagic, Magics
+    HeapMagics,
+    SnapshotMagics,
+    MeasureMagics,
+    LedgerMagics,
+    LiveMagics,
+    GuardMagic,
+    PressureMagic,
+    WhereMagic,
+    BenchMagic,
+    Magics,
 ):
     """The magics of one shell."""
 

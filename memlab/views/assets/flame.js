@@ -686,24 +686,28 @@ export function mountPlaces(host, data, { say = () => {}, name = "Treemap of pla
 
 /** Bring the stacks of a report to life; places in tables get a button that shows them in the graph. */
 export function startFlame(root) {
-  const held = JSON.parse(root.querySelector("#memlab-data").textContent).flame;
-  if (!held) return;
   const status = root.querySelector("#status");
   const say = (text) => { status.textContent = text; };
-  for (const host of root.querySelectorAll("[data-flame=treemap]")) mountPlaces(host, held, { say });
-  for (const host of root.querySelectorAll("[data-flame=graph]")) {
-    const graph = mountFlame(host, held, { say });
-    for (const place of root.querySelectorAll("td [data-copy]")) {
-      const text = place.dataset.copy;
-      if (!graph.places.has(text)) continue;
-      const made = node("button", "copy", "in graph");
-      made.type = "button";
-      made.setAttribute("aria-label", `Show ${text} in the flame graph`);
-      made.addEventListener("click", () => graph.show(text));
-      place.parentElement.append(made);
+  for (const [part, data] of scopes(root)) {
+    if (!data.flame) continue;
+    for (const host of part.querySelectorAll("[data-flame=treemap]")) mountPlaces(host, data.flame, { say });
+    for (const host of part.querySelectorAll("[data-flame=graph]")) {
+      addWays(part, mountFlame(host, data.flame, { say }));
     }
+    root.dataset.flame = "ready";
   }
-  root.dataset.flame = "ready";
+}
+
+function addWays(part, graph) {
+  for (const place of part.querySelectorAll("td [data-copy]")) {
+    const text = place.dataset.copy;
+    if (!graph.places.has(text)) continue;
+    const made = node("button", "copy", "in graph");
+    made.type = "button";
+    made.setAttribute("aria-label", `Show ${text} in the flame graph`);
+    made.addEventListener("click", () => graph.show(text));
+    place.parentElement.append(made);
+  }
 }
 
 if (document.documentElement.dataset.memlab === "page") startFlame(document.documentElement);

@@ -198,17 +198,18 @@ export function mountTree(host, heap, { say = () => {}, name = "Dominator tree" 
 
 /** Bring the tree and the treemap of a report to life. */
 export function startHeap(root) {
-  const held = JSON.parse(root.querySelector("#memlab-data").textContent).heap;
-  if (!held) return;
   const status = root.querySelector("#status");
   const say = (text) => { status.textContent = text; };
-  const heap = readHeap(held);
-  for (const host of root.querySelectorAll("[data-heap=tree]")) {
-    host.removeAttribute("tabindex");
-    mountTree(host, heap, { say, name: host.getAttribute("aria-label") });
+  for (const [part, data] of scopes(root)) {
+    if (!data.heap) continue;
+    const heap = readHeap(data.heap);
+    for (const host of part.querySelectorAll("[data-heap=tree]")) {
+      host.removeAttribute("tabindex");
+      mountTree(host, heap, { say, name: host.getAttribute("aria-label") });
+    }
+    for (const host of part.querySelectorAll("[data-heap=treemap]")) mountTreemap(host, heap, { say });
+    root.dataset.heap = "ready";
   }
-  for (const host of root.querySelectorAll("[data-heap=treemap]")) mountTreemap(host, heap, { say });
-  root.dataset.heap = "ready";
 }
 
 if (document.documentElement.dataset.memlab === "page") startHeap(document.documentElement);

@@ -216,7 +216,7 @@ export function start(root) {
   const status = root.querySelector("#status");
   const say = (text) => { status.textContent = text; };
   const data = JSON.parse(root.querySelector("#memlab-data").textContent);
-  for (const table of root.querySelectorAll("table:not(.tree)")) {
+  for (const table of root.querySelectorAll("table[data-rows]")) {
     makeFilterable(table, say);
     makeSortable(table, say);
   }

@@ -29,3 +29,13 @@ export function formatBytes(count) {
   const text = tie ? (2 * Math.round(scaled / 2) / 10 ** digits).toFixed(digits) : value.toFixed(digits);
   return `${text} ${unit}`;
 }
+
+/**
+ * List where a page's data is drawn: each part of a report with its own, or the whole page.
+ * Gives pairs of an element to look in and the data that its charts show.
+ */
+export function scopes(root) {
+  const data = JSON.parse(root.querySelector("#memlab-data").textContent);
+  const parts = Object.entries(data.parts ?? {}).map(([id, held]) => [document.getElementById(id), held]);
+  return [[root, data], ...parts];
+}
