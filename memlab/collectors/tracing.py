@@ -31,6 +31,7 @@ __all__ = [
     "RawTraces",
     "TracemallocOwner",
     "Tracing",
+    "count_interpreters",
     "grown",
     "object_site",
     "snapshot",
@@ -53,7 +54,7 @@ class TracemallocOwner:
 
     def __init__(self, tracer: Any = tracemalloc, interpreters: Callable[[], int] | None = None) -> None:
         self.tracer = tracer
-        self._interpreters = interpreters or _count_interpreters
+        self._interpreters = interpreters or count_interpreters
         self._pid = os.getpid()
         # Re-entrant: a forgotten subscriber may be collected while its thread is in here.
         self._lock = threading.RLock()
@@ -321,7 +322,7 @@ def _read_snapshot(
     return to_snapshot(raw, labels, label, depth, notes, sources=sources)
 
 
-def _count_interpreters() -> int:
+def count_interpreters() -> int:
     """Count interpreters where the interpreter can tell; its module for that has no public name yet."""
     for name in ("_interpreters", "_xxsubinterpreters"):
         try:
