@@ -10,6 +10,7 @@ each snapshot, and before that not at all.
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import os
 import sys
 import threading
@@ -21,10 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import ModuleType
 
-    from memlab.collectors.sampled_maker import SampledTables
     from memlab.records.snapshot import Snapshot
 
-__all__ = ["ENGINE", "SampledEngine", "why_unavailable"]
+__all__ = ["ENGINE", "SampledEngine", "SampledTables", "why_unavailable"]
 
 ENGINE = "sampled"
 MEASURES = ("live", "allocated")
@@ -39,6 +39,27 @@ _owning = threading.RLock()
 def why_unavailable() -> str:
     """Return why there is no sampled engine in this Python; empty when there is one."""
     return "" if _native() is not None else "the sampling extension was not built for this Python"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class SampledTables:
+    """What the hooks had recorded at one moment.
+
+    Attributes:
+        read: the tables, as the extension gives them.
+        thread_names: place of a thread in its table -> name, of those that lived when someone looked.
+        sample_bytes: mean number of bytes between two samples.
+        frames: most frames kept of each stack.
+        samples: number of samples since the start.
+        notes: what a reader must know.
+    """
+
+    read: Mapping[str, Any]
+    thread_names: Mapping[int, str]
+    sample_bytes: int
+    frames: int
+    samples: int
+    notes: tuple[str, ...]
 
 
 class SampledEngine:
@@ -97,6 +118,10 @@ class SampledEngine:
                     "have no stack; end the others first"
                 )
             _at_exit()
+            if "numpy" in sys.modules:  # else its import is not the traced program's
+                from memlab.collectors.snapshot_maker import warm_up
+
+                warm_up()
             self._pid = os.getpid()
             _owner = self
             sys.meta_path.insert(0, self._watch)
@@ -148,8 +173,6 @@ class SampledEngine:
                 _owner = None
 
     def _read(self) -> SampledTables:
-        from memlab.collectors.sampled_maker import SampledTables
-
         native = _required()
         native.follow()
         state = native.state()

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from memlab._base.paths import PathLabels
+    from memlab.collectors.sampled_engine import SampledTables
     from memlab.records.columns import Ints
 
-__all__ = ["SampledTables", "sampled_snapshot"]
+__all__ = ["sampled_snapshot"]
 
 _LINE_BITS = 32
 _UNKNOWN = "<unknown>"
@@ -49,27 +50,6 @@ _ROW = np.dtype(
 _SIZED = np.dtype([("row", "=u4"), ("count", "=u4"), ("size", "=u8")])
 _LIVE = np.dtype([("key", "=u8"), ("size", "=u8"), ("row", "=u4"), ("used", "=u4")])
 _NO_STATE, _TOO_MANY = 0, 1
-
-
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class SampledTables:
-    """What the hooks had recorded at one moment.
-
-    Attributes:
-        read: the tables, as the extension gives them.
-        thread_names: place of a thread in its table -> name, of those that lived when someone looked.
-        sample_bytes: mean number of bytes between two samples.
-        frames: most frames kept of each stack.
-        samples: number of samples since the start.
-        notes: what a reader must know.
-    """
-
-    read: Mapping[str, Any]
-    thread_names: Mapping[int, str]
-    sample_bytes: int
-    frames: int
-    samples: int
-    notes: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -251,7 +231,7 @@ def _thread_name(names: Mapping[int, str], place: int) -> str:
 
 
 def _notes(tables: SampledTables) -> tuple[str, ...]:
+    mean = format_bytes(tables.sample_bytes)
     return (
-        f"estimates from {tables.samples:,} samples, one each {format_bytes(tables.sample_bytes)} on average; a "
-        "site without a sample is not listed",
+        f"estimates from {tables.samples:,} samples, one each {mean} on average; a site without one is not listed",
     )

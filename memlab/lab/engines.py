@@ -1,9 +1,10 @@
 """Which engine traces, and what it costs: the one place where that is decided.
 
 ``memlab.trace()`` asks for a trace of allocations; three engines can give one, all of them as a ``Snapshot``.
-The sampled one (``collectors/sampled_engine.py``) looks at a block every so many bytes and can stay on; where
-its extension could not be built, or every block is wanted, it is tracemalloc; memory outside of Python's
-allocators is memray's (``lab/native_trace.py``). ``choose`` says which and why, as a value; ``Trace`` runs it.
+The sampled one (``collectors/sampled_engine.py``) looks at a block every so many bytes and can stay on. Where
+its extension could not be built, or every block is wanted, it is tracemalloc. Memory outside of Python's
+allocators is memray's (``lab/native_trace.py``). ``choose`` says which and why, as a value;
+``Trace`` runs it.
 """
 
 from __future__ import annotations
@@ -338,6 +339,6 @@ def _sample_bytes(sample: float | str | None) -> int:
     size = parse_bytes(sample)
     if size and not _LEAST_SAMPLE <= size <= _MOST_SAMPLE:
         raise UsageError(
-            f"tracing: sample must be 0, or from {_LEAST_SAMPLE} B to 1 TiB between two samples, not {sample!r}"
+            f"tracing: sample must be 0, or {_LEAST_SAMPLE} B to 1 TiB between two samples, not {sample!r}"
         )
     return size
