@@ -4,8 +4,8 @@ Three programs (allocation-heavy Python, numpy arrays, a mix) run bare and under
 in a process of its own. *Work* is the processor time of the program's work alone, with whatever threads run
 meanwhile; *whole* that of the process from its start to its end, imports, the tool's reading and children
 included; *peak* the greatest RSS. All are ratios to bare, medians of the rounds. *File* is what was written.
-*Off* is how far the program's ten greatest live lines are from the truth, which tracemalloc knows: the mean of
-the differences over their bytes; a way that says nothing of live lines has none.
+*Off* is how far the program's ten greatest live lines (those of a thousandth of all and more) are from the
+truth, which tracemalloc knows: the mean of the differences over their bytes; a way that says nothing of live lines has none.
 
     python benchmarks/tracing.py [--rounds 5] [--peers VENV] [--only NAME]
     python benchmarks/tracing.py --coverage 200     (how often the stated intervals hold; minutes)
@@ -227,7 +227,8 @@ def off(truth: list[tuple[int, int]], sites: list[tuple[int, int]] | None) -> fl
     if sites is None:
         return None
     said = dict(sites)
-    top = sorted(truth, key=lambda s: -s[1])[:10]
+    least = sum(size for _, size in truth) / 1000  # what is less is nobody's question
+    top = sorted((s for s in truth if s[1] >= least), key=lambda s: -s[1])[:10]
     return statistics.mean(abs(said.get(line, 0) - size) / size for line, size in top)
 
 

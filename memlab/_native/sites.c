@@ -708,21 +708,39 @@ given_raw(int hook, uint64_t key, size_t size, uint32_t domain)
 static PyMemAllocatorEx below[DOMAINS];
 static int hooked[DOMAINS]; /* put in, and not taken out by us */
 
-#define GIVEN_RAW(block, size) given_raw(RAW, (uint64_t)(uintptr_t)(block), (size), 0)
+/* The object allocator asks the raw domain for what is too large for its pools: one block, to be counted once. */
+static __thread int inside;
+#define MAY_NEST 256 /* below 512, since a debug hook adds to what it passes on */
+
+#define GIVEN_RAW(block, size)                                                                            \
+    do {                                                                                                  \
+        if (!inside)                                                                                      \
+            given_raw(RAW, (uint64_t)(uintptr_t)(block), (size), 0);                                      \
+    } while (0)
 #define GIVEN_MEM(block, size) given_gil(MEM, (block), (size))
 #define GIVEN_OBJ(block, size) given_gil(OBJ, (block), (size))
 
 #define HOOKS(name, domain, GIVEN)                                                                        \
     static void *name##_malloc(void *context, size_t size)                                                \
     {                                                                                                     \
+        int nests = domain != RAW && size > MAY_NEST;                                                     \
+        if (nests)                                                                                        \
+            inside++;                                                                                     \
         void *block = below[domain].malloc(context, size);                                                \
+        if (nests)                                                                                        \
+            inside--;                                                                                     \
         if (block != NULL)                                                                                \
             GIVEN(block, size);                                                                           \
         return block;                                                                                     \
     }                                                                                                     \
     static void *name##_calloc(void *context, size_t count, size_t size)                                  \
     {                                                                                                     \
+        int nests = domain != RAW;                                                                        \
+        if (nests)                                                                                        \
+            inside++;                                                                                     \
         void *block = below[domain].calloc(context, count, size);                                         \
+        if (nests)                                                                                        \
+            inside--;                                                                                     \
         if (block != NULL)                                                                                \
             GIVEN(block, count * size);                                                                   \
         return block;                                                                                     \
@@ -731,9 +749,14 @@ static int hooked[DOMAINS]; /* put in, and not taken out by us */
     {                                                                                                     \
         /* Out before it moves: its address may be another's at once. */                                  \
         Live was;                                                                                         \
+        int nests = domain != RAW;                                                                        \
         int out = old != NULL && UNLIKELY(may_be_live((uint64_t)(uintptr_t)old))                          \
                   && take_out((uint64_t)(uintptr_t)old, &was);                                            \
+        if (nests)                                                                                        \
+            inside++;                                                                                     \
         void *block = below[domain].realloc(context, old, size);                                          \
+        if (nests)                                                                                        \
+            inside--;                                                                                     \
         if (block != NULL)                                                                                \
             GIVEN(block, size);                                                                           \
         else if (out)                                                                                     \

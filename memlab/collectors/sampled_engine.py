@@ -103,7 +103,7 @@ class SampledEngine:
             UnavailableError: when it cannot run here, or runs already.
         """
         global _owner  # noqa: PLW0603 - the hooks are the process's
-        from memlab.collectors.tracing import count_interpreters
+        from memlab.collectors.interpreters import count_interpreters
 
         native = _required()
         with _owning:

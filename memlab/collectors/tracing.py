@@ -15,6 +15,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any, Self
 
 from memlab._base.paths import PathLabels
+from memlab.collectors.interpreters import count_interpreters
 from memlab.collectors.notebook import cell_aliases
 from memlab.collectors.snapshot_maker import to_snapshot, warm_up
 from memlab.collectors.trace_blocks import read_columns, without_collector
@@ -31,7 +32,6 @@ __all__ = [
     "RawTraces",
     "TracemallocOwner",
     "Tracing",
-    "count_interpreters",
     "grown",
     "object_site",
     "snapshot",
@@ -320,16 +320,6 @@ def _read_snapshot(
     if raw.source == "public":
         notes = (*notes, "read by tracemalloc's public, slower interface")
     return to_snapshot(raw, labels, label, depth, notes, sources=sources)
-
-
-def count_interpreters() -> int:
-    """Count interpreters where the interpreter can tell; its module for that has no public name yet."""
-    for name in ("_interpreters", "_xxsubinterpreters"):
-        try:
-            return len(__import__(name).list_all())
-        except (ImportError, AttributeError, RuntimeError):
-            continue
-    return 1
 
 
 _owner = TracemallocOwner()
