@@ -854,11 +854,39 @@ take_hooks_out(void)
 
 static int followed; /* slots that point at ours */
 
-/* The lowest bit tells them from blocks of Python's own: these may lie inside of one. */
+/* The lowest bit tells them from blocks of Python's own: these may lie inside of one, or be one. */
+static inline uint64_t
+key_of(unsigned int domain, uintptr_t block)
+{
+    return domain ? (uint64_t)block | 1 : (uint64_t)block;
+}
+
+/* A library took a block from Python's allocators and will report it as its own: it was never Python's. NumPy
+   does so from 2.5 on. */
+static __attribute__((noinline)) void
+disown(uint64_t key)
+{
+    Live was;
+    pthread_mutex_lock(&lock);
+    if (live_remove(key, &was) && was.row < rows.used) {
+        Row *row = (Row *)rows.things + was.row;
+        double chance = -expm1(-(double)was.size / mean_gap);
+        row->bytes -= (double)was.size / chance;
+        row->blocks -= 1.0 / chance;
+        Sized one = {.row = was.row, .count = 0, .size = rounded(was.size)};
+        uint64_t names[2] = {was.row, one.size};
+        uint32_t found = table_find(&sizes, hash_of(names, sizeof names, 4), sized_equal, &one);
+        if (found != NONE && ((Sized *)sizes.things)[found].count > 0)
+            ((Sized *)sizes.things)[found].count--;
+        sample_count--;
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 static int
 track_hook(unsigned int domain, uintptr_t block, size_t size)
 {
-    uint64_t key = (uint64_t)block | 1;
+    uint64_t key = key_of(domain, block);
     Live was;
     if (UNLIKELY(may_be_live(key)))
         take_out(key, &was);
@@ -870,10 +898,14 @@ track_hook(unsigned int domain, uintptr_t block, size_t size)
 static int
 untrack_hook(unsigned int domain, uintptr_t block)
 {
-    uint64_t key = (uint64_t)block | 1;
+    uint64_t key = key_of(domain, block);
     Live was;
-    if (UNLIKELY(may_be_live(key)))
-        take_out(key, &was);
+    if (UNLIKELY(may_be_live(key))) {
+        if (domain == 0)
+            disown(key);
+        else
+            take_out(key, &was);
+    }
     return PyTraceMalloc_Untrack(domain, block);
 }
 

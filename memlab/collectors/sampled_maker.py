@@ -177,6 +177,7 @@ def _sampled(tables: SampledTables, measure: str, rows: int) -> _Sampled:
             np.bincount(row, stands_for, rows),
         )
     sized = np.frombuffer(tables.read["sizes"], _SIZED)
+    sized = sized[sized["count"] > 0]
     table = np.frombuffer(tables.read["rows"], _ROW)
     return _Sampled(
         sized["row"].astype(np.int64),
