@@ -301,9 +301,11 @@ print(json.dumps(held))
 """
 
 
-def coverage(runs: int, sample: str) -> None:
+def coverage(runs: int, sample: str, only: str) -> None:
     """Print how often the stated intervals hold the truth of the ten greatest sites."""
     for name, program in PROGRAMS.items():
+        if only not in name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             Path(folder, "program.py").write_text(program)
             code = COVERAGE.format(folder=folder, runs=runs, sample=sample)
@@ -322,12 +324,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path)
-    parser.add_argument("--only", default="", help="only ways whose name holds this")
+    parser.add_argument("--only", default="", help="only ways, or programs, whose name holds this")
     parser.add_argument("--coverage", type=int, default=0, metavar="RUNS")
     parser.add_argument("--sample", default="512 KiB")
     args = parser.parse_args()
     if args.coverage:
-        coverage(args.coverage, args.sample)
+        coverage(args.coverage, args.sample, args.only)
     else:
         compare(args)
     return 0

@@ -5,7 +5,9 @@ sampled, is estimated by the sum ``y`` of ``s (1 - p) / p`` over samples of ``s`
 variance is estimated by the sum ``v`` of ``s**2 (1 - p) / p**2``. For small blocks that is a sum of Poisson
 counts times the mean gap ``T``, and the interval is the one for weighted sums of such: M. Fay and E. Feuer,
 "Confidence intervals for directly standardized rates", Statistics in Medicine 16, 1997, with ``T`` for the
-weight of a sample that was not drawn. It holds at least as often as it says.
+weight of a sample that was not drawn. Blocks near ``T`` and above are few and come whole, so the lower bound
+gives way by one block that was missed, of the size that such a block has on average. It holds at least as
+often as it says.
 
 The level is so high because tables are read by their greatest ten sites: all ten lie in their intervals 95
 times of a hundred.
@@ -52,21 +54,25 @@ def bounds(snapshot: Snapshot, summed: Callable[[Snapshot], Ints]) -> tuple[Ints
         summed: sums up a snapshot's ``size_bytes`` by site.
     """
     columns = [summed(dataclasses.replace(snapshot, size_bytes=c)) for c in _parts(snapshot)]
-    certain, rest, spread = (np.asarray(column, np.float64) for column in columns)
+    certain, rest, spread, missed, squared = (np.asarray(column, np.float64) for column in columns)
     gap = float(snapshot.sample_bytes)
     variance = spread * gap
     low = np.zeros(len(certain))
     some = (rest > 0) & (variance > 0)
     tail = (1 - LEVEL) / 2
     scale, shape = variance[some] / rest[some], rest[some] ** 2 / variance[some]
-    low[some] = scale * gamma_quantile(tail, shape)
+    one_block = squared[some] * gap / np.maximum(missed[some], 1.0)
+    low[some] = np.maximum(scale * gamma_quantile(tail, shape) - one_block, 0.0)
     more, wider = rest + gap, variance + gap * gap
     high = wider / more * gamma_quantile(1 - tail, more**2 / wider)
     return ints(np.floor(certain + low)), ints(np.ceil(certain + high))
 
 
-def _parts(snapshot: Snapshot) -> tuple[Ints, Ints, Ints]:
-    """Return for each row what is certain, what is estimated beyond it, and that one's variance over ``T``."""
+def _parts(snapshot: Snapshot) -> tuple[Ints, ...]:
+    """Return for each row what is certain, what is estimated beyond it, and that one's variance over ``T``.
+
+    Then the sums over samples of their size, and of its square over ``T``, times the chance to be missed.
+    """
     rows = len(snapshot)
     gap = float(snapshot.sample_bytes)
     row = np.arange(rows).repeat(np.diff(snapshot.hist_starts)) if rows else np.zeros(0, np.int64)
@@ -81,6 +87,8 @@ def _parts(snapshot: Snapshot) -> tuple[Ints, Ints, Ints]:
         ints(certain),
         ints(np.rint(np.bincount(row, rest, rows))),
         ints(np.rint(np.bincount(row, spread, rows))),
+        ints(np.rint(np.bincount(row, count * size * missed, rows))),
+        ints(np.rint(np.bincount(row, count * size * size * missed / gap, rows))),
     )
 
 
