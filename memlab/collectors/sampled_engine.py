@@ -85,8 +85,8 @@ class SampledEngine:
         budget_bytes: int = _BUDGET,
         seed: int = 0,
     ) -> None:
-        self._sample_bytes = sample_bytes
-        self._frames = frames
+        self.sample_bytes = sample_bytes
+        self.frames = frames
         self._aliases = aliases
         self._budget = budget_bytes
         self._seed = seed
@@ -125,7 +125,7 @@ class SampledEngine:
             self._pid = os.getpid()
             _owner = self
             sys.meta_path.insert(0, self._watch)
-            native.begin(float(self._sample_bytes), self._frames, self._budget, self._seed)
+            native.begin(float(self.sample_bytes), self.frames, self._budget, self._seed)
 
     @property
     def is_running(self) -> bool:
@@ -156,14 +156,14 @@ class SampledEngine:
             lambda: sampled_snapshot(self.tables(), measure, labels, label, sources=sources)
         )
 
-    def end(self) -> None:
+    def end(self, keep: bool = True) -> None:
         """Take the hooks out, and keep what was recorded. Safe to repeat."""
         global _owner  # noqa: PLW0603
         with _owning:
             if _owner is not self:
                 return
             try:
-                if self.is_running and self._last is None:
+                if keep and self.is_running and self._last is None:
                     self._last = self._read()
             finally:
                 if self._watch in sys.meta_path:
@@ -181,8 +181,8 @@ class SampledEngine:
         return SampledTables(
             read=read,
             thread_names=dict(self._names),
-            sample_bytes=self._sample_bytes,
-            frames=self._frames,
+            sample_bytes=self.sample_bytes,
+            frames=self.frames,
             samples=state["samples"],
             notes=_notes_of(state),
         )

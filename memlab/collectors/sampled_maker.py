@@ -17,6 +17,7 @@ from memlab._base.grouping import group_keys, pack_keys
 from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.units import format_bytes
 from memlab.collectors.own_lines import own_lines
+from memlab.collectors.sampled_names import thread_name
 from memlab.collectors.snapshot_maker import FileTable, FileTexts
 from memlab.collectors.trace_blocks import own_among
 from memlab.records.columns import frozen, ints
@@ -49,7 +50,6 @@ _ROW = np.dtype(
 )
 _SIZED = np.dtype([("row", "=u4"), ("count", "=u4"), ("size", "=u8")])
 _LIVE = np.dtype([("key", "=u8"), ("size", "=u8"), ("row", "=u4"), ("used", "=u4")])
-_NO_STATE, _TOO_MANY = 0, 1
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +108,7 @@ def sampled_snapshot(
         "frame_file": ints(frame_file),
         "frame_line": ints(frame_line),
         "thread": ints(of_thread),
-        "threads": tuple(_thread_name(tables.thread_names, place) for place in threads.tolist()),
+        "threads": tuple(thread_name(tables.thread_names, place) for place in threads.tolist()),
         **_histogram(found, rows, group, order, lengths[place]),
         **of_files,
         **said,
@@ -221,14 +221,6 @@ def _functions(stacks: _Stacks, picked: Ints) -> dict[str, Any]:
         name = stacks.names[number]
         of.append(index.setdefault("" if name == "<module>" else name, len(index)))
     return {"frame_function": ints(of), "functions": tuple(index)}
-
-
-def _thread_name(names: Mapping[int, str], place: int) -> str:
-    if place == _NO_STATE:
-        return "without the interpreter's lock"
-    if place == _TOO_MANY:
-        return "other threads"
-    return names.get(place) or f"a thread that ended ({place - _TOO_MANY})"
 
 
 def _notes(tables: SampledTables) -> tuple[str, ...]:
