@@ -43,7 +43,7 @@ _TERMS = 600
 
 def unseen_bytes(snapshot: Snapshot) -> int:
     """Return how much a site without a sample holds at most, at the same level; 0 where all is recorded."""
-    return math.ceil(-math.log((1 - LEVEL) / 2) * snapshot.sample_bytes)
+    return math.ceil(-math.log((1 - LEVEL) / 2) * max(snapshot.sample_bytes, 0))
 
 
 def bounds(snapshot: Snapshot, summed: Callable[[Snapshot], Ints]) -> tuple[Ints, Ints]:
@@ -65,7 +65,11 @@ def bounds(snapshot: Snapshot, summed: Callable[[Snapshot], Ints]) -> tuple[Ints
     low[some] = np.maximum(scale * gamma_quantile(tail, shape) - one_block, 0.0)
     more, wider = rest + gap, variance + gap * gap
     high = wider / more * gamma_quantile(1 - tail, more**2 / wider)
-    return ints(np.floor(certain + low)), ints(np.ceil(certain + high))
+    most = 2.0**62
+    return tuple(  # type: ignore[return-value]
+        ints(np.clip(np.nan_to_num(bound), 0, most))
+        for bound in (np.floor(certain + low), np.ceil(certain + high))
+    )
 
 
 def _parts(snapshot: Snapshot) -> tuple[Ints, ...]:
@@ -76,13 +80,14 @@ def _parts(snapshot: Snapshot) -> tuple[Ints, ...]:
     rows = len(snapshot)
     gap = float(snapshot.sample_bytes)
     row = np.arange(rows).repeat(np.diff(snapshot.hist_starts)) if rows else np.zeros(0, np.int64)
-    size, count = snapshot.hist_size.astype(np.float64), snapshot.hist_count.astype(np.float64)
+    whole = np.maximum(snapshot.hist_size, 0)
+    size, count = whole.astype(np.float64), snapshot.hist_count.astype(np.float64)
     chance = -np.expm1(-size / gap)
     missed = np.exp(-size / gap)
     chance[size == 0] = 1.0
     rest = count * size * missed / chance
     spread = count * (size / chance) ** 2 * missed / gap
-    certain = sums(row, snapshot.hist_size * snapshot.hist_count.astype(np.int64), rows)
+    certain = sums(row, whole * snapshot.hist_count.astype(np.int64), rows)
     return (
         ints(certain),
         ints(np.rint(np.bincount(row, rest, rows))),

@@ -74,7 +74,7 @@ def _table(snapshot: Snapshot, by: By, mode: Cumulative) -> SnapshotTable:
 
 def _bounds(snapshot: Snapshot, codes: Ints, by: By, mode: Cumulative, order: Ints) -> dict[str, Ints]:
     """Return the interval of each site where sizes are estimates and the samples behind them were kept."""
-    if not snapshot.sample_bytes or not len(snapshot.hist_starts) or mode == "stdlib":
+    if snapshot.sample_bytes <= 0 or not len(snapshot.hist_starts) or mode == "stdlib":
         return {}
     from memlab.analyses.estimates import bounds
 

@@ -132,6 +132,11 @@ class SampledEngine:
         """Tell whether this process's allocations are sampled by this trace."""
         return _owner is self and self._pid == os.getpid()
 
+    @property
+    def has_tables(self) -> bool:
+        """Tell whether there is something to read: while it runs, or what was kept at its end."""
+        return self._pid == os.getpid() and (_owner is self or self._last is not None)
+
     def tables(self) -> SampledTables:
         """Return what is recorded so far, or was when it ended. Reads in C; nothing is labelled yet.
 

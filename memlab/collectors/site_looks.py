@@ -65,9 +65,11 @@ class SiteLooks:
         self._clock = clock
         self._wait_s = min(_FIRST_S, every_s)
         self._due = 0.0
+        self._ended = False
         self._frames = self._rows = 0
         self._own: list[bool] = []
         self._helpers: list[bool] = []
+        self._outside: list[bool] = []
         self._skipped: list[bool] = []
         self._threads: dict[int, str] = {}
         self._counts: dict[tuple[int, int], int] = {}
@@ -92,12 +94,14 @@ class SiteLooks:
             self.look()
 
     def end(self) -> None:
-        """Look once more, and stop sampling. Safe to repeat."""
-        try:
-            if self._engine.is_running:
-                self.look()
-        finally:
-            self._engine.end()
+        """Stop sampling, and write what there was then. Safe to repeat.
+
+        The end of the process may have stopped it before.
+        """
+        self._engine.end()
+        if not self._ended:
+            self._ended = True
+            self.look()
 
     def cancel(self) -> None:
         """Stop sampling without a last look. Safe to repeat."""
@@ -105,7 +109,7 @@ class SiteLooks:
 
     def look(self) -> None:
         """Write what changed since the last look."""
-        if not self._engine.is_running:
+        if not self._engine.has_tables:
             return
         tables = self._engine.tables()
         moment = self._us()
@@ -147,6 +151,7 @@ class SiteLooks:
             self._own.append(own)
             self._helpers.append(helper)
             function_name = names[function]
+            self._outside.append(own and function_name.rpartition(".")[2] == "run_program")
             found.append(
                 [
                     self._labels.label(raw)[:_MOST_TEXT],
@@ -177,6 +182,8 @@ class SiteLooks:
         for stack, thread, domain, _, _, _ in struct.iter_unpack("=IIIIdd", read["rows"][self._rows * 32 :]):
             start, length = stacks[stack]
             entries = frames[start : start + length].tolist()
+            outside = next((at for at, entry in enumerate(entries) if self._outside[entry]), length)
+            entries = entries[:outside]  # what lies further out is memlab's command line
             first = next((entry for entry in entries if not self._helpers[entry]), -1)
             skipped = first >= 0 and self._own[first]
             self._skipped.append(skipped)

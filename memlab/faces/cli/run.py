@@ -51,6 +51,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-stacks", action="store_true", help="do not look which line runs when memory rises"
     )
     parser.add_argument(
+        "--sites",
+        nargs="?",
+        const="512 KiB",
+        metavar="SIZE",
+        help="sample allocations too: live memory by line over time (default: a block each 512 KiB)",
+    )
+    parser.add_argument(
         "--native",
         action="store_true",
         help="trace native memory too, with memray: alive at its peak, left at the end, temporary",
@@ -131,6 +138,7 @@ def _run(args: argparse.Namespace, console: Console, target: str, arguments: Seq
         path=path,
         children=not args.no_children,
         stacks=not args.no_stacks,
+        sites=args.sites or False,
     )
     recorder.program = True
     native = None
