@@ -31,6 +31,8 @@ _LATE_LEAST = 4
 """Least growth from block to block, in objects, that counts as growth which began late."""
 _EVEN = 0.5
 """Least ratio of the smallest to the greatest of these steps."""
+_EVEN_BLOCKS = 0.5
+"""Part of the rate that must lie below its interval, where blocks alone rose and nothing was traced."""
 _KEPT_FREE = 0.5
 """Part of the resident growth that malloc must hold free, to call it fragmentation."""
 _OF_PROCESS = ("malloc_bytes", "rss_bytes")
@@ -160,6 +162,12 @@ def _process_rises(found: Findings) -> bool:
 def _judge_python(found: Findings) -> Judgement:
     growth = _growth_sentence(found)
     if found.suspects is None:
+        if _uneven_blocks(found):
+            return Judgement(
+                Verdict.INCONCLUSIVE,
+                f"{growth}, but not evenly, and no object with them: tables fill like this. Only a traced "
+                "pass or more iterations can tell",
+            )
         return Judgement(Verdict.LEAK, growth)
     if _stopped(found):
         return Judgement(
@@ -293,6 +301,14 @@ def _stopped(found: Findings) -> bool:
     if test is None or not _sustained(test) or found.objects_rate is None:
         return False
     return found.objects_rate < _GOES_ON * test.per_iteration
+
+
+def _uneven_blocks(found: Findings) -> bool:
+    """Tell whether blocks alone rose, at a rate that is not sure to half: no second pass confirms it."""
+    objects, blocks = found.test("tracked_objects"), found.test("allocated_blocks")
+    if blocks is None or (objects is not None and _sustained(objects)):
+        return False
+    return blocks.low < _EVEN_BLOCKS * blocks.per_iteration
 
 
 def _unconfirmed(found: Findings) -> bool:

@@ -1,12 +1,17 @@
 """The block-minima test on synthetic series whose truth is known."""
 
+import dataclasses
+import itertools
 import math
+import statistics
 
 import numpy as np
 import pytest
 
 from memlab.analyses.growth import COUNTS, RSS, GrowthRule, growth_test
+from memlab.analyses.leak_verdict import Findings, judge
 from memlab.records.columns import ints
+from memlab.records.leak_report import GrowthTest
 
 N = 96
 AT = ints(np.arange(1, N + 1) * 10)
@@ -155,3 +160,23 @@ def test_a_leak_just_above_the_stated_least_is_found():
         least = growth_test("m", ints(quiet), AT, COUNTS).least
         found += verdict(quiet + AT * least * 2)
     assert found >= 48
+
+
+@pytest.mark.parametrize(
+    ("minima", "verdict"),
+    [
+        ((0, 85, 119, 147, 166, 185), "inconclusive"),  # measured: a healthy test under anyio, blocks alone
+        ((0, 20, 40, 60, 80, 100), "leak"),
+    ],
+)
+def test_blocks_alone_that_no_second_pass_confirms_must_rise_evenly(minima, verdict):
+    """Tables fill for a while at a falling rate; without a traced pass that is no proof of a leak."""
+    steps = [b - a for a, b in itertools.pairwise(minima)]
+    rate, spread = statistics.mean(steps) / 20, 2 * statistics.pstdev(steps) / 20
+    blocks = GrowthTest(
+        "allocated_blocks", True, True, rate, rate - spread, rate + spread, minima, 1 / 720, 0.1
+    )
+    still = GrowthTest("tracked_objects", False, False, 0.0, 0.0, 0.0, (0,) * 6, 1 / 720, 0.1)
+    assert judge(Findings((blocks, still), enough=True)).verdict == verdict
+    rises = dataclasses.replace(blocks, metric="tracked_objects")
+    assert judge(Findings((blocks, rises), enough=True)).verdict == "leak"

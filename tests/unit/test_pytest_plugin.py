@@ -87,7 +87,7 @@ def narrow(wide, request):
     global made
     made += 1
 
-@pytest.mark.memlab_no_leak(iterations=200, warmup=10, trace=False)
+@pytest.mark.memlab_no_leak(iterations=1200, warmup=10, trace=False, strict=True)
 def test_clean(narrow, tmp_path, monkeypatch, capsys, caplog, recwarn, record_property):
     record_property("size", 1)
     monkeypatch.setattr(logging, "foo", Session(), raising=False)
@@ -98,10 +98,10 @@ def test_clean(narrow, tmp_path, monkeypatch, capsys, caplog, recwarn, record_pr
     assert len(caplog.records) == len(recwarn.list) == 1
 
 def test_afterwards(wide, tmp_path_factory):
-    assert made == 212  # the plain run, the hunt, and the set-up after it
+    assert made == 1212  # the plain run, the hunt, and the set-up after it
     assert not hasattr(logging, "foo")
     left = [path for path in tmp_path_factory.getbasetemp().iterdir() if path.name.startswith("test_clean")]
-    assert len(left) <= 3  # of two hundred: the first, the one after the hunt, and pytest's link
+    assert len(left) <= 3  # of twelve hundred: the first, the one after the hunt, and pytest's link
 """
     )
     result.assert_outcomes(passed=2)
