@@ -26,7 +26,7 @@
  */
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE /* dl_iterate_phdr, dladdr */
+#define _GNU_SOURCE /* dl_iterate_phdr */
 #endif
 #define PY_SSIZE_T_CLEAN
 #define Py_BUILD_CORE_MODULE 1
@@ -54,7 +54,8 @@
 #include <elf.h>
 #include <link.h>
 #include <sys/mman.h>
-#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdio.h>
 #define FOLLOWS 1
 #else
 #define FOLLOWS 0
@@ -71,6 +72,12 @@
 enum { RAW, MEM, OBJ, DOMAINS };
 
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+#if PY_VERSION_HEX < 0x030C0000
+#define IS_READY(text) PyUnicode_IS_READY(text) /* one of the old form has no characters yet */
+#else
+#define IS_READY(text) 1
+#endif
 
 /* ---- memory of our own, up to a budget ------------------------------------------------------------------------ */
 
@@ -252,7 +259,7 @@ typedef struct { uint32_t file, function; int32_t line; } Frame;
 typedef struct { uint32_t start, length; } Stack;
 typedef struct { uint32_t stack, thread, domain, unused; double bytes, blocks; } Row;
 typedef struct { uint32_t row, count; uint64_t size; } Sized;
-typedef struct { uint64_t key, size; uint32_t row, used; } Live;
+typedef struct { uint64_t key, size; uint32_t row, used; } Live; /* used: by which of the sessions; 0: free */
 
 static Table texts = {.thing_size = sizeof(Text)};
 static Table frames = {.thing_size = sizeof(Frame)};
@@ -271,6 +278,7 @@ static uint64_t random_state;
 static double mean_gap = 1.0;
 static int depth = 1;
 static int on; /* samples are recorded; written under the lock */
+static uint32_t session; /* counts the starts; never 0 while one runs */
 static pid_t owner;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -380,7 +388,7 @@ live_add(uint64_t key, uint64_t size, uint32_t row)
     size_t at = live_place(key);
     while (lives[at].used)
         at = (at + 1) & (live_room - 1);
-    lives[at] = (Live){key, size, row, 1};
+    lives[at] = (Live){key, size, row, session};
     live_used++;
     if (live_used > ((size_t)1 << (64 - filter_shift)) / 16 && filter_shift > 64 - FILTER_MOST)
         filter_grow();
@@ -429,7 +437,7 @@ static __attribute__((noinline)) void
 put_back(const Live *was)
 {
     pthread_mutex_lock(&lock);
-    if (on && was->row < rows.used && live_add(was->key, was->size, was->row) < 0)
+    if (on && was->used == session && live_add(was->key, was->size, was->row) < 0)
         lost_count++;
     pthread_mutex_unlock(&lock);
 }
@@ -451,7 +459,7 @@ static uint32_t
 text_of(PyObject *object)
 {
     TextKey key = {"?", 1, 1};
-    if (object != NULL && PyUnicode_Check(object)) {
+    if (object != NULL && PyUnicode_Check(object) && IS_READY(object)) {
         Py_ssize_t length = PyUnicode_GET_LENGTH(object);
         key.data = PyUnicode_DATA(object);
         key.kind = PyUnicode_KIND(object);
@@ -651,48 +659,34 @@ count_sample(uint64_t key, uint64_t size, uint32_t domain)
     }
 }
 
-/* The countdown of those that hold the GIL has ended. */
+/* A countdown has ended: with this block, or (left < -size) with another thread's, which has not begun a new one
+   yet. A gap has no memory, so this block then has one of its own. So a block of no bytes is never sampled. Threads
+   meet here in the raw domain, and in the others those of interpreters with a lock of their own. */
 static __attribute__((noinline)) void
-sample_gil(int hook, uint64_t key, size_t size, uint32_t domain)
-{
-    pthread_mutex_lock(&lock);
-    if (probing)
-        seen |= 1 << hook;
-    else if (on) {
-        count_sample(key, size, domain);
-        __atomic_store_n(&left_gil, next_gap(), __ATOMIC_RELAXED);
-    }
-    else
-        __atomic_store_n(&left_gil, FAR_OFF, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&lock);
-}
-
-/* The countdown of the raw domain has ended: with this block, or (left < -size) with another thread's, which has
-   not begun a new one yet. A gap has no memory, so this block then has one of its own. */
-static __attribute__((noinline)) void
-sample_raw(int hook, uint64_t key, size_t size, uint32_t domain, int64_t left)
+ended(int64_t *countdown, int hook, uint64_t key, size_t size, uint32_t domain, int64_t left)
 {
     pthread_mutex_lock(&lock);
     if (probing)
         seen |= 1 << hook;
     else if (!on)
-        __atomic_store_n(&left_raw, FAR_OFF, __ATOMIC_RELAXED);
+        __atomic_store_n(countdown, FAR_OFF, __ATOMIC_RELAXED);
     else if (left >= -(int64_t)size) {
         count_sample(key, size, domain);
-        __atomic_store_n(&left_raw, next_gap(), __ATOMIC_RELAXED);
+        __atomic_store_n(countdown, next_gap(), __ATOMIC_RELAXED);
     }
     else if (next_gap() < (int64_t)size)
         count_sample(key, size, domain);
     pthread_mutex_unlock(&lock);
 }
 
+/* With the GIL: two threads meet only when interpreters have locks of their own, and then a count may be lost. */
 static inline void
 given_gil(int hook, void *block, size_t size)
 {
     int64_t left = __atomic_load_n(&left_gil, __ATOMIC_RELAXED) - (int64_t)size;
     __atomic_store_n(&left_gil, left, __ATOMIC_RELAXED);
     if (UNLIKELY(left < 0))
-        sample_gil(hook, (uint64_t)(uintptr_t)block, size, 0);
+        ended(&left_gil, hook, (uint64_t)(uintptr_t)block, size, 0, left);
 }
 
 static inline void
@@ -700,13 +694,14 @@ given_raw(int hook, uint64_t key, size_t size, uint32_t domain)
 {
     int64_t left = __atomic_sub_fetch(&left_raw, (int64_t)size, __ATOMIC_RELAXED);
     if (UNLIKELY(left < 0))
-        sample_raw(hook, key, size, domain, left);
+        ended(&left_raw, hook, key, size, domain, left);
 }
 
 /* ---- the hooks ------------------------------------------------------------------------------------------------ */
 
 static PyMemAllocatorEx below[DOMAINS];
 static int hooked[DOMAINS]; /* put in, and not taken out by us */
+static int ever; /* put in once: who took them out then may put them back, as a tracer does that began on top */
 
 /* The object allocator asks the raw domain for what is too large for its pools: one block, to be counted once. */
 static __thread int inside;
@@ -790,7 +785,10 @@ is_top(int domain)
     return top.malloc == ours[domain].malloc;
 }
 
-/* Which domains still come through our hooks, asked with a small block of each. */
+#define NOT_KNOWN (-1)
+
+/* Which domains still come through our hooks, asked with a small block of each; NOT_KNOWN when memory is so short
+   that there is none to be had. */
 static int
 domains_seen(void)
 {
@@ -801,11 +799,13 @@ domains_seen(void)
     __atomic_store_n(&left_gil, -1, __ATOMIC_RELAXED);
     __atomic_store_n(&left_raw, -1, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&lock);
-    PyMem_RawFree(PyMem_RawMalloc(1));
-    PyMem_Free(PyMem_Malloc(1));
-    PyObject_Free(PyObject_Malloc(1));
+    void *of_raw = PyMem_RawMalloc(1), *of_mem = PyMem_Malloc(1), *of_obj = PyObject_Malloc(1);
+    int known = of_raw != NULL && of_mem != NULL && of_obj != NULL;
+    PyObject_Free(of_obj);
+    PyMem_Free(of_mem);
+    PyMem_RawFree(of_raw);
     pthread_mutex_lock(&lock);
-    int found = seen;
+    int found = known ? seen : NOT_KNOWN;
     probing = 0;
     __atomic_store_n(&left_gil, gil, __ATOMIC_RELAXED);
     __atomic_store_n(&left_raw, raw, __ATOMIC_RELAXED);
@@ -813,30 +813,42 @@ domains_seen(void)
     return found;
 }
 
-static void
+static int
+any_hooked(void)
+{
+    return hooked[RAW] || hooked[MEM] || hooked[OBJ];
+}
+
+/* Returns -1, with nothing changed, when it cannot be told whether ours are in the chain: twice there they would
+   call each other for ever. */
+static int
 put_in(void)
 {
-    int any = 0, through = 0;
-    for (int i = 0; i < DOMAINS; i++)
-        any |= hooked[i];
-    if (any)
-        through = domains_seen();
+    int through = ever ? domains_seen() : 0;
+    if (through == NOT_KNOWN)
+        return -1;
+    ever = 1;
     for (int i = 0; i < DOMAINS; i++) {
-        if (through & (1 << i))
-            continue; /* under someone else's, or on top already */
+        if (through & (1 << i)) {
+            hooked[i] = 1; /* under someone else's, or on top already */
+            continue;
+        }
         PyMem_GetAllocator(domain_of[i], &below[i]);
         PyMemAllocatorEx hook = ours[i];
         hook.ctx = below[i].ctx;
         hooked[i] = 1;
         PyMem_SetAllocator(domain_of[i], &hook);
     }
+    return 0;
 }
 
-/* Returns whether all could be taken out. */
+/* Returns whether none is left: one above which there is another stays, one that another took out is no more. */
 static int
 take_hooks_out(void)
 {
-    int all = 1;
+    if (!any_hooked())
+        return 1;
+    int through = domains_seen(), all = 1;
     for (int i = 0; i < DOMAINS; i++) {
         if (!hooked[i])
             continue;
@@ -844,6 +856,8 @@ take_hooks_out(void)
             PyMem_SetAllocator(domain_of[i], &below[i]);
             hooked[i] = 0;
         }
+        else if (through != NOT_KNOWN && !(through & (1 << i)))
+            hooked[i] = 0;
         else
             all = 0;
     }
@@ -868,7 +882,7 @@ disown(uint64_t key)
 {
     Live was;
     pthread_mutex_lock(&lock);
-    if (live_remove(key, &was) && was.row < rows.used) {
+    if (live_remove(key, &was)) {
         Row *row = (Row *)rows.things + was.row;
         double chance = -expm1(-(double)was.size / mean_gap);
         row->bytes -= (double)was.size / chance;
@@ -917,18 +931,51 @@ untrack_hook(unsigned int domain, uintptr_t block)
 #define IS_SLOT(type) ((type) == R_AARCH64_JUMP_SLOT || (type) == R_AARCH64_GLOB_DAT)
 #endif
 
-typedef struct { int put_in, slots; ElfW(Addr) self; } Following;
+typedef struct {
+    int put_in, slots;
+    ElfW(Addr) low, high, sealed, unseal; /* of the library at hand: where it lies, and what its loader seals */
+} Following;
+
+/* Whether a page is sealed at this moment: not while its library is being loaded by another thread, whose loader
+   writes there still. The system is asked, since nothing else knows. */
+static int
+is_sealed(ElfW(Addr) page)
+{
+    static char text[8192];
+    int file = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), found = 0;
+    if (file < 0)
+        return 0;
+    size_t held = 0;
+    for (ssize_t got; !found && (got = read(file, text + held, sizeof text - 1 - held)) > 0;) {
+        held += (size_t)got;
+        text[held] = 0;
+        char *line = text, *end;
+        for (; !found && (end = strchr(line, '\n')) != NULL; line = end + 1) {
+            unsigned long low = 0, high = 0;
+            char may_write = 0;
+            if (sscanf(line, "%lx-%lx %*c%c", &low, &high, &may_write) == 3 && page >= low && page < high)
+                found = may_write == 'w' ? -1 : 1;
+        }
+        held -= (size_t)(line - text);
+        memmove(text, line, held);
+        if (held == sizeof text - 1)
+            held = 0; /* a line that long has no address that we ask for */
+    }
+    close(file);
+    return found == 1;
+}
 
 static void
-set_slot(ElfW(Addr) slot, void *value, int read_only)
+set_slot(ElfW(Addr) slot, void *value, const Following *library)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    void *start = (void *)(slot & ~(ElfW(Addr))(page - 1));
-    if (read_only && mprotect(start, page, PROT_READ | PROT_WRITE) != 0)
+    ElfW(Addr) start = slot & ~(ElfW(Addr))(page - 1);
+    int sealed = start >= library->sealed && start < library->unseal && is_sealed(start);
+    if (sealed && mprotect((void *)start, page, PROT_READ | PROT_WRITE) != 0)
         return;
     __atomic_store_n((void **)slot, value, __ATOMIC_RELEASE);
-    if (read_only)
-        mprotect(start, page, PROT_READ);
+    if (sealed)
+        mprotect((void *)start, page, PROT_READ);
 }
 
 static void
@@ -958,13 +1005,12 @@ follow_slots(const struct dl_phdr_info *info, const ElfW(Rela) *rela, size_t cou
             following->slots += value == hook;
             continue;
         }
-        int read_only = 0;
-        for (int p = 0; p < info->dlpi_phnum; p++)
-            if (info->dlpi_phdr[p].p_type == PT_GNU_RELRO) {
-                ElfW(Addr) start = info->dlpi_addr + info->dlpi_phdr[p].p_vaddr;
-                read_only = slot >= start && slot < start + info->dlpi_phdr[p].p_memsz;
-            }
-        set_slot(slot, following->put_in ? hook : theirs, read_only);
+        /* What everybody means by the name, or not resolved yet: then it points into its own library. What another
+           tool has put there stays. */
+        int lazy = (ElfW(Addr))value >= following->low && (ElfW(Addr))value < following->high;
+        if (following->put_in && value != theirs && !lazy)
+            continue;
+        set_slot(slot, following->put_in ? hook : theirs, following);
         following->slots += __atomic_load_n((void **)slot, __ATOMIC_RELAXED) == hook;
     }
 }
@@ -974,13 +1020,27 @@ follow_library(struct dl_phdr_info *info, size_t size, void *argument)
 {
     (void)size;
     Following *following = argument;
-    if (info->dlpi_name == NULL || strstr(info->dlpi_name, "linux-vdso") != NULL || info->dlpi_addr == following->self)
+    if (info->dlpi_name == NULL || strstr(info->dlpi_name, "linux-vdso") != NULL)
         return 0;
     const ElfW(Dyn) *dynamic = NULL;
-    for (int i = 0; i < info->dlpi_phnum; i++)
-        if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
-            dynamic = (const ElfW(Dyn) *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
-    if (dynamic == NULL)
+    ElfW(Addr) page = (ElfW(Addr))sysconf(_SC_PAGESIZE), self = (ElfW(Addr))&lock;
+    following->low = ~(ElfW(Addr))0;
+    following->high = following->sealed = following->unseal = 0;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &info->dlpi_phdr[i];
+        ElfW(Addr) at = info->dlpi_addr + header->p_vaddr, end = at + header->p_memsz;
+        if (header->p_type == PT_DYNAMIC)
+            dynamic = (const ElfW(Dyn) *)at;
+        else if (header->p_type == PT_LOAD) {
+            following->low = at < following->low ? at : following->low;
+            following->high = end > following->high ? end : following->high;
+        }
+        else if (header->p_type == PT_GNU_RELRO) {
+            following->sealed = at & ~(page - 1);
+            following->unseal = end & ~(page - 1);
+        }
+    }
+    if (dynamic == NULL || (self >= following->low && self < following->high))
         return 0;
     ElfW(Addr) names = 0, symbols = 0, jump = 0, rela = 0;
     size_t jump_size = 0, rela_size = 0;
@@ -1014,11 +1074,7 @@ follow_library(struct dl_phdr_info *info, size_t size, void *argument)
 static void
 follow(int put_hooks_in)
 {
-    Following following = {put_hooks_in, 0, 0};
-    Dl_info self;
-    if (dladdr((void *)track_hook, &self) == 0)
-        return;
-    following.self = (ElfW(Addr))self.dli_fbase;
+    Following following = {.put_in = put_hooks_in};
     dl_iterate_phdr(follow_library, &following);
     followed = following.slots;
 }
@@ -1104,11 +1160,13 @@ begin(PyObject *self, PyObject *arguments)
     }
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    put_in();
+    if (put_in() < 0)
+        return PyErr_NoMemory();
     pthread_mutex_lock(&lock);
     clear_all();
     filter_clear();
     budget = (size_t)most;
+    session += session == UINT32_MAX ? 2 : 1;
     mean_gap = gap;
     depth = wanted;
     random_state = seed ? seed : mixed((uint64_t)now.tv_nsec ^ ((uint64_t)now.tv_sec << 30) ^ (uint64_t)getpid() << 44);
@@ -1151,10 +1209,9 @@ static PyObject *
 state(PyObject *self, PyObject *unused)
 {
     (void)self, (void)unused;
-    int in_chain = 0;
-    for (int i = 0; i < DOMAINS; i++)
-        in_chain |= hooked[i];
-    int through = in_chain ? domains_seen() : 0;
+    int in_chain = any_hooked(), through = in_chain ? domains_seen() : 0;
+    if (through == NOT_KNOWN)
+        return PyErr_NoMemory();
     pthread_mutex_lock(&lock);
     long long samples = (long long)sample_count, lost = (long long)lost_count, live = (long long)live_used;
     Py_ssize_t own = (Py_ssize_t)taken;
@@ -1292,6 +1349,12 @@ static int
 prepared(PyObject *module)
 {
     static int registered;
+#if PY_VERSION_HEX < 0x030C0000
+    if (Py_Version < 0x030B0200) { /* frames are visible while they are torn down: gh-99729 */
+        PyErr_SetString(PyExc_ImportError, "frames cannot be read safely before Python 3.11.2");
+        return -1;
+    }
+#endif
     if (!registered) {
         if (pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) != 0) {
             PyErr_NoMemory();

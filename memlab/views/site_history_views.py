@@ -12,7 +12,7 @@ from memlab.views import words
 from memlab.views.layout import columns, wrap
 from memlab.views.leak_page import site_cell
 from memlab.views.page import Cell, Column, Figure, Page, Section, Table, Texts
-from memlab.views.palette import HUES
+from memlab.views.palette import HUES, LIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,6 +24,7 @@ __all__ = ["DRAWERS", "PAGES", "RENDERERS", "ROWS", "sites_section", "sites_text
 
 _LINES = 10
 _MOST_ROWS = 200
+_CURVES = ("grew", *HUES[1:], HUES[0])
 _MOST_CURVES = 8
 _TITLES = ("line", "growth", "size now", "first half", "second half")
 _COLUMNS = ("look", "time_s", "file", "line", "function", "size_bytes")
@@ -147,7 +148,8 @@ def _draw(sites: SiteTimeline, axes: Any) -> None:
         axes.plot(
             sites.time_s,
             values / 2**20,
-            color=HUES[at % len(HUES)],
+            color=LIGHT[_CURVES[at % len(_CURVES)]],
+            ls="-" if at < len(_CURVES) else "--",
             marker="o",
             ms=2.5,
             lw=1.4,
