@@ -63,7 +63,7 @@ class Recorder:
         children: bool = True,
         stacks: bool = True,
         sampler: str | None = None,
-        sites: bool | float | str = False,
+        sites: bool | float | str | None = False,
     ) -> None:
         if interval_s is not None and not _is_seconds(interval_s):
             raise UsageError(f"recording: interval_s must be a number of seconds above 0, not {interval_s!r}")
@@ -71,6 +71,7 @@ class Recorder:
             raise UsageError(f"recording: max_samples must be at least {_FEWEST}, not {max_samples!r}")
         if sampler not in _FORMS:
             raise UsageError(f"recording: sampler must be 'process', 'thread' or None, not {sampler!r}")
+        self._sites_wanted = sites is not None
         self._sites_choice = _sites_choice(sites)
         self.outcome: dict[str, Any] | None = None
         self.program = False
@@ -236,9 +237,21 @@ class Recorder:
 
         assert self._sink is not None
         assert self._inside is not None
+        if choice.engine != "sampled":
+            self._notes.append(f"allocations are not sampled: {choice.reason}")
+            return
         engine = SampledEngine(choice.sample_bytes, choice.frames, self.aliases)
-        self._looks = SiteLooks(engine, self._sink, self._us, _SITES, self.aliases)
-        self._looks.begin()
+        looks = SiteLooks(engine, self._sink, self._us, _SITES, self.aliases)
+        try:
+            self._looks = looks
+            looks.begin()
+        except UnavailableError as error:
+            self._looks = None
+            looks.cancel()
+            if self._sites_wanted:
+                raise
+            self._notes.append(f"allocations are not sampled: {clean(str(error))}")
+            return
         self._inside.chore = self._looks.look_if_due
 
     def _start_process(self) -> None:
@@ -460,7 +473,7 @@ def record(
     children: bool = True,
     stacks: bool = True,
     sampler: str | None = None,
-    sites: bool | float | str = False,
+    sites: bool | float | str | None = False,
 ) -> Recorder:
     """Record the memory of a block of code.
 
@@ -481,7 +494,7 @@ def record(
         sampler: ``"process"`` or ``"thread"``; default: a process where there can be one.
         sites: sample allocations too, so that ``capture.sites`` has live memory by line over time: a look after
             1, 2, 4 ... seconds, then each minute. True, or the mean number of bytes between two samples
-            (True: ``"512 KiB"``).
+            (True: ``"512 KiB"``). None: as True where it can be, else a note says why not.
 
     Raises:
         UsageError: when a number makes no sense.
@@ -510,10 +523,12 @@ def record(
 
 
 def _sites_choice(sites: Any) -> EngineChoice | None:
-    if sites is False or sites is None:
+    if sites is False:
         return None
     from memlab.lab.engines import SAMPLE_BYTES, choose
 
+    if sites is None:
+        return choose()
     choice = choose(SAMPLE_BYTES if sites is True else sites)
     if choice.engine != "sampled":
         raise UsageError(f"recording: sites must be True, False or a size such as '512 KiB', not {sites!r}")

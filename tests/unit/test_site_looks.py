@@ -193,10 +193,10 @@ for _ in range(int(sys.argv[1])):
 
 
 def test_memlab_run_names_the_line(tmp_path):
-    """``memlab run --sites``: the program's own stacks, without memlab's command line above them."""
+    """``memlab run --sample``: the program's own stacks, without memlab's command line above them."""
     (tmp_path / "program.py").write_text(PROGRAM)
     child = subprocess.run(
-        [sys.executable, "-m", "memlab", "run", "--sites", "8 KiB", "-o", "a.memlab", "program.py", "20"],
+        [sys.executable, "-m", "memlab", "run", "--sample", "8 KiB", "-o", "a.memlab", "program.py", "20"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -213,11 +213,49 @@ def test_memlab_run_names_the_line(tmp_path):
     assert capture.sites.own_files
 
 
+def recorded(folder, *options):
+    """Run a small program under ``memlab run`` and return its capture, or what was said against it."""
+    (folder / "program.py").write_text(PROGRAM)
+    child = subprocess.run(
+        [sys.executable, "-m", "memlab", "run", *options, "-o", "a.memlab", "program.py", "1"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    if child.returncode:
+        return child.stderr
+    return memlab.load(folder / "a.memlab")
+
+
+def test_memlab_run_samples_unless_told_otherwise(tmp_path):
+    """The default is a block each 512 KiB; ``--no-sites`` leaves the allocators alone."""
+    assert recorded(tmp_path).sites.sample_bytes == 512 * KIB
+    assert recorded(tmp_path, "--no-sites").sites is None
+    assert "--no-sites contradicts" in recorded(tmp_path, "--no-sites", "--sample", "1 MiB")
+    assert "12 parsecs" in recorded(tmp_path, "--sample", "12 parsecs")
+
+
+def test_where_allocations_cannot_be_sampled_a_note_says_why(monkeypatch):
+    """Asked for where it can be: the recording goes on without; asked for by name it is refused."""
+    with memlab.trace(sample="1 MiB"), memlab.record(sites=None) as recording:
+        pass
+    assert recording.capture.sites is None
+    assert any("not sampled" in note and "another sampled" in note for note in recording.capture.notes)
+    monkeypatch.setattr("memlab.collectors.sampled_engine._native", lambda: None)
+    with memlab.record(sites=None) as recording:
+        pass
+    assert any("was not built" in note for note in recording.capture.notes)
+    with pytest.raises(UnavailableError, match="not built"):
+        memlab.record(sites=True)
+
+
 def test_what_was_seen_before_a_kill_is_there(tmp_path):
     """After SIGKILL the looks until then can be loaded."""
     (tmp_path / "program.py").write_text(PROGRAM)
     child = subprocess.Popen(
-        [sys.executable, "-m", "memlab", "run", "--sites", "4 KiB", "-o", "a.memlab", "program.py", "3000"],
+        [sys.executable, "-m", "memlab", "run", "--sample", "4 KiB", "-o", "a.memlab", "program.py", "3000"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
