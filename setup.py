@@ -4,16 +4,23 @@
 ``sites`` hooks the allocators, which that API does not have, and reads frames as the interpreter at hand keeps
 them: it is built for one version, so the wheel is of that version too. Both are optional: without a compiler
 the build goes on; heapgraph's pure-Python twin does its work, and traces come from tracemalloc. A free-threaded
-Python has neither.
+Python has neither. With MEMLAB_STABLE_ABI=1 ``sites`` is left out and the wheel serves every Python from 3.11 on:
+for those that are newer than what ``sites`` was written for.
 """
 
+import os
 from pathlib import Path
 
 from setuptools import Extension, setup
 
 STABLE = {"define_macros": [("Py_LIMITED_API", "0x030B0000")], "py_limited_api": True}
 OF_ONE_VERSION = ("sites",)
-SOURCES = sorted(Path("memlab/_native").glob("*.c"))
+STABLE_ONLY = os.environ.get("MEMLAB_STABLE_ABI") == "1"
+SOURCES = [
+    source
+    for source in sorted(Path("memlab/_native").glob("*.c"))
+    if not (STABLE_ONLY and source.stem in OF_ONE_VERSION)
+]
 
 setup(
     ext_modules=[
@@ -25,4 +32,5 @@ setup(
         )
         for source in SOURCES
     ],
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE_ONLY and SOURCES else {},
 )

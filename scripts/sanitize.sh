@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run the C extensions that walk and hook, heapgraph and sites, under AddressSanitizer and UndefinedBehaviorSanitizer, then under valgrind; not part of
-# `make test`. Builds into a throwaway folder and leaves the checkout's own binary alone. Only what names
+# Run the C extensions that walk and hook, heapgraph and sites, under AddressSanitizer and
+# UndefinedBehaviorSanitizer, then heapgraph under valgrind; not part of `make test`. Builds into a throwaway folder and leaves the checkout's own binary alone. Only what names
 # them counts: the interpreter itself is not clean under either tool.
 #
 #   sh scripts/sanitize.sh [python]        (default: .venv/bin/python)
@@ -77,7 +77,7 @@ if echo 'int main(void) { return 0; }' | $CC -x c -fsanitize=address,undefined -
     # With eight threads for a minute.
     (cd "$WORK" && LD_PRELOAD="$ASAN $UBSAN" PYTHONPATH="$WORK:$WORK/tests:$WORK/tests/unit" MEMLAB_REQUIRE_NATIVE=1 \
         MEMLAB_LONG=1 "$OLDPWD/$PYTHON" -m pytest -q -p no:cacheprovider -p no:randomly --timeout 900 \
-        tests/unit/test_sampled.py) || status=1
+        tests/unit/test_sampled.py tests/unit/test_sampled_hooks.py) || status=1
     unset ASAN_OPTIONS UBSAN_OPTIONS
 else
     echo "== $CC has no sanitizers: left out"
