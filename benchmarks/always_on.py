@@ -3,10 +3,10 @@
 The service is a process of its own: the standard library's threading server, whose handler parses a JSON
 document, makes objects and strings of it, keeps a part in a bounded cache and answers in JSON. Four clients,
 in another process, send requests at a steady rate, so that a slow answer is not followed by a pause. In turn,
-for some seconds each, the service records itself (``memlab.record(sites=True)``: the sampler process, the thread
-inside, a block each 512 KiB, looks after 1, 2, 4 ... seconds) and does not; the first second of each stretch is
-left out. Latencies of all stretches of a kind are put together. The ratio of two halves of the stretches
-without is printed beside, since it shows how much the machine alone moves.
+for some seconds each, the service records itself and does not (``memlab.record(sites=True)``: the sampler
+process, the thread inside, a block each 512 KiB, looks after 1, 2, 4 ... seconds); the first second of each
+stretch is left out. Latencies of all stretches of a kind are put together. The ratio of two halves of
+the stretches without is printed beside, since it shows how much the machine alone moves.
 
     python benchmarks/always_on.py [--minutes 2] [--stretch 10] [--rate 120]     (an hour: --minutes 60)
 """
@@ -28,7 +28,9 @@ import json, sys, threading
 from collections import OrderedDict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-DOCUMENT = json.dumps([{'id': n, 'name': 'item %d' % n, 'tags': ['a', str(n)], 'price': n / 7} for n in range(200)])
+DOCUMENT = json.dumps(
+    [{'id': n, 'name': 'item %d' % n, 'tags': ['a', str(n)], 'price': n / 7} for n in range(200)]
+)
 CACHE, LOCK = OrderedDict(), threading.Lock()
 recorder = None
 
@@ -116,14 +118,19 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--stretch", type=float, default=10.0, help="seconds of each stretch")
     parser.add_argument("--rate", type=float, default=120.0, help="requests a second")
     args = parser.parse_args()
     root = str(Path(__file__).parent.parent)
     service = subprocess.Popen(
-        [sys.executable, "-c", SERVICE], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": root}
+        [sys.executable, "-c", SERVICE],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": root},
     )
     assert service.stdout is not None
     port = int(service.stdout.readline())
@@ -143,8 +150,9 @@ def main() -> int:
     finally:
         service.kill()
         service.wait()
+    load = os.getloadavg()[0]
     every = {kind: [one for part in parts for one in part] for kind, parts in latencies.items()}
-    print(f"{sum(map(len, every.values())):,} requests at {args.rate:g}/s, load {os.getloadavg()[0]:.1f}; {said}")
+    print(f"{sum(map(len, every.values())):,} requests at {args.rate:g}/s, load {load:.1f}; {said}")
     print(f"{'':12s}{'median':>10s}{'p90':>10s}{'p99':>10s}{'p99.9':>10s}  ms")
     shares = (0.5, 0.9, 0.99, 0.999)
     for kind in ("off", "on"):

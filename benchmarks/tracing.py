@@ -5,9 +5,10 @@ in a process of its own. *Work* is the processor time of the program's work alon
 meanwhile; *whole* that of the process from its start to its end, imports, the tool's reading and children
 included; *peak* the greatest RSS. All are ratios to bare, medians of the rounds. *File* is what was written.
 *Off* is how far the program's ten greatest live lines (those of a thousandth of all and more) are from the
-truth, which tracemalloc knows: the mean of the differences over their bytes; a way that says nothing of live lines has none.
+truth, which tracemalloc knows: the mean of the differences over their bytes; a way that says nothing of live
+lines has none.
 
-    python benchmarks/tracing.py [--rounds 5] [--peers VENV] [--only NAME]
+    python benchmarks/tracing.py [--rounds 3] [--peers VENV] [--only WAY] [--program NAME]
     python benchmarks/tracing.py --coverage 200     (how often the stated intervals hold; minutes)
 """
 
@@ -22,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 from spikes import environment_of_peers, python_of
@@ -90,7 +92,9 @@ def work():
     "mixed": """
 import json, re
 import numpy as np
-DOCUMENT = json.dumps([{'id': n, 'name': 'item %d' % n, 'tags': ['a', 'b', str(n)], 'price': n / 7} for n in range(2_000)])
+DOCUMENT = json.dumps(
+    [{'id': n, 'name': 'item %d' % n, 'tags': ['a', 'b', str(n)], 'price': n / 7} for n in range(2_000)]
+)
 WORD = re.compile(r'[a-z]+')
 def parsed():
     return json.loads(DOCUMENT)
@@ -134,7 +138,8 @@ MEMRAY_READ = (
     "t.__exit__(None, None, None)\nsites = "
     + LINES.format(
         "[(r.stack_trace(1)[0][1], r.stack_trace(1)[0][2], r.size)"
-        " for r in memray.FileReader(out).get_leaked_allocation_records(merge_threads=True) if r.stack_trace(1)]"
+        " for r in memray.FileReader(out).get_leaked_allocation_records(merge_threads=True)"
+        " if r.stack_trace(1)]"
     )
     + "\nmerged = {}\nfor l, b in sites: merged[l] = merged.get(l, 0) + b\nsites = list(merged.items())"
 )
@@ -233,13 +238,15 @@ def off(truth: list[tuple[int, int]], sites: list[tuple[int, int]] | None) -> fl
 
 
 def compare(args: argparse.Namespace) -> None:
+    """Run every way on every program in turn, and print the table."""
     peers = environment_of_peers(args.peers)
     ways = {name: way for name, way in WAYS.items() if args.only in name}
+    programs = [name for name in PROGRAMS if args.program in name]
     pythons = {name: python_of(way.module, peers) for name, way in ways.items()}
-    truth = {p: measured(sys.executable, p, WAYS["tracemalloc, 1 frame"])["sites"] for p in PROGRAMS}
+    truth = {p: measured(sys.executable, p, WAYS["tracemalloc, 1 frame"])["sites"] for p in programs}
     found: dict[tuple[str, str], list[dict[str, object]]] = {}
     for _ in range(args.rounds):
-        for program in PROGRAMS:
+        for program in programs:
             for python in {sys.executable, *filter(None, pythons.values())}:
                 found.setdefault((python, program), []).append(measured(python, program, Way("")))
             for name, way in ways.items():
@@ -249,28 +256,28 @@ def compare(args: argparse.Namespace) -> None:
                     except RuntimeError as error:
                         print(error, file=sys.stderr)
     print(f"medians of {args.rounds} rounds, ratios to bare; load {os.getloadavg()[0]:.1f}")
-    print(f"{'':24s}" + "".join(f"{p + ': work whole peak     file  off':>42s}" for p in PROGRAMS))
+    print(f"{'':24s}" + "".join(f"{p + ': work whole peak     file  off':>42s}" for p in programs))
     for name in ways:
         python = pythons[name]
         if python is None:
             print(f"{name:24s}  not installed")
             continue
-        cells = []
-        for program in PROGRAMS:
-            mine, bare = found.get((name, program), []), found[python, program]
-            if not mine:
-                cells.append("failed")
-                continue
-            ratios = [
-                statistics.median(m[k] / b[k] for m, b in zip(mine, bare, strict=False))  # type: ignore[operator]
-                for k in ("work", "whole", "peak")
-            ]
-            size = statistics.median(m["file"] for m in mine) / 1024  # type: ignore[operator,misc]
-            away = [off(truth[program], m["sites"]) for m in mine]  # type: ignore[arg-type]
-            told = [a for a in away if a is not None]
-            error = f"{100 * statistics.median(told):4.0f} %" if told else "    - "
-            cells.append("{:.2f}  {:.2f}  {:.2f}".format(*ratios) + f"{size:9,.0f} K {error}")
-        print(f"{name:24s}" + "".join(f"{cell:>42s}" for cell in cells))
+        cells = [cell(found.get((name, p), []), found[python, p], truth[p]) for p in programs]
+        print(f"{name:24s}" + "".join(f"{text:>42s}" for text in cells))
+
+
+def cell(mine: list[dict[str, Any]], bare: list[dict[str, Any]], truth: Any) -> str:
+    """Return the figures of one way on one program."""
+    if not mine:
+        return "failed"
+    ratios = [
+        statistics.median(m[key] / b[key] for m, b in zip(mine, bare, strict=False))
+        for key in ("work", "whole", "peak")
+    ]
+    size = statistics.median(m["file"] for m in mine) / 1024
+    told = [away for m in mine if (away := off(truth, m["sites"])) is not None]
+    error = f"{100 * statistics.median(told):4.0f} %" if told else "    - "
+    return "{:.2f}  {:.2f}  {:.2f}".format(*ratios) + f"{size:9,.0f} K {error}"
 
 
 COVERAGE = """
@@ -295,7 +302,8 @@ for _ in range({runs}):
         if s.site.frame.file == 'program.py':
             said[s.site.frame.line] = (int(table.low_bytes[at]), int(table.high_bytes[at]))
     most = t.result.unseen_bytes
-    held.append([said.get(line, (0, most))[0] <= size <= said.get(line, (0, most))[1] for line, size in truth])
+    bounds = [said.get(line, (0, most)) for line, _ in truth]
+    held.append([low <= size <= high for (low, high), (_, size) in zip(bounds, truth)])
     del kept
 print(json.dumps(held))
 """
@@ -315,8 +323,8 @@ def coverage(runs: int, sample: str, only: str) -> None:
         held: list[list[bool]] = json.loads(told.stdout.splitlines()[-1])
         one = sum(map(sum, held)) / sum(map(len, held))
         print(
-            f"{name}, a block each {sample}: of {runs} runs {sum(map(all, held)) / runs:.1%} have all ten sites "
-            f"in their intervals; of single sites {one:.1%}"
+            f"{name}, a block each {sample}: of {runs} runs {sum(map(all, held)) / runs:.1%} have all ten "
+            f"sites in their intervals; of single sites {one:.1%}"
         )
 
 
@@ -324,12 +332,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peers", type=Path)
-    parser.add_argument("--only", default="", help="only ways, or programs, whose name holds this")
+    parser.add_argument("--only", default="", help="only ways whose name holds this")
+    parser.add_argument("--program", default="", help="only programs whose name holds this")
     parser.add_argument("--coverage", type=int, default=0, metavar="RUNS")
     parser.add_argument("--sample", default="512 KiB")
     args = parser.parse_args()
     if args.coverage:
-        coverage(args.coverage, args.sample, args.only)
+        coverage(args.coverage, args.sample, args.program)
     else:
         compare(args)
     return 0

@@ -99,8 +99,8 @@ def check_comparable(newer: Snapshot, older: Snapshot) -> None:
     if newer.sample_bytes != older.sample_bytes:
         each = [format_bytes(s.sample_bytes) for s in (newer, older)]
         raise UsageError(
-            f"comparing snapshots: one has a sample each {each[0]}, the other each {each[1]}; what the one lists "
-            "the other may have missed, so take both with the same sample"
+            f"comparing snapshots: one has a sample each {each[0]}, the other each {each[1]}; what the one "
+            "lists the other may have missed, so take both with the same sample"
         )
     if newer.measure != older.measure:
         raise UsageError(

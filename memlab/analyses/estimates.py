@@ -1,9 +1,9 @@
 """Intervals of estimates: between which bounds a sampled site's bytes lie, for any way to group.
 
 What the samples of a site are for certain, its sampled blocks, needs no estimate. The rest, what was not
-sampled, is estimated by the sum ``y`` of ``s (1 - p) / p`` over samples of ``s`` bytes and chance ``p``, whose
-variance is estimated by the sum ``v`` of ``s**2 (1 - p) / p**2``. For small blocks that is a sum of Poisson
-counts times the mean gap ``T``, and the interval is the one for weighted sums of such: M. Fay and E. Feuer,
+sampled, is estimated by the sum ``y`` of ``s (1 - p) / p`` over samples of ``s`` bytes and chance ``p``,
+whose variance is estimated by the sum ``v`` of ``s**2 (1 - p) / p**2``. For small blocks that is a sum
+of Poisson counts times the mean gap ``T``, and the interval is the one for weighted sums of such: M. Fay and E. Feuer,
 "Confidence intervals for directly standardized rates", Statistics in Medicine 16, 1997, with ``T`` for the
 weight of a sample that was not drawn. Blocks near ``T`` and above are few and come whole, so the lower bound
 gives way by one block that was missed, of the size that such a block has on average. It holds at least as
@@ -133,7 +133,8 @@ def _gamma_below(shape: npt.NDArray[np.float64], value: npt.NDArray[np.float64])
         total += term
         if bool((term <= total * 1e-13).all()):
             break
-    return np.minimum(total, 1.0)
+    below: npt.NDArray[np.float64] = np.minimum(total, 1.0)
+    return below
 
 
 def _normal_quantile(level: float) -> float:

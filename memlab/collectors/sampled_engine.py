@@ -109,13 +109,13 @@ class SampledEngine:
         with _owning:
             if native.state()["running"] or (_owner is not None and _owner.is_running):
                 raise UnavailableError(
-                    "tracing a sample: another sampled trace runs in this process; stop it first, or take its "
-                    "snapshot"
+                    "tracing a sample: another sampled trace runs in this process; stop it first, or take "
+                    "its snapshot"
                 )
             if count_interpreters() > 1:
                 raise UnavailableError(
-                    "tracing a sample: more than one interpreter lives in the process, and blocks of the others "
-                    "have no stack; end the others first"
+                    "tracing a sample: more than one interpreter lives in the process, and blocks of the "
+                    "others have no stack; end the others first"
                 )
             _at_exit()
             if "numpy" in sys.modules:  # else its import is not the traced program's
@@ -145,7 +145,8 @@ class SampledEngine:
         """
         if self._pid != os.getpid():
             raise UnavailableError(
-                "taking a snapshot of a trace: it began before a fork; the child is not traced, begin one there"
+                "taking a snapshot of a trace: it began before a fork; the child is not traced, begin one "
+                "there"
             )
         return self._last if self._last is not None else self._read()
 
@@ -210,12 +211,13 @@ def _notes_of(state: Any) -> tuple[str, ...]:
     if state["domains"] != _EVERY_DOMAIN:
         notes.append(
             "interrupted: a tracer that began before this one was stopped meanwhile and took its hooks out; "
-            "blocks are missing since, and some that are listed may be freed. Stop the one that began last first"
+            "blocks are missing since, and some that are listed may be freed. Stop the one that began last "
+            "first"
         )
     if state["lost"]:
         notes.append(
-            f"samples that did not fit into the tables: {state['lost']:,} of {state['samples']:,}; figures are "
-            "too small by their part"
+            f"samples that did not fit into the tables: {state['lost']:,} of {state['samples']:,}; figures "
+            "are too small by their part"
         )
     if "numpy" in sys.modules and not state["followed"]:
         notes.append("NumPy's arrays are not in it: on this platform its reports cannot be followed")

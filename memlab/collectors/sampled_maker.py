@@ -1,8 +1,8 @@
 """Tables of the sampled engine made into Snapshots: estimates by site, and the samples behind them.
 
 Of a block of ``s`` bytes the chance to be in the sample is ``p = 1 - exp(-s / T)``; it stands for ``s / p``
-bytes in ``1 / p`` blocks. A row's figures are such sums, rounded to whole numbers at the end. The sizes of its
-samples are kept with it (``hist_size``, ``hist_count``): from them every grouping has its interval
+bytes in ``1 / p`` blocks. A row's figures are such sums, rounded to whole numbers at the end. The sizes of
+its samples are kept with it (``hist_size``, ``hist_count``): from them every grouping has its interval
 (``analyses/estimates.py``).
 """
 
@@ -59,8 +59,8 @@ class _Sampled:
     row: Ints
     size: Ints
     count: Ints
-    bytes_of_row: npt.NDArray[np.float64]
-    blocks_of_row: npt.NDArray[np.float64]
+    bytes_of_row: npt.NDArray[Any]
+    blocks_of_row: npt.NDArray[Any]
 
 
 def sampled_snapshot(
@@ -188,8 +188,8 @@ def _sampled(tables: SampledTables, measure: str, rows: int) -> _Sampled:
     )
 
 
-def _whole(values: npt.NDArray[np.float64]) -> Ints:
-    return np.rint(values).astype(np.int64)
+def _whole(values: npt.NDArray[Any]) -> Ints:
+    return ints(np.rint(values).astype(np.int64))
 
 
 def _histogram(found: _Sampled, rows: Ints, group: Ints, order: Ints, depths: Ints) -> dict[str, Any]:
@@ -226,5 +226,8 @@ def _functions(stacks: _Stacks, picked: Ints) -> dict[str, Any]:
 def _notes(tables: SampledTables) -> tuple[str, ...]:
     mean = format_bytes(tables.sample_bytes)
     return (
-        f"estimates from {tables.samples:,} samples, one each {mean} on average; a site without one is not listed",
+        (
+            f"estimates from {tables.samples:,} samples, one each {mean} on average; a site without one is not "
+            "listed"
+        ),
     )

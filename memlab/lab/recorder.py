@@ -492,8 +492,8 @@ def record(
         children: sample the processes that this one starts, too.
         stacks: look which line was running when memory rose.
         sampler: ``"process"`` or ``"thread"``; default: a process where there can be one.
-        sites: sample allocations too, so that ``capture.sites`` has live memory by line over time: a look after
-            1, 2, 4 ... seconds, then each minute. True, or the mean number of bytes between two samples
+        sites: sample allocations too, so that ``capture.sites`` has live memory by line over time: a look
+            after 1, 2, 4 ... seconds, then each minute. True, or the mean number of bytes between two samples
             (True: ``"512 KiB"``). None: as True where it can be, else a note says why not.
 
     Raises:

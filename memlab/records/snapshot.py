@@ -125,11 +125,13 @@ class Snapshot(Result):
         frame_file, frame_line: shape ``(frames,)``; ``frame_file`` indexes ``files``.
         files: file labels, see ``Frame.file``.
         own_files: indexes into ``files`` of the user's own code; a library's files are not in it.
-        engine: what recorded it (``tracemalloc``, ``sampled``, ``memray``). Two snapshots are comparable only with equal engines.
+        engine: what recorded it (``tracemalloc``, ``sampled``, ``memray``). Two snapshots are comparable only
+            with equal engines.
         depth: greatest number of frames kept per block.
         label: the user's name for it.
         measure: which blocks are in it: ``live`` ones, those alive at the ``peak``, ``leaked`` or
-            ``temporary`` ones, all that were ever ``allocated``. Two snapshots are comparable only with equal measures.
+            ``temporary`` ones, all that were ever ``allocated``. Two snapshots are comparable only with equal
+            measures.
         sample_bytes: mean number of bytes between two samples where the engine records a sample of all
             blocks, and sizes are estimates; 0 when every block was recorded.
         thread: row -> index into ``threads``, shape ``(rows,)``; empty where the engine knows no threads

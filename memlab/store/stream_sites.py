@@ -130,8 +130,10 @@ class SiteFrames:
             sample_bytes=self.sample_bytes,
             depth=self.depth,
             notes=(
-                f"estimates from {self.samples:,} samples, one each {mean} on average; a site without one is not "
-                "listed",
+                (
+                    f"estimates from {self.samples:,} samples, one each {mean} on average; a site without "
+                    "one is not listed"
+                ),
                 *self.notes,
             ),
         )

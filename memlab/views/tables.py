@@ -35,8 +35,8 @@ from memlab.views.line_page import line_rows
 from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.report_page import part_rows
-from memlab.views.snapshot_table import COLUMNS, table_rows
 from memlab.views.site_history_views import ROWS as SITE_ROWS
+from memlab.views.snapshot_table import COLUMNS, table_rows
 from memlab.views.where_views import ROWS as WHERE_ROWS
 
 if TYPE_CHECKING:

@@ -95,7 +95,7 @@ def test_what_the_cell_raises_passes_after_the_trace(run, shell, tmp_path):
 
 
 def test_memtrace_samples_allocation_sites(run, shell):
-    """``--sample`` implies ``--sites``: the cell's lines by live memory, and the hooks are gone afterwards."""
+    """``--sample`` implies ``--sites``: the cell's lines by live memory."""
     pytest.importorskip("memlab._native.sites")
     run("capture = %memtrace -oq --sample 4KiB kept = [bytes(1000) for n in range(3000)]")
     capture = shell.user_ns["capture"]

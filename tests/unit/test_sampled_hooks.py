@@ -1,4 +1,4 @@
-"""The sampled engine's hooks beside others: who comes, goes and comes back, and memory that is not to be had."""
+"""The sampled engine's hooks beside others: who comes, goes and comes back; no memory to be had."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +43,7 @@ def in_child(code):
 
 @needs_testcapi
 def test_short_of_memory_nothing_is_put_in_twice():
-    """Whether the hooks are in the chain is asked with a small block; none to be had is a MemoryError, no loop."""
+    """Whether hooks are in the chain is asked with a small block; none to be had is a MemoryError."""
     told = in_child(
         """
         import _testcapi, tracemalloc
@@ -74,7 +75,7 @@ def test_short_of_memory_nothing_is_put_in_twice():
 
 @needs_testcapi
 def test_hooks_that_come_back_are_not_put_in_twice():
-    """A tracer that began on top of them puts them back after their end: they pass on, and are put in once."""
+    """A tracer that began on top of them puts them back after their end: they are put in once."""
     told = in_child(
         """
         import _testcapi, tracemalloc
@@ -99,8 +100,8 @@ def test_hooks_that_come_back_are_not_put_in_twice():
 def slots_of(module, value):
     """Return the addresses in a loaded library at which a pointer lies."""
     found = []
-    with open("/proc/self/maps", encoding="utf-8") as maps:
-        regions = [line.split() for line in maps if line.rstrip().endswith(module)]
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()
+    regions = [line.split() for line in maps if line.endswith(module)]
     for region in regions:
         if region[1].startswith("r") and "x" not in region[1]:
             low, high = (int(part, 16) for part in region[0].split("-"))
@@ -151,12 +152,13 @@ def test_a_slot_that_another_tool_holds_stays_its_own():
     told = in_child(
         f"""
         import sys
-        sys.path.insert(0, {os.path.dirname(__file__)!r})
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
         import _testcapi, ctypes
         from test_sampled_hooks import address_of, report, slots_of
         from memlab._native import sites
         report(77, 0x1000, 1)
-        seen = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint, ctypes.c_size_t, ctypes.c_size_t)(lambda d, b, s: 0)
+        form = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint, ctypes.c_size_t, ctypes.c_size_t)
+        seen = form(lambda d, b, s: 0)
         foreign = ctypes.cast(seen, ctypes.c_void_p).value
         slots = slots_of(_testcapi.__file__, address_of("PyTraceMalloc_Track"))
         protect = ctypes.CDLL(None).mprotect

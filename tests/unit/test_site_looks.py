@@ -8,9 +8,11 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from samples import site_timeline
 
 import memlab
 from memlab.analyses.site_history import line_history
@@ -20,7 +22,6 @@ from memlab.collectors.site_looks import SiteLooks
 from memlab.errors import UnavailableError, UsageError
 from memlab.store.stream import read_stream
 from memlab.store.stream_sites import SiteFrames
-from samples import site_timeline
 
 if os.environ.get("MEMLAB_REQUIRE_NATIVE") == "1":
     from memlab._native import sites
@@ -133,8 +134,8 @@ def test_the_stream_holds_no_path_of_this_machine():
     looks.begin()
     kept = planted(500)
     looks.end()
-    assert os.path.expanduser("~").encode() not in sink.data
-    assert os.path.dirname(__file__).encode() not in sink.data
+    assert str(Path.home()).encode() not in sink.data
+    assert str(Path(__file__).parent).encode() not in sink.data
     assert b"memlab/collectors" not in sink.data.replace(b"memlab/collectors/site_looks", b"") or len(kept)
 
 

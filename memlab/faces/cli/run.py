@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sites",
         action="store_true",
-        help="sample allocations, live memory by line over time: so by default where it can be; refuse where not",
+        help="sample allocations, live memory by line: the default where it can be; refuse where not",
     )
     parser.add_argument("--no-sites", action="store_true", help="do not sample allocations")
     parser.add_argument(
@@ -171,7 +171,7 @@ def _run(args: argparse.Namespace, console: Console, target: str, arguments: Seq
 
 
 def _sites(args: argparse.Namespace) -> bool | str | None:
-    """Return what the recorder is told of sites; None: where it can be. memray's trace has lines of its own."""
+    """Return what the recorder is told of sites; None: where it can be. memray's trace has its own lines."""
     if args.no_sites:
         if args.sites or args.sample is not None:
             raise UsageError("--no-sites contradicts --sites and --sample")
