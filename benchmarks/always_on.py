@@ -3,10 +3,10 @@
 The service is a process of its own: the standard library's threading server, whose handler parses a JSON
 document, makes objects and strings of it, keeps a part in a bounded cache and answers in JSON. Four clients,
 in another process, send requests at a steady rate, so that a slow answer is not followed by a pause. In turn,
-for some seconds each, the service records itself and does not (``memlab.record(sites=True)``: the sampler
-process, the thread inside, a block each 512 KiB, looks after 1, 2, 4 ... seconds); the first second of each
-stretch is left out. Latencies of all stretches of a kind are put together. The ratio of two halves of
-the stretches without is printed beside, since it shows how much the machine alone moves.
+for some seconds each, the service runs bare; traced, ``memlab.trace()``, a block each 512 KiB; and recorded,
+``memlab.record(sites=True)``, which adds the sampler process, the thread inside and looks after 1, 2, 4 ...
+seconds. The first second of each stretch is left out. Latencies of all stretches of a kind are put together. The
+ratio of two halves of the bare stretches is printed beside: it shows how much the machine alone moves.
 
     python benchmarks/always_on.py [--minutes 2] [--stretch 10] [--rate 120]     (an hour: --minutes 60)
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import http.client
-import json
 import os
 import subprocess
 import sys
@@ -50,13 +49,17 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         global recorder
         what = self.path[1:]
-        if what == 'on':
+        if what == 'traced':
+            import memlab
+            recorder = memlab.trace(sample='512 KiB').start()
+            body = b''
+        elif what == 'recorded':
             import memlab
             recorder = memlab.record(sites=True).start()
-            body = b'on'
-        elif what == 'off':
-            capture = recorder.stop()
-            body = json.dumps([len(capture.sites), capture.sites.notes[0], list(capture.notes)]).encode()
+            body = b''
+        elif what == 'bare':
+            result = recorder.stop()
+            body = getattr(result, 'sites', result).notes[0].encode()
         else:
             body = answer(int(what))
         self.send_response(200)
@@ -72,6 +75,7 @@ print(server.server_port, flush=True)
 server.serve_forever()
 """
 CLIENTS = 4
+KINDS = ("bare", "traced", "recorded")
 SETTLE_S = 1.0
 
 
@@ -134,32 +138,35 @@ def main() -> int:
     )
     assert service.stdout is not None
     port = int(service.stdout.readline())
-    latencies: dict[str, list[list[float]]] = {"off": [], "on": []}
+    latencies: dict[str, list[list[float]]] = {kind: [] for kind in KINDS}
     said = ""
     try:
         stretch(port, 3.0, args.rate)
-        asked(port, "on")  # imports are not what stays on
-        asked(port, "off")
-        for turn in range(max(int(args.minutes * 60 / args.stretch / 2), 2)):
-            for kind in ("off", "on") if turn % 2 else ("on", "off"):
-                if kind == "on":
-                    asked(port, "on")
+        for kind in KINDS[1:]:  # imports are not what stays on
+            asked(port, kind)
+            asked(port, "bare")
+        for turn in range(max(int(args.minutes * 60 / args.stretch / len(KINDS)), 2)):
+            for at in range(len(KINDS)):
+                kind = KINDS[(at + turn) % len(KINDS)]
+                if kind != "bare":
+                    asked(port, kind)
                 latencies[kind].append(stretch(port, args.stretch, args.rate))
-                if kind == "on":
-                    said = json.loads(asked(port, "off"))[1]
+                if kind != "bare":
+                    said = asked(port, "bare").decode()
     finally:
         service.kill()
         service.wait()
     load = os.getloadavg()[0]
     every = {kind: [one for part in parts for one in part] for kind, parts in latencies.items()}
     print(f"{sum(map(len, every.values())):,} requests at {args.rate:g}/s, load {load:.1f}; {said}")
-    print(f"{'':12s}{'median':>10s}{'p90':>10s}{'p99':>10s}{'p99.9':>10s}  ms")
+    print(f"{'':16s}{'median':>10s}{'p90':>10s}{'p99':>10s}{'p99.9':>10s}  ms")
     shares = (0.5, 0.9, 0.99, 0.999)
-    for kind in ("off", "on"):
-        print(f"{kind:12s}" + "".join(f"{1e3 * percentile(every[kind], s):10.2f}" for s in shares))
-    halves = [[one for part in latencies["off"][at::2] for one in part] for at in (0, 1)]
-    for name, (over, under) in {"on / off": (every["on"], every["off"]), "off / off": tuple(halves)}.items():
-        print(f"{name:12s}" + "".join(f"{percentile(over, s) / percentile(under, s):10.3f}" for s in shares))
+    for kind in KINDS:
+        print(f"{kind:16s}" + "".join(f"{1e3 * percentile(every[kind], s):10.2f}" for s in shares))
+    halves = [[one for part in latencies["bare"][at::2] for one in part] for at in (0, 1)]
+    pairs = {f"{kind} / bare": (every[kind], every["bare"]) for kind in KINDS[1:]}
+    for name, (over, under) in {**pairs, "bare / bare": (halves[0], halves[1])}.items():
+        print(f"{name:16s}" + "".join(f"{percentile(over, s) / percentile(under, s):10.3f}" for s in shares))
     return 0
 
 

@@ -227,7 +227,7 @@ def _notes(tables: SampledTables) -> tuple[str, ...]:
     mean = format_bytes(tables.sample_bytes)
     return (
         (
-            f"estimates from {tables.samples:,} samples, one each {mean} on average; a site without one is not "
-            "listed"
+            f"estimates from {tables.samples:,} samples, one each {mean} on average; a site without one is "
+            "not listed"
         ),
     )

@@ -2,8 +2,8 @@
 
 A look is one moment; of most samples nothing changes between two looks, so that only changes are kept: at
 look ``tick[i]`` row ``row[i]`` had ``count[i]`` live samples of ``size[i]`` bytes, and keeps them until
-the next change of the same row and size. Rows are stacks with a domain and a thread, as in a ``Snapshot``, and each
-look can be had as one.
+the next change of the same row and size. Rows are stacks with a domain and a thread, as in a ``Snapshot``,
+and each look can be had as one.
 """
 
 from __future__ import annotations
