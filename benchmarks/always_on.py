@@ -5,8 +5,8 @@ document, makes objects and strings of it, keeps a part in a bounded cache and a
 in another process, send requests at a steady rate, so that a slow answer is not followed by a pause. In turn,
 for some seconds each, the service runs bare; traced, ``memlab.trace()``, a block each 512 KiB; and recorded,
 ``memlab.record(sites=True)``, which adds the sampler process, the thread inside and looks after 1, 2, 4 ...
-seconds. The first second of each stretch is left out. Latencies of all stretches of a kind are put together. The
-ratio of two halves of the bare stretches is printed beside: it shows how much the machine alone moves.
+seconds. The first second of each stretch is left out. Latencies of all stretches of a kind are put together.
+The ratio of two halves of the bare stretches is printed beside: it shows how much the machine alone moves.
 
     python benchmarks/always_on.py [--minutes 2] [--stretch 10] [--rate 120]     (an hour: --minutes 60)
 """
