@@ -299,7 +299,7 @@ def test_damage_inside_valid_checks_is_a_value_or_refused(kind, tmp_path):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_no_figure_that_is_no_number_breaks_a_view(kind, tmp_path):
-    """NaN and the infinities are floats like any other to the codec; each place takes one of them, or each."""
+    """NaN and the infinities are floats like any other to the codec; each place takes each, or one."""
     tree, arrays = parts_of(samples()[kind])
     figures = ("nan", "inf", "-inf", 5e-324)
     floats = [path for path in places(tree) if type(at(tree, path)) is float]
