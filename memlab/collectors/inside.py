@@ -165,7 +165,7 @@ class Inside:
             self._subscription.close()
         self._wake = None
         with contextlib.suppress(OSError):
-            # Taken and closed within C: an interrupt comes before one or after it, and the rest stays open to us.
+            # Taken and closed within C: an interrupt comes before it or after it, and loses none.
             deque(map(os.close, self._open), maxlen=0)
 
     def _declare(
