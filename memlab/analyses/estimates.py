@@ -2,12 +2,12 @@
 
 What the samples of a site are for certain, its sampled blocks, needs no estimate. The rest, what was not
 sampled, is estimated by the sum ``y`` of ``s (1 - p) / p`` over samples of ``s`` bytes and chance ``p``,
-whose variance is estimated by the sum ``v`` of ``s**2 (1 - p) / p**2``. For small blocks that is a sum
-of Poisson counts times the mean gap ``T``, and the interval is the one for weighted sums of such: M. Fay and
+whose variance is estimated by the sum ``v`` of ``s**2 (1 - p) / p**2``. For small blocks that is a sum of
+Poisson counts times the mean gap ``T``, and the interval is the one for weighted sums of such: M. Fay and
 E. Feuer, "Confidence intervals for directly standardized rates", Statistics in Medicine 16, 1997, with
 ``T`` for the weight of a sample that was not drawn. Blocks near ``T`` and above are few and come whole, so
-the lower bound gives way by one block that was missed, of the size that such a block has on average. It holds at least as
-often as it says.
+the lower bound gives way by one block that was missed, of the size that such a block has on average. It
+holds at least as often as it says.
 
 The level is so high because tables are read by their greatest ten sites: all ten lie in their intervals 95
 times of a hundred.
