@@ -24,7 +24,11 @@ FUNCTIONS, ERRORS = "Functions", "Errors"
 GROUPS = (
     ("leaks", "Leaks", ("leak", "fix_check", "verify_fix")),
     ("heap", "The heap and who holds what", ("heap", "chain", "holdings", "references")),
-    ("snapshots", "Snapshots, differences and flame graphs", ("snapshot", "flame", "engines", "native", "lab.profiler")),
+    (
+        "snapshots",
+        "Snapshots, differences and flame graphs",
+        ("snapshot", "flame", "engines", "native", "lab.profiler"),
+    ),
     ("recordings", "Recordings and timelines", ("capture", "timeline", "live", "cell_ledger", "where")),
     ("measuring", "Measuring", ("memit", "line_profile")),
     ("collector", "The collector", ("gc_",)),
@@ -73,7 +77,12 @@ def reference(folder: Path) -> None:
             body = [f".. autoclass:: memlab.{name}\n" for name in pages[key]]
         text = f"{title}\n{'=' * len(title)}\n\n.. currentmodule:: memlab\n\n" + "\n".join(body)
         (folder / f"{key}.rst").write_text(text, encoding="utf-8")
-    lines = ["# Reference", "", "Every public name, from its docstring. `import memlab` offers all of them.", ""]
+    lines = [
+        "# Reference",
+        "",
+        "Every public name, from its docstring. `import memlab` offers all of them.",
+        "",
+    ]
     lines += ["```{toctree}", *titles, "```", ""]
     (folder / "index.md").write_text("\n".join(lines), encoding="utf-8")
 
@@ -102,7 +111,9 @@ def sources(folder: Path) -> None:
 
 def _outside(text: str) -> str:
     """Make plain text of links to files that are no pages: the code, the notebooks, the data."""
-    return re.sub(r"\[([^\]]+)\]\((?:\.\./)?(?:data|notebooks|benchmarks|memlab|tests|scripts)/[^)]*\)", r"\1", text)
+    return re.sub(
+        r"\[([^\]]+)\]\((?:\.\./)?(?:data|notebooks|benchmarks|memlab|tests|scripts)/[^)]*\)", r"\1", text
+    )
 
 
 def _contents(folder: Path) -> None:
@@ -119,7 +130,16 @@ def _contents(folder: Path) -> None:
             pages.append("reference/index")
         if heading == "To know why":
             pages += [Path(name).stem for name in ROOT_PAGES if Path(name).stem not in pages]
-        toctree = ["", "```{toctree}", ":hidden:", f":caption: {heading}", "", *dict.fromkeys(pages), "```", ""]
+        toctree = [
+            "",
+            "```{toctree}",
+            ":hidden:",
+            f":caption: {heading}",
+            "",
+            *dict.fromkeys(pages),
+            "```",
+            "",
+        ]
         text += "\n".join(toctree)
     index.write_text(text, encoding="utf-8")
 
@@ -131,7 +151,9 @@ def build(target: Path, builder: str = "html") -> int:
     with tempfile.TemporaryDirectory() as folder:
         sources(Path(folder))
         shutil.rmtree(target, ignore_errors=True)
-        code = build_main(["-q", "-W", "--keep-going", "-b", builder, "-d", f"{folder}/.doctrees", folder, str(target)])
+        code = build_main(
+            ["-q", "-W", "--keep-going", "-b", builder, "-d", f"{folder}/.doctrees", folder, str(target)]
+        )
     for left in (".buildinfo", "objects.inv"):
         (target / left).unlink(missing_ok=True)
     return code

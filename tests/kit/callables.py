@@ -197,11 +197,7 @@ def _anew(value):
 
 def _required(bound):
     parameters = inspect.signature(bound).parameters.values()
-    return [
-        p
-        for p in parameters
-        if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
-    ]
+    return [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def _sample(name):
@@ -556,9 +552,11 @@ HAND = {
     "benchmark": plain(lambda: memlab.benchmark(step)),
     "compare_captures": compared,
     "dump_heap": lambda calls: lambda: memlab.dump_heap(calls.folder / "heap.memlab", max_objects=3000),
-    "explore": lambda calls: lambda: (
-        explored(calls.samples["HeapGraph"]),
-        explored(calls.samples["FlameTree"]),
+    "explore": lambda calls: (
+        lambda: (
+            explored(calls.samples["HeapGraph"]),
+            explored(calls.samples["FlameTree"]),
+        )
     ),
     "find_leaks": plain(lambda: memlab.find_leaks(step, budget_s=0.5, iterations=30)),
     "gc_performance_monitor": plain(monitored),
@@ -580,8 +578,8 @@ HAND = {
     "snapshot": plain(traced(memlab.snapshot)),
     "trace": plain(started(memlab.trace, lambda trace: trace.snapshot())),
     "tracing": plain(within(lambda: memlab.tracing(2))),
-    "verify_fix": lambda calls: lambda: memlab.verify_fix(
-        calls.samples["LeakReport"], step, budget_s=0.5, iterations=30, trace=False
+    "verify_fix": lambda calls: (
+        lambda: memlab.verify_fix(calls.samples["LeakReport"], step, budget_s=0.5, iterations=30, trace=False)
     ),
     "where": plain(lambda: memlab.where(collect=False, trim_malloc=False)),
     "why": plain(lambda: memlab.why(HELD[0], max_objects=20_000)),
@@ -627,7 +625,9 @@ HAND = {
     "GCSchedule.stop": plain(started(memlab.GCSchedule)),
     # heap
     "HeapDumper": lambda calls: lambda: memlab.HeapDumper(calls.folder / "d.memlab"),
-    "HeapDumper.__enter__": lambda calls: within(lambda: memlab.HeapDumper(calls.folder / "d.memlab", at=("exit",), say=str, max_objects=100)),
+    "HeapDumper.__enter__": lambda calls: within(
+        lambda: memlab.HeapDumper(calls.folder / "d.memlab", at=("exit",), say=str, max_objects=100)
+    ),
     "HeapDumper.install": dumper(lambda one: None),
     "HeapDumper.uninstall": dumper(lambda one: None),
     "HeapDumper.note_exception": dumper(lambda one: one.note_exception(ValueError())),
@@ -650,9 +650,7 @@ HAND = {
     "GcTrial.spread": on("GcTrial", lambda r: r.spread("cpu_s")),
     "HitCurve.at": on("HitCurve", lambda r: r.at(3)),
     "LeakReport.test": on("LeakReport", lambda r: r.test("tracked_objects")),
-    "LeakReport.verify": on(
-        "LeakReport", lambda r: r.verify(step, budget_s=0.5, iterations=30, trace=False)
-    ),
+    "LeakReport.verify": on("LeakReport", lambda r: r.verify(step, budget_s=0.5, iterations=30, trace=False)),
     "LineProfile.row": on("LineProfile", lambda r: r.row(int(r.line[0]))),
     "LineProfile.rows_of": on("LineProfile", lambda r: r.rows_of(0)),
     "RegressionReport.of": on("RegressionReport", lambda r: r.of(memlab.RegressionVerdict.NEW)),
@@ -670,13 +668,17 @@ HAND = {
         lambda: memlab.Snapshot.from_tracemalloc(tracemalloc.take_snapshot())
     ),
     "SnapshotDiff.export": lambda calls: exported(calls, "SnapshotDiff", ".csv"),
-    "SnapshotDiff.flame": lambda calls: lambda: calls.samples["Snapshot"].diff(calls.samples["Snapshot"]).flame(),
+    "SnapshotDiff.flame": lambda calls: (
+        lambda: calls.samples["Snapshot"].diff(calls.samples["Snapshot"]).flame()
+    ),
     "SnapshotDiff.of": plain(samples.snapshot_diff),
     "SnapshotTable.export": lambda calls: exported(calls, "SnapshotTable", ".csv"),
     "SnapshotFilter": plain(lambda: memlab.SnapshotFilter(include=("app/*",))),
     "SnapshotFilter.matches": plain(lambda: memlab.SnapshotFilter(include=("app/*",)).matches("app/a.py", 1)),
     "EngineChoice": plain(lambda: memlab.EngineChoice("tracemalloc", "a", "b", 3)),
-    "MissingExtraError.needs": plain(lambda: memlab.MissingExtraError.needs("a plot", "matplotlib", "notebook")),
+    "MissingExtraError.needs": plain(
+        lambda: memlab.MissingExtraError.needs("a plot", "matplotlib", "notebook")
+    ),
     # hunts and profilers
     "LeakHunt": plain(lambda: memlab.LeakHunt(step)),
     "LeakHunt.run": plain(stopped_hunt),
@@ -786,9 +788,7 @@ HAND = {
         }.items()
     },
     "PressureStage": plain(lambda: memlab.PressureStage("a", 1.0, 0.5)),
-    "PressureScenario": plain(
-        lambda: memlab.PressureScenario("a", (memlab.PressureStage("a", 1.0, 0.5),))
-    ),
+    "PressureScenario": plain(lambda: memlab.PressureScenario("a", (memlab.PressureStage("a", 1.0, 0.5),))),
     "PressureScenario.approach_oom": plain(memlab.PressureScenario.approach_oom),
     "PressureScenario.gradual_ramp": plain(memlab.PressureScenario.gradual_ramp),
     "PressureScenario.sawtooth": plain(memlab.PressureScenario.sawtooth),
@@ -824,8 +824,8 @@ HAND = {
         }.items()
     },
     "MemoryBenchmarks": plain(memlab.MemoryBenchmarks),
-    "MemoryBenchmarks.save": lambda calls: lambda: memlab.MemoryBenchmarks.save(
-        calls.samples["BenchmarkTable"].results, calls.folder / "b.json"
+    "MemoryBenchmarks.save": lambda calls: (
+        lambda: memlab.MemoryBenchmarks.save(calls.samples["BenchmarkTable"].results, calls.folder / "b.json")
     ),
     "MemoryBenchmarks.table": on("BenchmarkTable", lambda r: memlab.MemoryBenchmarks.table(r.results)),
     **{
