@@ -176,5 +176,5 @@ def test_no_public_callable_leaks_at_length(tmp_path, part):
     """Up to 10,000 calls of each in a round; the slow ones as often as fits."""
     grown, made = check(ALL[part::8], tmp_path, MOST_S)
     few = {name: times for name, times in made.items() if times < MOST}
-    print(f"{len(made)} callables, {len(made) - len(few)} of them {MOST:,} times; fewer: {few}")
+    print(f"{len(made)} callables, {len(made) - len(few)} of them {MOST:,} times; fewer: {few}; grown: {grown}")
     assert grown == {}
