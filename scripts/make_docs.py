@@ -2,9 +2,9 @@
 
     .venv/bin/python scripts/make_docs.py out/docs
 
-The pages in docs/ are plain Markdown, read as they are in the repository too. Here they are copied to a folder
-of their own, the reference is written beside them from the public names (its text is the docstrings'), and
-Sphinx makes HTML of both. A warning ends it: a broken link, or markup in a docstring that does not parse.
+The pages in docs/ are plain Markdown, read as they are in the repository too. Here they are copied to a
+folder of their own, the reference is written beside them from the public names (its text is the docstrings'),
+and Sphinx makes HTML of both. A warning ends it: a broken link, or markup in a docstring that does not parse.
 """
 # ruff: noqa: INP001, T201 - a script, which prints
 
@@ -126,6 +126,8 @@ def _contents(folder: Path) -> None:
     for heading in ("To do something", "To look something up", "To know why"):
         part = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
         pages = [page.removesuffix(".md") for page in re.findall(r"\]\(([\w/.-]+\.md)", part)]
+        if heading == "To do something":
+            pages.insert(0, "tour")
         if heading == "To look something up":
             pages.append("reference/index")
         if heading == "To know why":

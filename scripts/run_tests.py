@@ -8,9 +8,9 @@ Each argument is ``PYTHON:PATH,PATH``. Many tests walk the whole heap of their p
 files that heap holds matplotlib, IPython and hypothesis too, is six times as large, and those tests take four
 times as long. Plain ``pytest`` runs all in one process: it finds the test that another one disturbs.
 
-The tests of a file run in an order that pytest-randomly shuffles. With ``--random`` each round has a seed that
-is printed, the files are shuffled too, and in the end every test whose outcome was not the same in all rounds
-is named; any is a failure.
+The tests of a file run in an order that pytest-randomly shuffles. With ``--random`` each round has a seed
+that is printed, the files are shuffled too, and in the end every test whose outcome was not the same in all
+rounds is named; any is a failure.
 """
 # ruff: noqa: INP001, T201, S603 - a script, which prints and runs the commands it is for
 
@@ -91,7 +91,11 @@ def run(job: Job, seed: int | None = None) -> Run:
         tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
-            command + _in_order(seed, folder), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command + _in_order(seed, folder),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         ) as process,
     ):
         _, status, used = os.wait4(process.pid, 0)
@@ -144,9 +148,7 @@ def main(arguments: list[str]) -> int:
         random.Random(seed).shuffle(jobs)  # noqa: S311 - an order, no secret
         worst = max(worst, _round(jobs, seed, totals, outcomes))
     differing = {
-        name: found
-        for name, found in outcomes.items()
-        if len(set(found)) > 1 or len(found) != options.random
+        name: found for name, found in outcomes.items() if len(set(found)) > 1 or len(found) != options.random
     }
     for name, found in sorted(differing.items()):
         print(f"not the same in each order: {name}: {', '.join(found)}")
@@ -157,9 +159,7 @@ def main(arguments: list[str]) -> int:
     return 1 if differing else worst
 
 
-def _round(
-    jobs: list[Job], seed: int | None, totals: Counter[str], outcomes: dict[str, list[str]]
-) -> int:
+def _round(jobs: list[Job], seed: int | None, totals: Counter[str], outcomes: dict[str, list[str]]) -> int:
     """Run all jobs once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     began = time.monotonic()

@@ -2,10 +2,10 @@
 
     .venv/bin/python scripts/try_wheels.py 3.11 3.12 3.13
 
-Two wheels are built from a copy of what git tracks: one with the C extension (one for all Pythons from 3.11 on),
-and one where no compiler can be found, which is pure Python. For each Python and wheel the script prints what is
-installed on disk, what `import memlab` costs beside a bare interpreter, that a hunt finds a known leak with the
-engine it should have, and what is left after `pip uninstall`: nothing. 1 when anything is not as promised.
+Two wheels are built from a copy of what git tracks: one with the C extension (one for all Pythons from 3.11
+on), and one where no compiler can be found, which is pure Python. For each Python and wheel the script prints
+what is installed on disk, what `import memlab` costs beside a bare interpreter, that a hunt finds a known
+leak with the engine it should have, and what is left after `pip uninstall`: nothing. 1 when it is otherwise.
 """
 # ruff: noqa: INP001, T201, S603 - a script, which prints and runs the commands it is for
 
@@ -126,7 +126,9 @@ def try_wheel(python: str, wheel: Path, folder: Path, engine: str) -> tuple[str,
         name for name in files_in(folder) - before if "/memlab" in name or name.startswith("bin/memlab")
     )
     left += sorted(
-        path.relative_to(folder).as_posix() for path in folder.rglob("memlab*") if "dist-info" not in str(path)
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("memlab*")
+        if "dist-info" not in str(path)
     )
     wrong = [
         f"{what}: {found}"
@@ -139,12 +141,16 @@ def try_wheel(python: str, wheel: Path, folder: Path, engine: str) -> tuple[str,
         )
         if not good
     ]
-    line = (
-        f"{told.split()[-1]}, engine {used}, {objects:,} objects; wheel {wheel.stat().st_size / 1024:.0f} KiB, "
-        f"memlab {own / 2**20:.1f} MiB, with its three dependencies {whole / 2**20:.0f} MiB; page "
-        f"{page / 1024:.0f} KiB; import {full - bare:+.0f} ms over {bare:.0f}; left behind: {left or 'nothing'}"
+    figures = (
+        told.split()[-1],
+        f"engine {used}, {objects:,} objects",
+        f"wheel {wheel.stat().st_size / 1024:.0f} KiB",
+        f"memlab {own / 2**20:.1f} MiB, with its three dependencies {whole / 2**20:.0f} MiB",
+        f"page {page / 1024:.0f} KiB",
+        f"import {full - bare:+.0f} ms over {bare:.0f}",
+        f"left behind: {left or 'nothing'}",
     )
-    return line, wrong
+    return "; ".join(figures), wrong
 
 
 def main(versions: list[str]) -> int:

@@ -192,9 +192,7 @@ for question in ("census", "suspects", "dominator_tree", "duplicates", "cycles",
 keep("query", graph.query(type="app."))
 keep("cut", graph.what_if(app.REGISTRY))
 keep("why", memlab.why(app.REGISTRY[0]))
-keep("why-value", memlab.why(app.BY_KEY))
 keep("why-error", memlab.why(app.LAST))
-keep("why-held", memlab.why(app.HELD.__closure__[0]))
 with memlab.heap_window() as window:
     app.step()
 keep("window", window.diff)

@@ -1,7 +1,7 @@
 """No name changes a page's structure: thousands of hostile ones, through every template and every slot.
 
-A page with hostile names (of files, types, labels, keys, functions, cells) is parsed as browsers parse it, and
-must give the elements, attributes and classes, in order, that the same page with harmless names gives.
+A page with hostile names (of files, types, labels, keys, functions, cells) is parsed as browsers parse it,
+and must give the elements, attributes and classes, in order, that the same page with harmless names gives.
 ``make test`` takes 3,000 names and some, ``make test-long`` 100,000.
 """
 
@@ -100,7 +100,8 @@ def test_still_pictures_stay_as_they_are(seed):
         assert kinds_of_elements(render(hostile)) <= kinds_of_elements(render(plain)), name
         assert not re.search(r"<script|<foreignObject|<image|\son\w+=\"", render(hostile)), name
     names = strings(seed)
-    words = lambda source: {"rss": next(source), "peak": next(source), "note": next(source)}
+    told = ("rss", "peak", "growth", "pauses", "rss_note", "peak_note", "growth_note", "pauses_note", "state")
+    words = lambda source: {name: next(source) for name in (*told, "alarm")}
     views = [
         render_live_still(refill(samples.capture(), source)[0], words(source), next(source))
         for source in (harmless(), names)

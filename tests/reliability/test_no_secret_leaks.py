@@ -1,4 +1,4 @@
-"""No secret, path or repr leaves by default: 65 are planted, and everything that a program can hand on is read.
+"""No secret, path or repr leaves by default: 65 are planted, and all that a program can hand on is read.
 
 The program of kit/secretive.py is started by each face (as a script, under ``memlab run``, ``leaks``,
 ``profile`` and ``watch``, in an IPython shell), with secrets in the command line, the environment and the
@@ -14,7 +14,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from kit import secretive

@@ -1,7 +1,7 @@
 """The Nth call to the disk fails, and the Nth allocation: one named error, the old file, nothing left.
 
-Disk: in one process, the Nth of all calls by which a writer reaches the file system (open, write, sync, rename,
-chmod, and SQLite's own writes, which are stopped by a limit on the size of files) raises, for N = 1, 2, 3 …
+Disk: in one process, the Nth of all calls by which a writer reaches the file system (open, write, sync,
+rename, chmod, and SQLite's own as one) raises, for N = 1, 2, 3 …
 until a whole run has none left, with each of four errors. Memory: in a child, CPython's ``set_nomemory``
 fails the Nth allocation of a call, for N = 1, 2, 3 …, until there is no Nth.
 """
@@ -247,7 +247,7 @@ CALLS = (
     "LabBook.append", "LineProfiler", "memory_usage", "hit_curve", "where", "import_tracemalloc",
     "MemoryProfiler.take_snapshot", "MemoryLeakDetector.check_leaks", "heap_window", "Live.mark",
 )  # fmt: skip
-GATE = ("region", "tracing", "snapshot", "heap", "load", "LeakReport.save", "GCMonitor.start")
+GATE = ("region", "snapshot", "load", "LeakReport.save")
 ALLOWED = {
     "returned", "MemoryError", "MemlabError", "CaptureError", "UsageError", "UnavailableError", "BudgetError",
     "StepError", "KindError",
@@ -278,7 +278,7 @@ needs_hook = pytest.mark.skipif(
 @pytest.mark.parametrize("name", GATE)
 def test_whichever_allocation_fails_the_process_lives_and_nothing_is_left(name):
     """Some dozens of points: a result, MemoryError or an error of memlab's; the interpreter is as before."""
-    found = fail_each_allocation(name, 17, 17 * 40, 100)
+    found = fail_each_allocation(name, 17, 17 * 30, 100)
     assert set(found["became"]) <= ALLOWED, found
     assert found["points"] > 2
 

@@ -5,7 +5,8 @@ memory that native code takes past Python's allocators is not in them (``test_he
 library's count of captures). What is made once and kept for good shows in one round of calls and not in the
 next; a leak grows in each. So two rounds, of at most eight, must be without growth.
 
-``make test`` calls every sixth of those that are quick; ``make test-long`` calls everything up to 10,000 times a round, or as often as fits in MEMLAB_LEAK_SECONDS (default 30).
+``make test`` calls every twelfth of those that are quick; ``make test-long`` calls everything up to 10,000
+times a round, or as often as fits in MEMLAB_LEAK_SECONDS (default 30).
 """
 
 from __future__ import annotations
@@ -32,16 +33,17 @@ LONG = os.environ.get("MEMLAB_LONG") == "1"
 MOST_S = float(os.environ.get("MEMLAB_LEAK_SECONDS", "30"))
 # Half a second and more a call, most of it in processes of their own; or half a minute (the whole suite).
 SLOW = (
-    "GCOptimizer.recommend", "LeakHunt.r", "LeakReport.verify", "Live", "MemoryBenchmarks.", "MemoryGuard",
-    "MemoryLeakDetector.", "MemoryPressureSimulator.run", "MemoryPressureSimulator.fail", "MemoryProfiler.",
-    "NativeTrace.", "ObjectPool.worth", "CaptureComparison", "HeapGraph.w", "explore", "heap", "where", "why", "attach", "dump_heap", "find_leaks", "guard", "heap_window",
-    "holdings", "import_", "memit", "recommend_gc", "record", "release", "verify_fix", "HeapDumper.",
+    "CaptureComparison", "GCOptimizer.recommend", "HeapDumper.", "HeapGraph.w", "LeakHunt.r",
+    "LeakReport.verify", "Live", "MemoryBenchmarks.", "MemoryGuard", "MemoryLeakDetector.",
+    "MemoryPressureSimulator.fail", "MemoryPressureSimulator.run", "MemoryProfiler.", "NativeTrace.",
+    "ObjectPool.worth", "attach", "dump_heap", "explore", "find_leaks", "guard", "heap", "holdings",
+    "import_", "memit", "recommend_gc", "record", "release", "verify_fix", "where", "why",
 )  # fmt: skip
 UNTRACED = ("NativeTrace", "import_memray", "Trace", "trace")  # memray and tracemalloc do not share
 
 ALL = sorted(public_callables())
 QUICK = [name for name in ALL if not name.startswith(SLOW) and "plot" not in name]
-SHORT = QUICK[::6]
+SHORT = QUICK[::12]
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
@@ -156,7 +158,7 @@ def test_a_leak_of_one_block_in_a_hundred_calls_is_seen(tmp_path):
 
 @pytest.mark.timeout(300)
 def test_no_public_callable_leaks(tmp_path):
-    """Thirty calls of every sixth leave less than one block for every second of them."""
+    """Thirty calls of every twelfth leave less than one block for every second of them."""
     grown = {}
     with set_aside():
         for name in SHORT:
@@ -176,5 +178,7 @@ def test_no_public_callable_leaks_at_length(tmp_path, part):
     """Up to 10,000 calls of each in a round; the slow ones as often as fits."""
     grown, made = check(ALL[part::8], tmp_path, MOST_S)
     few = {name: times for name, times in made.items() if times < MOST}
-    print(f"{len(made)} callables, {len(made) - len(few)} of them {MOST:,} times; fewer: {few}; grown: {grown}")
+    print(
+        f"{len(made)} callables, {len(made) - len(few)} of them {MOST:,} times; fewer: {few}; grown: {grown}"
+    )
     assert grown == {}
