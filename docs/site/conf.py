@@ -1,5 +1,7 @@
 """How Sphinx makes the documentation's pages; `scripts/make_docs.py` gathers what they are made of."""
 
+import re
+
 from memlab import __version__
 
 project = "memlab"
@@ -27,3 +29,15 @@ myst_links_external_new_tab = False
 highlight_language = "text"
 # A word in a docstring that several classes have as an attribute is no link.
 suppress_warnings = ["ref.python"]
+
+
+def _one_field(_app, _what, _name, _obj, _options, lines):  # noqa: ANN001, ANN202 - Sphinx's hook
+    """Keep `first, second: what they are` one field; Sphinx would read a type and a name."""
+    for number, line in enumerate(lines):
+        lines[number] = re.sub(
+            r"^ +(?:\*{0,2}\w+, )+\*{0,2}\w+(?=: )", lambda names: names[0].replace(", ", ","), line
+        )
+
+
+def setup(app):  # noqa: ANN001, ANN201, D103 - Sphinx's name for it
+    app.connect("autodoc-process-docstring", _one_field, priority=100)  # before napoleon

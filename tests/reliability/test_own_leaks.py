@@ -26,6 +26,7 @@ from tests.kit.callables import HAND, Calls, public_callables
 
 BYTES, BLOCKS = 0.5, 0.01
 MOST, FEWEST, ROUNDS = 10_000, 10, 8
+A_LONG_CALL_S = 0.2
 # What a cache of numpy's or the interpreter's may still gain in a round: decides for what is called so seldom
 # that half a byte a call is less than one object.
 CACHE_BYTES, CACHE_BLOCKS = 4096, 20
@@ -106,13 +107,14 @@ def check(names, folder, seconds):
                 began = time.perf_counter()
                 call()
                 took = time.perf_counter() - began
-                times = max(FEWEST, min(MOST, int(seconds / took)))
+                fewest = FEWEST if took < A_LONG_CALL_S else 3
+                times = max(fewest, min(MOST, int(seconds / took)))
                 most = max(times * BLOCKS, CACHE_BLOCKS)
                 blocks = growth_of_each(blocks_now, call, times, most)
                 if blocks >= most:
                     grown[name] = f"{blocks / times:.3f} blocks a call of {times}"
                 if not name.startswith(UNTRACED):
-                    fewer = max(FEWEST, times // 2)
+                    fewer = max(fewest, times // 2)
                     most = max(fewer * BYTES, CACHE_BYTES)
                     with traced(call):
                         size = growth_of_each(bytes_now, call, fewer, most)
