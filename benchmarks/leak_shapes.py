@@ -1,6 +1,7 @@
 """How often the verdict is right: programs whose truth is known, leaking and healthy, with many seeds.
 
-    python benchmarks/leak_shapes.py [--seeds 20] [--iterations 600] [--only NAME] [--processes N] [--json OUT]
+    python benchmarks/leak_shapes.py [--seeds 20] [--iterations 600] [--only NAME] [--processes N]
+        [--json OUT]
 
 Each shape is a step that does one nasty thing that real programs do: a cache that fills, a pool that grows to
 its load, a table that doubles, threads, noise, a leak each tenth call, a leak on the error path, one of the C
@@ -32,12 +33,9 @@ import types
 import weakref
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import memlab
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Make = "Callable[[random.Random, int], Callable[[], object]]"
 LEAKS: dict[str, Any] = {}
@@ -62,6 +60,8 @@ class Session:
 
 
 class Slotted:
+    """A link of a chain."""
+
     __slots__ = ("data", "next")
 
     def __init__(self, data: object, after: object = None) -> None:
@@ -78,7 +78,7 @@ def object_a_call(chance, _):
 
 
 @leak
-def object_each_tenth_call(chance, _):
+def object_each_tenth_call(_chance, _):
     kept, count = [], iter(range(10**9))
     return lambda: kept.append(Session()) if next(count) % 10 == 0 else None
 
@@ -146,7 +146,7 @@ def closures(chance, _):
 
 
 @leak
-def rings_in_a_registry(chance, _):
+def rings_in_a_registry(_chance, _):
     registry: dict[int, object] = {}
 
     def step():
@@ -161,12 +161,12 @@ def rings_in_a_registry(chance, _):
 def growing_buffer(chance, _):
     """One block that grows: no object more, no block more."""
     buffer = bytearray()
-    size = chance.randrange(400, 4000)
+    size = chance.randrange(4000, 40_000)
     return lambda: buffer.extend(bytes(size))
 
 
 @leak
-def unbounded_cache(chance, _):
+def unbounded_cache(_chance, _):
     ids = iter(range(10**9))
 
     @functools.cache
@@ -177,8 +177,8 @@ def unbounded_cache(chance, _):
 
 
 @leak
-def handlers(chance, _):
-    logger = logging.Logger("shape")
+def handlers(_chance, _):
+    logger = logging.Logger("shape")  # noqa: LOG001 - one that goes with the shape
     return lambda: logger.addHandler(logging.NullHandler())
 
 
@@ -199,7 +199,7 @@ def suspended_generators(chance, _):
 
 
 @leak
-def weak_table_with_strong_values(chance, _):
+def weak_table_with_strong_values(_chance, _):
     table, strong, ids = weakref.WeakValueDictionary(), [], iter(range(10**9))
 
     def step():
@@ -211,10 +211,10 @@ def weak_table_with_strong_values(chance, _):
 
 
 @leak
-def leak_in_noise(chance, _):
-    """A ring of live objects that swings by hundreds covers one object a call."""
+def leak_in_noise(chance, calls):
+    """What lives for a while swings by up to a tenth of what leaks in the whole hunt."""
     kept: list[object] = []
-    ring: collections.deque[object] = collections.deque(maxlen=chance.randrange(50, 400))
+    ring: collections.deque[object] = collections.deque(maxlen=chance.randrange(calls // 40, calls // 10))
 
     def step():
         kept.append(Session())
@@ -242,7 +242,7 @@ def leak_beside_a_cleared_cache(chance, _):
 
 
 @leak
-def tasks_never_awaited_to_the_end(chance, _):
+def tasks_never_awaited_to_the_end(_chance, _):
     loop = asyncio.new_event_loop()
     pending: list[object] = []
 
@@ -253,18 +253,22 @@ def tasks_never_awaited_to_the_end(chance, _):
         pending.append(loop.create_task(wait()))
         loop.run_until_complete(asyncio.sleep(0))
 
-    step.close = lambda: ([task.cancel() for task in pending], loop.run_until_complete(asyncio.sleep(0)), loop.close())
+    step.close = lambda: (
+        [task.cancel() for task in pending],
+        loop.run_until_complete(asyncio.sleep(0)),
+        loop.close(),
+    )
     return step
 
 
 @leak
-def classes(chance, _):
+def classes(_chance, _):
     kept: list[type] = []
     return lambda: kept.append(type("Row", (), {"n": 1}))
 
 
 @leak
-def chained_errors(chance, _):
+def chained_errors(_chance, _):
     last: list[BaseException | None] = [None]
 
     def step():
@@ -291,7 +295,7 @@ def linked_list(chance, _):
 
 
 @leak
-def modules(chance, _):
+def modules(_chance, _):
     made, ids = {}, iter(range(10**9))
 
     def step():
@@ -311,10 +315,10 @@ def lost_references(chance, _):
 
 @leak
 def forty_bytes_of_the_c_allocator(chance, _):
-    """Native: 40 bytes a call, several times a step, as an extension's loop would."""
+    """Native: 40 bytes a call, some hundred calls a step."""
     malloc = ctypes.CDLL(None).malloc
     malloc.argtypes, malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-    many = chance.randrange(1, 5)
+    many = chance.randrange(50, 200)
 
     def step():
         for _ in range(many):
@@ -343,7 +347,7 @@ def dictionary_of_lists(chance, _):
 
 
 @healthy
-def nothing(chance, _):
+def nothing(_chance, _):
     return lambda: sum(range(10))
 
 
@@ -438,7 +442,7 @@ def skewed_keys(chance, calls):
 
 
 @healthy
-def threads_that_end(chance, _):
+def threads_that_end(_chance, _):
     def step():
         done: list[object] = []
         thread = threading.Thread(target=lambda: done.append(Session()))
@@ -456,7 +460,7 @@ def blocks_of_all_sizes(chance, _):
 
 
 @healthy
-def event_loop_a_call(chance, _):
+def event_loop_a_call(_chance, _):
     async def work():
         await asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
 
@@ -464,10 +468,10 @@ def event_loop_a_call(chance, _):
 
 
 @healthy
-def errors_in_rings(chance, _):
+def errors_in_rings(_chance, _):
     def step():
         try:
-            raise ValueError
+            raise ValueError  # noqa: TRY301 - the shape
         except ValueError as error:
             one = Session(error)
             error.args = (one,)
@@ -543,7 +547,7 @@ def interned_words(chance, calls):
 
 
 @healthy
-def closed_generators(chance, _):
+def closed_generators(_chance, _):
     def rows():
         yield 1
         yield 2
@@ -588,7 +592,7 @@ def dictionary_turned_over(chance, _):
 
 
 @healthy
-def objects_with_finalizers(chance, _):
+def objects_with_finalizers(_chance, _):
     class Closing:
         def __init__(self):
             self.me = self
@@ -596,7 +600,7 @@ def objects_with_finalizers(chance, _):
         def __del__(self):
             self.closed = [1]
 
-    return lambda: Closing()
+    return Closing
 
 
 # -- the hunts
@@ -604,6 +608,8 @@ def objects_with_finalizers(chance, _):
 
 @dataclasses.dataclass(frozen=True)
 class Hunt:
+    """How one hunt ended."""
+
     shape: str
     leaks: bool
     seed: int
@@ -613,12 +619,13 @@ class Hunt:
 
     @property
     def wrong(self) -> bool:
+        """Whether a leak was missed, or a healthy shape called one."""
         return self.leaks != (self.verdict in ("leak", "native leak"))
 
 
 def hunt(shape: str, seed: int, calls: int) -> Hunt:
     leaks = shape in LEAKS
-    chance = random.Random(f"{shape} {seed}")  # noqa: S311 - a workload
+    chance = random.Random(f"{shape} {seed}")
     step = (LEAKS if leaks else HEALTHY)[shape](chance, calls)
     began = time.perf_counter()
     report = memlab.find_leaks(step, iterations=calls, label=shape)
@@ -632,7 +639,7 @@ def one_seed(task: tuple[int, int, str]) -> list[Hunt]:
     seed, calls, only = task
     gc.collect()
     names = [name for name in (*LEAKS, *HEALTHY) if only in name]
-    random.Random(seed).shuffle(names)  # noqa: S311 - an order
+    random.Random(seed).shuffle(names)
     return [hunt(name, seed, calls) for name in names]
 
 
@@ -661,8 +668,8 @@ def main() -> int:
 def show(hunts: list[Hunt], args: argparse.Namespace) -> None:
     seconds = statistics.median(one.seconds for one in hunts)
     print(
-        f"{args.iterations} calls a hunt, {args.seeds} seeds from {args.first}; median {seconds:.2f} s a hunt, "
-        f"Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f}"
+        f"{args.iterations} calls a hunt, {args.seeds} seeds from {args.first}; "
+        f"median {seconds:.2f} s a hunt, Python {sys.version.split()[0]}, load {os.getloadavg()[0]:.1f}"
     )
     for title, shapes in (("leak", LEAKS), ("healthy", HEALTHY)):
         for name in shapes:
