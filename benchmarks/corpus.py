@@ -69,8 +69,8 @@ def main() -> int:
             print(f"{name:36} left out: no Python {case['python']} found")
             continue
         for side, requirements in sides(case):
-            environment = environment(options.work / f"{name}-{side}".replace("/", "-"), python, requirements)
-            run = _hunt(name, case, side, path.parent, environment, options.budget)
+            own = environment(options.work / f"{name}-{side}".replace("/", "-"), python, requirements)
+            run = _hunt(name, case, side, path.parent, own, options.budget)
             runs.append(run)
             named = {True: "named", False: "NOT NAMED", None: ""}[run.named]
             print(
@@ -84,7 +84,7 @@ def main() -> int:
 
 
 def sides(case: dict) -> list[tuple[str, list[str]]]:
-    """Return what to hunt in, with what it requires: the bad and the good version, or the one of a control."""
+    """Return each side with what it requires: the bad and the good version, or the one of a control."""
     if "bad" in case:
         return [("bad", case["bad"]), ("good", case["good"])]
     return [("ok", case.get("good") or case.get("requires", []))]

@@ -3,11 +3,12 @@
     python benchmarks/leak_peers.py [--cases DIR] [--work DIR] [--only NAME] [--tool NAME] [--json OUT]
 
 One rule for all, the friendliest that they have in common: after the case's own warm-up the step runs in two
-windows of 50 calls, and what gains at least one for every two calls in both of them is a leak. python-leak-hunter
-does that by itself (``measure_growth``); objgraph's ``growth`` and Pympler's ``SummaryTracker`` are asked after
-each window; memray's leaked allocations of each window are put together by stack. The culprit counts as named
-when it comes first: the type (builtins passed over), for memray a stack through the culprit's file or, in a
-native case, its line. The tools are installed once, into an environment of their own for each Python.
+windows of 50 calls, and what gains at least one for every two calls in both of them is a leak.
+python-leak-hunter does that by itself (``measure_growth``); objgraph's ``growth`` and Pympler's
+``SummaryTracker`` are asked after each window; memray's leaked allocations of each window are put together by
+stack. The culprit counts as named when it comes first: the type (builtins passed over), for memray a stack
+through the culprit's file or, in a native case, its line. The tools are installed once, into an environment
+of their own for each Python.
 """
 
 from __future__ import annotations
@@ -169,7 +170,7 @@ def _drive(tool: str, warmup: str, packages: str) -> int:
     os._exit(0)  # threads that the case leaves running are none of this comparison
 
 
-def _leak_hunter(step):  # noqa: ANN001, ANN202
+def _leak_hunter(step):
     from leak_hunter import measure_growth
 
     report = measure_growth(step, iterations=WINDOW, warmup=0)
@@ -177,25 +178,25 @@ def _leak_hunter(step):  # noqa: ANN001, ANN202
     return ([report.suspect] if report.suspect else []) + names
 
 
-def _objgraph(step):  # noqa: ANN001, ANN202
+def _objgraph(step):
     import objgraph
 
     peaks: dict[str, int] = {}
     objgraph.growth(None, peaks, shortnames=False)
 
-    def read():  # noqa: ANN202
+    def read():
         return {name: gained for name, _, gained in objgraph.growth(None, peaks, shortnames=False)}
 
     return _in_both(step, read)
 
 
-def _pympler(step):  # noqa: ANN001, ANN202
+def _pympler(step):
     from pympler.tracker import SummaryTracker
 
     tracker = SummaryTracker()
     tracker.diff()  # its own first objects
 
-    def read():  # noqa: ANN202
+    def read():
         rows = sorted(tracker.diff(), key=lambda row: -row[2])
         # "<class 'a.B" without an end is how it shortens a name; a row of a kind of its own has none.
         return {re.sub(r"^<class '([^']*)'?>?$", r"\1", row[0]): row[1] for row in rows if row[1] > 0}
@@ -203,7 +204,7 @@ def _pympler(step):  # noqa: ANN001, ANN202
     return _in_both(step, read)
 
 
-def _in_both(step, read):  # noqa: ANN001, ANN202
+def _in_both(step, read):
     """Return what gains enough in both windows, in the order in which the tool lists the second."""
     windows = []
     for _ in range(2):
@@ -215,10 +216,10 @@ def _in_both(step, read):  # noqa: ANN001, ANN202
     return [name for name, count in second.items() if count >= LEAST and first.get(name, 0) >= LEAST]
 
 
-def _memray(step):  # noqa: ANN001, ANN202
+def _memray(step):
     import memray
 
-    def window(path):  # noqa: ANN001, ANN202
+    def window(path):
         with memray.Tracker(path, trace_python_allocators=True):
             for _ in range(WINDOW):
                 step()
