@@ -101,6 +101,11 @@ class BarePass:
             self._read(self._run_round(stop))
             progress((self._clock() - began) / max(stop.until - began, 1e-9))
 
+    @property
+    def objects(self) -> int:
+        """Objects that the last reading found more than the first."""
+        return int(self._objects[self.rounds - 1] - self._objects[0]) if self.rounds else 0
+
     def series(self, started_at: str) -> Timeline:
         """Return the readings so far."""
         kept = slice(0, self.rounds)
