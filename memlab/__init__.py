@@ -100,6 +100,7 @@ if TYPE_CHECKING:
     from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.report import Report, ReportPart, ReportTable
+    from memlab.records.site_timeline import SiteTimeline
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
     from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
@@ -198,6 +199,7 @@ __all__ = [
     "RootKind",
     "RunHistory",
     "Site",
+    "SiteTimeline",
     "Snapshot",
     "SnapshotDiff",
     "SnapshotFilter",
@@ -327,6 +329,7 @@ _HOME = {
     "ReportTable": "records.report",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
+    "SiteTimeline": "records.site_timeline",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
     "SnapshotFilter": "records.snapshot_filter",
