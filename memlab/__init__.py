@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
+    from memlab.lab.iterations import mark_iteration
     from memlab.lab.leak_detector import MemoryLeakDetector
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.line_profile import LineProfiler, profile
@@ -229,6 +230,7 @@ __all__ = [
     "import_memray",
     "import_tracemalloc",
     "load",
+    "mark_iteration",
     "memit",
     "memory_usage",
     "profile",
@@ -353,6 +355,7 @@ _HOME = {
     "import_memray": "lab.foreign_memray",
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
+    "mark_iteration": "lab.iterations",
     "memit": "lab.memit",
     "recommend_gc": "lab.gc_trials",
     "memory_usage": "lab.memory_usage",
