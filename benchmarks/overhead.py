@@ -18,6 +18,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -75,13 +76,20 @@ WAYS = {
         "",
         "with tracker: work()",
     ),
+    "Scalene": ("scalene", "", "", "work()"),
 }
+UNDER = {"Scalene": ["-m", "scalene", "run", "--outfile", os.devnull]}
+"""Ways that run the program, which stands in a file for all: an interpreter's arguments before its name."""
 
 
-def measured(python: str, work: str, setup: str, settle: str, run: str) -> list[float]:
+def measured(command: list[str], work: str, setup: str, settle: str, run: str) -> list[float]:
     body = "\n".join("    " + line for line in WORK[work].splitlines())
-    code = CHILD.format(work=body, setup=setup, settle=settle, run=run)
-    told = subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder, "program.py")
+        program.write_text(CHILD.format(work=body, setup=setup, settle=settle, run=run), encoding="utf-8")
+        told = subprocess.run(
+            [*command, str(program)], capture_output=True, text=True, check=True, cwd=folder
+        ).stdout
     line = next(line for line in told.splitlines() if line.startswith("RESULT "))
     result: list[float] = json.loads(line.removeprefix("RESULT "))
     return result
@@ -101,13 +109,14 @@ def main() -> int:
     for _ in range(args.rounds):
         for work in WORK:
             for python in {sys.executable, *filter(None, pythons.values())}:
-                bare = measured(python, work, "", "", "work()")
+                bare = measured([python], work, "", "", "work()")
                 found.setdefault((python, work), []).append(bare)
             for name, (_module, setup, _settle, run) in ways.items():
                 python = pythons[name]
                 if python is not None:
                     settle = SETTLED if "record" in name else ""
-                    found.setdefault((name, work), []).append(measured(python, work, setup, settle, run))
+                    command = [python, *UNDER.get(name, [])]
+                    found.setdefault((name, work), []).append(measured(command, work, setup, settle, run))
     print(f"{'':30s}" + "".join(f"{work:>18s}" for work in WORK) + f"{'own':>10s}{'memory':>14s}")
     for name in ways:
         python = pythons[name]

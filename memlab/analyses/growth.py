@@ -21,7 +21,7 @@ import numpy as np
 from memlab.records.leak_report import GrowthTest
 
 if TYPE_CHECKING:
-    from memlab.records.columns import Ints
+    from memlab.records.columns import Floats, Ints
 
 __all__ = ["BLOCKS", "COUNTS", "MALLOC", "RSS", "GrowthRule", "growth_test"]
 
@@ -42,6 +42,8 @@ class GrowthRule:
         floor: least rise over all blocks, in the metric's unit.
         rising: least share of windows that rise (0: not asked). It separates a leak, which lifts the
             process a little in every window, from an allocator that keeps each new record peak.
+        alike: least ratio of the slowest block's rise to the quickest one's that does instead (0: nothing
+            does): a buffer that grows in great steps rises alike, while new records become rare.
         clear: least ratio of the rise to what these minima could have shown by chance (0: not asked).
         grain: steps in which the metric moves, in its unit; a window must be long enough for four.
     """
@@ -51,6 +53,7 @@ class GrowthRule:
     sustain: float = 0.25
     floor: int = 0
     rising: float = 0.0
+    alike: float = 0.0
     grain: int = 4096
     clear: float = 0.0
 
@@ -66,7 +69,7 @@ COUNTS = GrowthRule()
 BLOCKS = GrowthRule(floor=48, clear=0.6)
 """For allocated blocks, of which healthy programs gain one now and then: names, line tables, free lists."""
 
-MALLOC = GrowthRule(sustain=0.5, floor=8192, rising=0.75, grain=256, clear=0.6)
+MALLOC = GrowthRule(sustain=0.5, floor=8192, rising=0.75, alike=0.4, grain=256, clear=0.6)
 """For what malloc has handed out, which each thread's cache blurs by some kilobytes."""
 
 RSS = GrowthRule(sustain=0.5, floor=32 * 4096, rising=0.75)
@@ -102,7 +105,9 @@ def growth_test(metric: str, values: Ints, iteration: Ints, rule: GrowthRule) ->
     return GrowthTest(
         metric=metric,
         grew=grew,
-        sustained=grew and second >= rule.sustain * first and _rising_share(tail, rule) >= rule.rising,
+        sustained=grew
+        and second >= rule.sustain * first
+        and (_rising_share(tail, rule) >= rule.rising or _all_alike(rates, rule)),
         per_iteration=rate,
         low=rate - margin,
         high=rate + margin,
@@ -117,6 +122,10 @@ def _block_minima(tail: Ints, at: Ints, blocks: int) -> tuple[Ints, Ints]:
     edges = np.linspace(0, len(tail), blocks + 1).astype(int)
     lowest = [int(lo + np.argmin(tail[lo:hi])) for lo, hi in itertools.pairwise(edges)]
     return tail[lowest], at[lowest]
+
+
+def _all_alike(rates: Floats, rule: GrowthRule) -> bool:
+    return rule.alike > 0 and bool(rates.min() >= rule.alike * rates.max())
 
 
 def _rising_share(tail: Ints, rule: GrowthRule) -> float:

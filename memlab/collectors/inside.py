@@ -19,6 +19,7 @@ import select
 import sys
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.paths import PathLabels
@@ -28,7 +29,7 @@ from memlab.collectors.sampler_script import Series, Sink, columns_frame, json_f
 from memlab.collectors.streams import Notices
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from memlab.collectors.sampler_process import SamplerProcess
@@ -60,7 +61,9 @@ class Inside:
         stacks: look at stacks when memory rises.
     """
 
-    _wake: tuple[int, int] | None = None  # on the class: an interrupt may strike before __init__ has run
+    # On the class: an interrupt may strike before __init__ has run.
+    _wake: tuple[int, int] | None = None
+    _open: Iterator[int] = iter(())
     _subscription: gc_pauses.PauseSubscription | None = None
 
     def __init__(
@@ -86,7 +89,9 @@ class Inside:
         self._stacks = stacks
         self._pid = os.getpid()
         # A pipe can be waited for together with the sampler's; without one of those, any system has events.
-        self._wake = os.pipe() if sampler is not None else None
+        if sampler is not None:
+            self._open = iter(pipe := os.pipe())
+            self._wake = pipe
         self._ended_event = threading.Event()
         self._ending = False
         self._ended = False
@@ -158,10 +163,10 @@ class Inside:
     def _let_go(self) -> None:
         if self._subscription is not None:
             self._subscription.close()
-        wake, self._wake = self._wake, None
-        for descriptor in wake or ():
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self._wake = None
+        with contextlib.suppress(OSError):
+            # Taken and closed within C: an interrupt comes before it or after it, and loses none.
+            deque(map(os.close, self._open), maxlen=0)
 
     def _declare(
         self, number: int, role: str, names: tuple[str, ...], sources: dict[str, str], **more: Any

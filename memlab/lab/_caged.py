@@ -58,6 +58,8 @@ _START_S = 65
 _GRACE_S = 5
 _ARENA_BYTES = 4096
 _ADDRESS_SLACK = 128 * 2**20
+_OWN_BYTES = 256 * 1024
+"""What the own threads and the last message may touch after the last step."""
 _MIB = 2**20
 
 
@@ -277,7 +279,7 @@ class Inside:
         wanted = min(self.step, target - ballast.held_bytes)
         if wanted < mmap.PAGESIZE:
             return True
-        if self.rss() + wanted > self.stop_bytes:
+        if self.rss() + wanted + _OWN_BYTES > self.stop_bytes:
             self.notes["stopped"] = True
             return True
         available = self._machine.available()

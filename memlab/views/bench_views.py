@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from memlab.views import words
 from memlab.views.bench_charts import trend_chart
 from memlab.views.flame_page import diff_page
 from memlab.views.layout import columns, labelled, wrap
-from memlab.views.page import Badge, Cell, Charts, Column, Facts, Figure, Page, Section, Table, Texts
+from memlab.views.page import Badge, Cell, Charts, Choice, Column, Facts, Figure, Page, Section, Table, Texts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,8 @@ _MOST_ROWS = 500
 _MOST_CHARTS = 12
 _MOST_CAUSES = 3
 _MOST_LINES = 20
+_MOST_PAIRED = 12
+_MOST_PAIR_ROWS = 2000
 _LABELS = 14
 _TONES = {
     RegressionVerdict.REGRESSION: "bad",
@@ -339,7 +342,7 @@ def _history_page(history: RunHistory) -> Page:
     if history.changes:
         sections.append(Section("changes", "Where something changed", (_changes_table(history),)))
     if len(history) > 1:
-        sections.append(_last_two(history))
+        sections.append(_pairs(history))
     sections.append(Section("runs", "Runs", (_runs_table(history),), "Newest first."))
     worse = any(change.degradation > 0 for change in history.changes)
     gone = f"{history.dropped:,} older ones made room" if history.dropped else ""
@@ -387,13 +390,30 @@ def _changes_table(history: RunHistory) -> Table:
     return Table("changes-table", "Changes", heads, tuple(rows), len(history.changes), note)
 
 
-def _last_two(history: RunHistory) -> Section:
-    older, newer = history.runs[-2], history.runs[-1]
-    report = history.compare(older.number, newer.number)
-    tones = [_TONES.get(change.verdict, "") for change in report.changes]
-    block = _page_table("two-runs", f"Run {older.number} and run {newer.number}", report, tones)
-    other = "Any two: memlab history --compare A B."
-    return Section("compare", "The last two runs", (block,), f"Medians beside each other. {other}")
+def _pairs(history: RunHistory) -> Section:
+    """Return the newest runs, each beside each, as many as a page has room for."""
+    many = 2
+    while many < min(len(history), _MOST_PAIRED) and _rows_of(many + 1, history) <= _MOST_PAIR_ROWS:
+        many += 1
+    runs = history.runs[-many:]
+    tables = []
+    for older, newer in itertools.combinations(runs, 2):
+        report = history.compare(older.number, newer.number)
+        tones = [_TONES.get(change.verdict, "") for change in report.changes]
+        caption = f"Run {older.number} and run {newer.number}"
+        name = f"pair-{older.number}-{newer.number}"
+        tables.append((str(older.number), str(newer.number), _page_table(name, caption, report, tones)))
+    names = tuple(
+        (str(run.number), " · ".join(filter(None, (str(run.number), words.printable(run.label, 40)))))
+        for run in runs
+    )
+    which = "The last two runs" if many == 2 else f"The last {many} runs"  # noqa: PLR2004 - a pair
+    intro = f"{which}, medians beside each other. Any other two: memlab history --compare A B."
+    return Section("compare", "Two runs", (Choice("pairs", "run", names, tuple(tables)),), intro)
+
+
+def _rows_of(runs: int, history: RunHistory) -> int:
+    return math.comb(runs, 2) * len(history.metrics)
 
 
 def _runs_table(history: RunHistory) -> Table:

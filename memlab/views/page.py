@@ -283,6 +283,25 @@ class Texts:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Choice:
+    """Tables of which one is shown: the reader chooses an older and a newer state.
+
+    Attributes:
+        id: the element's.
+        label: what is chosen, as ``run``.
+        names: key and label of each state, the oldest first.
+        tables: the two keys and the table of each pair; the last one is shown at first.
+    """
+
+    block: ClassVar[str] = "choice"
+
+    id: str
+    label: str
+    names: tuple[tuple[str, str], ...]
+    tables: tuple[tuple[str, str, Table], ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class TreeRow:
     """One row of a tree as it is read without scripts; ``level`` counts from 1."""
 
@@ -354,7 +373,7 @@ class Treemap:
     note: str = ""
 
 
-Block = Table | Charts | TimeChart | Cards | Chain | Facts | Texts | Tree | Treemap
+Block = Table | Charts | TimeChart | Cards | Chain | Facts | Texts | Choice | Tree | Treemap
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -457,8 +476,8 @@ def _with_ids(thing: Any, prefix: str) -> Any:
     return thing
 
 
-_HOLDERS = (Section, Table, Chart, Charts, TimeChart, Tree, Treemap, Cards, Card)
-_HOLDING = {"blocks", "charts", "cards", "under"}
+_HOLDERS = (Section, Table, Chart, Charts, TimeChart, Choice, Tree, Treemap, Cards, Card)
+_HOLDING = {"blocks", "charts", "cards", "tables", "under"}
 
 
 def type_cell(name: str) -> Cell:

@@ -46,6 +46,24 @@ def test_a_page_opens_from_a_file_without_a_request_or_a_complaint(visit, kind):
     assert page.locator("h1").is_visible()
 
 
+def test_two_runs_of_the_lab_book_are_chosen_and_compared(visit):
+    """At first the last two; a newer one than the chosen is refused, and its own list follows."""
+    page = visit(RESULTS["history"])
+    tables = lambda: [one.get_attribute("id") for one in page.locator("#pairs .table >> visible=true").all()]
+    older, newer = page.get_by_label("Older run"), page.get_by_label("Newer run")
+    assert tables() == ["pair-43-44"]
+    assert older.locator("option").first.text_content() == "33 · commit 33"
+    older.select_option("35")
+    assert tables() == ["pair-35-44"]
+    newer.select_option("37")
+    assert tables() == ["pair-35-37"]
+    assert status(page) == "Run 35 and run 37"
+    older.select_option("40")
+    assert tables() == ["pair-40-41"], "the newer one moved on"
+    assert newer.locator("option:not([disabled])").first.get_attribute("value") == "41"
+    assert page.locator("#pair-40-41 tbody tr").count() == 2
+
+
 def test_a_heading_sorts_its_table_by_mouse_and_keyboard(visit):
     """Numbers fall first, then rise; the heading says which way, and so does the status line."""
     page = visit(long_report())

@@ -518,7 +518,10 @@ def test_the_command_line_end_to_end(tmp_path, capsys, monkeypatch):
     assert "<!doctype html>" in capsys.readouterr().out
     assert main(["history", "d", "--report", "h.html"]) == 0
     assert "worse by" in capsys.readouterr().out
-    assert "The last two runs" in (tmp_path / "h.html").read_text()
+    page = (tmp_path / "h.html").read_text()
+    pairs = [f'data-older="{a}" data-newer="{b}"' for a, b in ((1, 2), (1, 3), (2, 3))]
+    assert all(pair in page for pair in pairs)
+    assert page.count(' data-older="') == 3
     assert main(["history", "d", "--compare", "1", "3", "--format", "json", "--quiet"]) == 1
     for line in (["bench", "none.py"], ["bench", "bench.py", "-k", "zzz", "--processes", "1"],
                  ["regress", "bench.py", "--allow", "x"], ["history", "nowhere.db"],

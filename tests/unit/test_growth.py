@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from memlab.analyses.growth import COUNTS, RSS, GrowthRule, growth_test
+from memlab.analyses.growth import COUNTS, MALLOC, RSS, GrowthRule, growth_test
 from memlab.analyses.leak_verdict import Findings, judge
 from memlab.records.columns import ints
 from memlab.records.leak_report import GrowthTest
@@ -180,3 +180,33 @@ def test_blocks_alone_that_no_second_pass_confirms_must_rise_evenly(minima, verd
     assert judge(Findings((blocks, still), enough=True)).verdict == verdict
     rises = dataclasses.replace(blocks, metric="tracked_objects")
     assert judge(Findings((blocks, rises), enough=True)).verdict == "leak"
+
+
+def test_a_buffer_that_grows_in_great_steps_is_no_record_peak():
+    """Most windows stand still between two steps of an eighth; all blocks rise alike, as records do not."""
+    size, capacity, read = 0, 0, []
+    for _ in range(N):
+        size += 4000
+        if size > capacity:
+            capacity = size + size // 8
+        read.append(capacity)
+    assert growth_test("malloc_bytes", ints(read), AT, MALLOC).sustained
+    records = np.maximum.accumulate(np.random.default_rng(3).exponential(100_000, (200, N)), axis=1)
+    assert sum(growth_test("malloc_bytes", ints(row), AT, MALLOC).sustained for row in records) <= 2
+
+
+@pytest.mark.parametrize(
+    ("minima", "verdict"),
+    [
+        ((0, 450_000, 900_000, 1_350_000, 1_800_000, 2_250_000), "native leak"),
+        ((0, 45_000, 90_000, 135_000, 180_000, 225_000), "inconclusive"),  # too little to be sure
+        ((0, 900_000, 1_400_000, 1_800_000, 2_000_000, 2_150_000), "inconclusive"),  # as a table fills
+    ],
+)
+def test_what_malloc_hands_out_counts_alone_where_it_is_much_and_steady(minima, verdict):
+    """Free pages of the process hide it from resident memory for long."""
+    rate = minima[-1] / 600
+    malloc = GrowthTest("malloc_bytes", True, True, rate, rate * 0.9, rate * 1.1, minima, 1 / 720, rate / 20)
+    still = GrowthTest("rss_bytes", False, False, 0.0, 0.0, 0.0, (0,) * 6, 1 / 720, rate)
+    found = Findings((malloc, still), enough=True, suspects=(), objects_rate=0.0, traced_rate=0.0)
+    assert judge(found).verdict == verdict

@@ -18,6 +18,7 @@ from memlab.collectors.limits import Machine
 from memlab.errors import BudgetError, MemlabError, UnavailableError, UsageError
 from memlab.lab._ballast import PAGE, Ballast, map_touched
 from memlab.lab._cage import OVER_BUDGET
+from memlab.lab._caged import Inside
 from memlab.lab._cgroup import CageGroup
 from memlab.lab._subjects import CacheSubject, StepSubject, default_keys
 from memlab.lab.memory_monitor import MemoryMonitor
@@ -311,6 +312,22 @@ def test_the_approach_to_out_of_memory_stops_below_95_per_cent():
     assert run.outcome is PressureOutcome.STOPPED
     assert 0.85 < run.peak_rss_bytes / run.budget_bytes < 0.95
     assert "95 % of the budget of 64.0 MiB" in run.reason
+
+
+@linux
+def test_the_last_step_leaves_room_for_what_the_cage_itself_still_touches():
+    """A step that ends one page below the mark is not taken: the own threads' next page would pass it."""
+    inside = Inside({"budget": 64 * MIB, "stages": [], "stop_at": 0.95, "reserve": 0}, -1, Machine())
+    try:
+        for room, taken in ((PAGE, 0), (MIB // 2, inside.step)):
+            inside.rss = lambda room=room: inside.stop_bytes - inside.step - room
+            inside._towards(inside.step)
+            assert inside.ballast.held_bytes == taken
+        assert inside.notes == {"stopped": True}
+    finally:
+        inside.ballast.shrink_to(0)
+        inside._kept.close()
+        os.close(inside._statm)
 
 
 @linux

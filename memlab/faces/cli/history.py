@@ -19,7 +19,8 @@ __all__ = ["HELP", "TEXTS", "add_arguments", "run"]
 HELP = "show the lab book: runs, trends, what changed; or compare two runs"
 TEXTS = describe(
     "Print what a lab book knows of each metric, and from which run on one changed and stayed so. --report\n"
-    "writes the dashboard: trends with their changes, the last two runs, all runs, in one offline page.",
+    "writes the dashboard: trends with their changes, any two of the newest runs, all runs, in one\n"
+    "offline page.",
     "memlab history .memlab --metric time_s --report dashboard.html",
     "exit codes:\n  0    done\n  1    with --compare: an exact metric is worse in the second run\n"
     "  2    bad use, named in one line",

@@ -81,6 +81,42 @@ export function makeFilterable(table, say) {
   table.closest(".scroll").before(label);
 }
 
+/** Put two lists above tables of pairs: the reader chooses an older and a newer state, and sees their table. */
+export function makeChoice(block, say) {
+  const names = [...block.querySelectorAll(":scope > .name")];
+  const pairs = [...block.querySelectorAll(":scope > [data-older]")];
+  if (names.length < 3) return; // of two there is one pair
+  const list = (which) => {
+    const label = make("label", "pick", `${which} ${block.dataset.choice} `);
+    const box = make("select");
+    for (const name of names) {
+      const option = make("option", "", name.textContent);
+      option.value = name.dataset.key;
+      box.append(option);
+    }
+    label.append(box);
+    block.insertBefore(label, pairs[0]);
+    return box;
+  };
+  const older = list("Older");
+  const newer = list("Newer");
+  const last = names.length - 1;
+  older.selectedIndex = last - 1;
+  newer.selectedIndex = last;
+  older.options[last].disabled = true;
+  const show = () => {
+    if (newer.selectedIndex <= older.selectedIndex) newer.selectedIndex = older.selectedIndex + 1;
+    [...newer.options].forEach((option, at) => { option.disabled = at <= older.selectedIndex; });
+    for (const pair of pairs) {
+      pair.hidden = pair.dataset.older !== older.value || pair.dataset.newer !== newer.value;
+      if (!pair.hidden) say(pair.querySelector("caption").textContent);
+    }
+  };
+  [...newer.options].forEach((option, at) => { option.disabled = at < last; });
+  older.addEventListener("change", show);
+  newer.addEventListener("change", show);
+}
+
 /** Lay a cursor over a chart: it follows the pointer, and the arrow keys where it has the focus. */
 export function makeReadable(svg, series) {
   const figure = svg.closest("figure");
@@ -220,6 +256,7 @@ export function start(root) {
     makeFilterable(table, say);
     makeSortable(table, say);
   }
+  for (const block of root.querySelectorAll("[data-choice]")) makeChoice(block, say);
   for (const svg of root.querySelectorAll("svg[data-chart]")) {
     const series = data.charts[svg.dataset.chart];
     if (series && series.x.length) makeReadable(svg, series);
