@@ -559,6 +559,7 @@ HAND = {
         )
     ),
     "find_leaks": plain(lambda: memlab.find_leaks(step, budget_s=0.5, iterations=30)),
+    "mark_iteration": plain(memlab.mark_iteration),
     "gc_performance_monitor": plain(monitored),
     "guard": plain(within(lambda: memlab.guard("1 TiB", save=None))),
     "heap": plain(small_heap),
