@@ -676,7 +676,7 @@ HAND = {
     "SnapshotTable.export": lambda calls: exported(calls, "SnapshotTable", ".csv"),
     "SnapshotFilter": plain(lambda: memlab.SnapshotFilter(include=("app/*",))),
     "SnapshotFilter.matches": plain(lambda: memlab.SnapshotFilter(include=("app/*",)).matches("app/a.py", 1)),
-    "EngineChoice": plain(lambda: memlab.EngineChoice("tracemalloc", "a", "b", 3)),
+    "EngineChoice": plain(lambda: memlab.EngineChoice("tracemalloc", "a", "b", 0, 3)),
     "MissingExtraError.needs": plain(
         lambda: memlab.MissingExtraError.needs("a plot", "matplotlib", "notebook")
     ),
