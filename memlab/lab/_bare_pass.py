@@ -156,6 +156,7 @@ class BarePass:
         """Run a round, and return its calls: fewer when the step suddenly eats the machine."""
         left = self.per_round
         part = max(_PART, self.per_round // _PART)
+        before = self.step.calls
         while left:
             calls = min(left, part)
             self.step.run(calls)
@@ -164,7 +165,7 @@ class BarePass:
                 now = self._read_rss()
                 if now is not None and now - int(self._rss[0]) > stop.growth_bytes:
                     break
-        return self.per_round - left
+        return self.step.calls - before  # a program that runs by itself may have done more
 
     def _grown(self, stop: Stop) -> bool:
         """Tell whether the step has left so much behind that the next rounds would only cost."""

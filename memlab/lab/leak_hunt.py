@@ -155,7 +155,7 @@ class LeakHunt:
 
     def __init__(
         self,
-        step: Callable[[], Any],
+        step: Callable[[], Any] | Step,
         setup: Callable[[], Any] | None = None,
         *,
         budget_s: float = 30.0,
@@ -169,7 +169,7 @@ class LeakHunt:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options = _checked(_Options(budget_s, iterations, warmup, depth, trace))
-        self._step = Step(step, label)
+        self._step = step if isinstance(step, Step) else Step(step, label)
         self._setup = Step(setup, role="setup") if setup is not None else None
         self._labels = PathLabels(aliases)
         self._progress = progress or _silent
@@ -310,6 +310,9 @@ class LeakHunt:
         ]
         if not risen or self._facts is None or self._facts.is_of_python(risen[0]):
             return
+        if self._step.elsewhere:
+            self._notes.append("lines that lose native memory were not looked for: other threads do the work")
+            return
         self._stage = "noting calls of malloc"
         self._progress("looking which line loses native memory", 0.0)
         left = self._until(1.0) - self._clock()
@@ -391,6 +394,7 @@ class LeakHunt:
             native_calls=self._native.calls if self._native is not None else 0,
             lost=self._lost,
             free_rate=self._bare.free_rate() if self._bare is not None else None,
+            by_clock=self._step.by_clock,
         )
         verdict, reason = dataclasses.astuple(judge(findings))
         if self._failure is not None:
