@@ -29,7 +29,10 @@ _PLAIN = ("leak", "native leak", "no leak")
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One hunt: a case, the side of it, and what came out."""
+    """One hunt: a case, the side of it, and what came out.
+
+    ``seconds`` are those of the whole command, ``hunt_s`` those of the hunt, without start and imports.
+    """
 
     case: str
     kind: str
@@ -39,6 +42,7 @@ class Run:
     seconds: float
     first: str
     reason: str = ""
+    hunt_s: float | None = None
 
     @property
     def leaks(self) -> bool:
@@ -135,7 +139,17 @@ def _hunt(name: str, case: dict, side: str, folder: Path, python: Path, budget: 
         return Run(name, _kind(name), side, f"failed ({done.returncode})", None, seconds, done.stderr[-200:])
     first = next(iter(report["suspects"]), None)
     named = _named(case, first, folder) if side == "bad" else None
-    return Run(name, _kind(name), side, report["verdict"], named, seconds, _words(first), report["reason"])
+    return Run(
+        name,
+        _kind(name),
+        side,
+        report["verdict"],
+        named,
+        seconds,
+        _words(first),
+        report["reason"],
+        report["protocol"]["elapsed_s"],
+    )
 
 
 def _kind(name: str) -> str:
@@ -182,7 +196,11 @@ def _summary(runs: list[Run]) -> None:
         print(f"all      recall {found}/{leaks}, precision {found}/{found + len(alarms)}")
     if runs:
         times = [r.seconds for r in runs]
-        print(f"seconds  median {statistics.median(times):.1f} a hunt, longest {max(times):.1f}")
+        hunts = [r.hunt_s for r in runs if r.hunt_s is not None]
+        print(
+            f"seconds  median {statistics.median(times):.1f} a case, longest {max(times):.1f}; the hunt itself, "
+            f"without start and imports: longest {max(hunts, default=0.0):.1f}"
+        )
 
 
 if __name__ == "__main__":
