@@ -198,8 +198,8 @@ def _summary(runs: list[Run]) -> None:
         times = [r.seconds for r in runs]
         hunts = [r.hunt_s for r in runs if r.hunt_s is not None]
         print(
-            f"seconds  median {statistics.median(times):.1f} a case, longest {max(times):.1f}; the hunt itself, "
-            f"without start and imports: longest {max(hunts, default=0.0):.1f}"
+            f"seconds  median {statistics.median(times):.1f} a case, longest {max(times):.1f}; the hunt "
+            f"alone, without start and imports: longest {max(hunts, default=0.0):.1f}"
         )
 
 
