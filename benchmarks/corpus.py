@@ -24,11 +24,15 @@ import tomllib
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+_PLAIN = ("leak", "native leak", "no leak")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One hunt: a case, the side of it, and what came out."""
+    """One hunt: a case, the side of it, and what came out.
+
+    ``seconds`` are those of the whole command, ``hunt_s`` those of the hunt, without start and imports.
+    """
 
     case: str
     kind: str
@@ -37,6 +41,8 @@ class Run:
     named: bool | None
     seconds: float
     first: str
+    reason: str = ""
+    hunt_s: float | None = None
 
     @property
     def leaks(self) -> bool:
@@ -73,8 +79,10 @@ def main() -> int:
             run = _hunt(name, case, side, path.parent, own, options.budget)
             runs.append(run)
             named = {True: "named", False: "NOT NAMED", None: ""}[run.named]
+            wrong = run.alarm != run.leaks or run.named is False or run.verdict not in _PLAIN
             print(
-                f"{name:36} {side:4} {run.verdict:13} {named:10} {run.seconds:5.1f} s  {run.first}",
+                f"{name:36} {side:4} {run.verdict:13} {named:10} {run.seconds:5.1f} s  {run.first}"
+                + (f"\n{'':42}{run.reason}" if wrong else ""),
                 flush=True,
             )
     _summary(runs)
@@ -131,7 +139,17 @@ def _hunt(name: str, case: dict, side: str, folder: Path, python: Path, budget: 
         return Run(name, _kind(name), side, f"failed ({done.returncode})", None, seconds, done.stderr[-200:])
     first = next(iter(report["suspects"]), None)
     named = _named(case, first, folder) if side == "bad" else None
-    return Run(name, _kind(name), side, report["verdict"], named, seconds, _words(first))
+    return Run(
+        name,
+        _kind(name),
+        side,
+        report["verdict"],
+        named,
+        seconds,
+        _words(first),
+        report["reason"],
+        report["protocol"]["elapsed_s"],
+    )
 
 
 def _kind(name: str) -> str:
@@ -170,10 +188,19 @@ def _summary(runs: list[Run]) -> None:
             print(f"{kind:8} recall {found}/{len(bad)}, culprit named first {named}/{len(bad)}")
     healthy = [r for r in runs if not r.leaks]
     alarms = [r.case for r in healthy if r.alarm]
-    unsure = sum(r.verdict not in ("no leak", "leak", "native leak") for r in healthy)
+    unsure = sum(r.verdict not in _PLAIN for r in healthy)
     print(f"healthy  false alarms {len(alarms)}/{len(healthy)} {alarms or ''}, undecided {unsure}")
+    found = sum(r.alarm for r in runs if r.leaks)
+    if found + len(alarms):
+        leaks = sum(r.leaks for r in runs)
+        print(f"all      recall {found}/{leaks}, precision {found}/{found + len(alarms)}")
     if runs:
-        print(f"median   {statistics.median(r.seconds for r in runs):.1f} s a hunt")
+        times = [r.seconds for r in runs]
+        hunts = [r.hunt_s for r in runs if r.hunt_s is not None]
+        print(
+            f"seconds  median {statistics.median(times):.1f} a case, longest {max(times):.1f}; the hunt "
+            f"alone, without start and imports: longest {max(hunts, default=0.0):.1f}"
+        )
 
 
 if __name__ == "__main__":
