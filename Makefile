@@ -20,7 +20,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 INSTALL := $(BIN)/python scripts/install.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lab check bench corpus test-all test-all-envs test-long html format lock environment sanitize clean
+.PHONY: help demo test lab check bench corpus test-all test-all-envs test-long test-random wheels html docs format lock environment sanitize clean
 
 help:  ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,8 +57,17 @@ test-all-envs:  ## Make the environments of test-all, and build the extension, w
 test-long: $(FULL)  ## Run the soak and fuzz tests too (an hour and more)
 	MEMLAB_LONG=1 $(BIN)/python -m pytest --timeout 7200 $(ARGS)
 
+test-random: $(FULL)  ## Run every test TIMES times (5), files and tests in another random order each; SEED=n for one
+	$(BIN)/python scripts/run_tests.py --random $(or $(TIMES),5) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+wheels: $(FULL)  ## Build wheels with and without the C extension; install, use and remove each on each Python of VERSIONS
+	$(BIN)/python scripts/try_wheels.py $(VERSIONS)
+
 html: $(FULL)  ## Execute the notebooks and export them to out/html, one offline file each and an index
 	$(BIN)/python -m memlab export --execute --folder out/html notebooks/*.ipynb
+
+docs: $(FULL)  ## Make the documentation as a folder of offline pages, out/docs
+	$(BIN)/python scripts/make_docs.py out/docs
 
 format: $(FULL)  ## Format the code and strip the notebooks' outputs
 	$(BIN)/ruff check --fix --quiet . || true

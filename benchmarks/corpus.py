@@ -64,15 +64,13 @@ def main() -> int:
         if options.only not in name:
             continue
         case = tomllib.loads(path.read_text(encoding="utf-8"))
-        python = _find_python(case["python"])
+        python = find_python(case["python"])
         if python is None:
             print(f"{name:36} left out: no Python {case['python']} found")
             continue
-        for side, requirements in _sides(case):
-            environment = _environment(
-                options.work / f"{name}-{side}".replace("/", "-"), python, requirements
-            )
-            run = _hunt(name, case, side, path.parent, environment, options.budget)
+        for side, requirements in sides(case):
+            own = environment(options.work / f"{name}-{side}".replace("/", "-"), python, requirements)
+            run = _hunt(name, case, side, path.parent, own, options.budget)
             runs.append(run)
             named = {True: "named", False: "NOT NAMED", None: ""}[run.named]
             print(
@@ -85,13 +83,15 @@ def main() -> int:
     return 0
 
 
-def _sides(case: dict) -> list[tuple[str, list[str]]]:
+def sides(case: dict) -> list[tuple[str, list[str]]]:
+    """Return each side with what it requires: the bad and the good version, or the one of a control."""
     if "bad" in case:
         return [("bad", case["bad"]), ("good", case["good"])]
     return [("ok", case.get("good") or case.get("requires", []))]
 
 
-def _find_python(version: str) -> str | None:
+def find_python(version: str) -> str | None:
+    """Return an interpreter of this version that runs, or None."""
     pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
     for python in (shutil.which(f"python{version}"), *map(str, pyenv)):
         if python and subprocess.run([python, "-c", ""], check=False, capture_output=True).returncode == 0:
@@ -99,7 +99,7 @@ def _find_python(version: str) -> str | None:
     return None
 
 
-def _environment(folder: Path, python: str, requirements: list[str]) -> Path:
+def environment(folder: Path, python: str, requirements: list[str]) -> Path:
     """Return the interpreter of an environment with memlab's own needs and the case's packages."""
     found = folder / "bin" / "python"
     done = folder / "installed"

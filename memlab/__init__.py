@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from memlab.lab.heap import HeapWindow, heap, heap_window
     from memlab.lab.heap_dump import HeapDumper, dump_heap
     from memlab.lab.holdings import holdings
+    from memlab.lab.iterations import mark_iteration
     from memlab.lab.leak_detector import MemoryLeakDetector
     from memlab.lab.leak_hunt import LeakHunt, find_leaks
     from memlab.lab.line_profile import LineProfiler, profile
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from memlab.records.pool import PoolStats, PoolWorth
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.report import Report, ReportPart, ReportTable
+    from memlab.records.site_timeline import SiteTimeline
     from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
     from memlab.records.snapshot_filter import SnapshotFilter
     from memlab.records.timeline import Timeline
@@ -197,6 +199,7 @@ __all__ = [
     "RootKind",
     "RunHistory",
     "Site",
+    "SiteTimeline",
     "Snapshot",
     "SnapshotDiff",
     "SnapshotFilter",
@@ -227,6 +230,7 @@ __all__ = [
     "import_memray",
     "import_tracemalloc",
     "load",
+    "mark_iteration",
     "memit",
     "memory_usage",
     "profile",
@@ -325,6 +329,7 @@ _HOME = {
     "ReportTable": "records.report",
     "RootKind": "records.chain",
     "Site": "records.snapshot",
+    "SiteTimeline": "records.site_timeline",
     "Snapshot": "records.snapshot",
     "SnapshotDiff": "records.snapshot",
     "SnapshotFilter": "records.snapshot_filter",
@@ -350,6 +355,7 @@ _HOME = {
     "import_memray": "lab.foreign_memray",
     "import_tracemalloc": "lab.foreign_snapshots",
     "load": "store.capture_file",
+    "mark_iteration": "lab.iterations",
     "memit": "lab.memit",
     "recommend_gc": "lab.gc_trials",
     "memory_usage": "lab.memory_usage",

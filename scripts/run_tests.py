@@ -2,17 +2,24 @@
 
     .venv/bin/python scripts/run_tests.py                            all of tests/
     .venv/bin/python scripts/run_tests.py .venv/bin/python:tests .venv-3.13/bin/python:tests/unit
+    .venv/bin/python scripts/run_tests.py --random 5 [--seed 7] …    five times, each in another order
 
 Each argument is ``PYTHON:PATH,PATH``. Many tests walk the whole heap of their process; in one process for all
 files that heap holds matplotlib, IPython and hypothesis too, is six times as large, and those tests take four
 times as long. Plain ``pytest`` runs all in one process: it finds the test that another one disturbs.
+
+The tests of a file run in an order that pytest-randomly shuffles. With ``--random`` each round has a seed
+that is printed, the files are shuffled too, and in the end every test whose outcome was not the same in all
+rounds is named; any is a failure.
 """
 # ruff: noqa: INP001, T201, S603 - a script, which prints and runs the commands it is for
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import os
+import random
 import re
 import signal
 import subprocess
@@ -22,6 +29,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTED = re.compile(r"(\d+) (passed|failed|skipped|xfailed|errors?)\b")
@@ -71,25 +79,50 @@ class Run:
     text: str
     seconds: float
     work_s: float
+    outcomes: dict[str, str]
 
 
-def run(job: Job) -> Run:
-    """Run one file."""
+def run(job: Job, seed: int | None = None) -> Run:
+    """Run one file; with a seed in that order."""
     began = time.monotonic()
     # No cache: several processes would write it at once.
     command = [job.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(job.path)]
     with (
+        tempfile.TemporaryDirectory() as folder,
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            command + _in_order(seed, folder),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
         ) as process,
     ):
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
         log.seek(0)
         text = log.read().decode(errors="replace")
+        outcomes = _outcomes(job, Path(folder, "outcomes.xml"))
     # Its children's included: what a file costs, whatever else the machine does.
-    return Run(process.returncode, text, time.monotonic() - began, used.ru_utime + used.ru_stime)
+    return Run(process.returncode, text, time.monotonic() - began, used.ru_utime + used.ru_stime, outcomes)
+
+
+def _in_order(seed: int | None, folder: str) -> list[str]:
+    if seed is None:
+        return []
+    return ["-p", "randomly", f"--randomly-seed={seed}", f"--junitxml={folder}/outcomes.xml"]
+
+
+def _outcomes(job: Job, written: Path) -> dict[str, str]:
+    """Return what became of each test: passed, or the word of pytest's report."""
+    if not written.exists():
+        return {}
+    found = {}
+    for case in ET.parse(written).iter("testcase"):  # noqa: S314 - pytest's own, a moment ago
+        name = f"{job.name}::{case.get('name')}"
+        words = [part.tag for part in case if part.tag in {"failure", "error", "skipped"}]
+        found[name] = words[0] if words else "passed"
+    return found
 
 
 def main(arguments: list[str]) -> int:
@@ -97,35 +130,71 @@ def main(arguments: list[str]) -> int:
     # A shell ignores Ctrl-C for what it puts in the background, and children inherit that; memlab's tests of
     # it need the default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    jobs = [job for argument in arguments or ["tests"] for job in jobs_of(argument)]
-    jobs.sort(key=lambda job: job.weight, reverse=True)
+    parser = argparse.ArgumentParser(description="Run the tests, each file in a process of its own.")
+    parser.add_argument("paths", nargs="*", default=["tests"], metavar="[PYTHON:]PATH,PATH")
+    parser.add_argument("--random", type=int, default=0, metavar="TIMES", help="that often, in other orders")
+    parser.add_argument("--seed", type=int, help="the first order's number; the next ones' follow it")
+    options = parser.parse_args(arguments)
+    jobs = [job for argument in options.paths for job in jobs_of(argument)]
+    if not options.random:
+        jobs.sort(key=lambda job: job.weight, reverse=True)
+        return _round(jobs, None, Counter(), {})
+    first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    totals: Counter[str] = Counter()
+    outcomes: dict[str, list[str]] = {}
+    worst = 0
+    for seed in range(first, first + options.random):
+        print(f"== order {seed}", flush=True)
+        random.Random(seed).shuffle(jobs)  # noqa: S311 - an order, no secret
+        worst = max(worst, _round(jobs, seed, totals, outcomes))
+    differing = {
+        name: found for name, found in outcomes.items() if len(set(found)) > 1 or len(found) != options.random
+    }
+    for name, found in sorted(differing.items()):
+        print(f"not the same in each order: {name}: {', '.join(found)}")
+    print(
+        f"{len(outcomes)} tests in {options.random} orders from {first} on: {len(differing)} outcomes differ"
+    )
+    print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed")
+    return 1 if differing else worst
+
+
+def _round(jobs: list[Job], seed: int | None, totals: Counter[str], outcomes: dict[str, list[str]]) -> int:
+    """Run all jobs once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     began = time.monotonic()
-    totals: Counter[str] = Counter()
     failed: list[str] = []
     with ThreadPoolExecutor(max(2, cores)) as pool:
-        running = {pool.submit(run, job): job for job in jobs}
+        running = {pool.submit(run, job, seed): job for job in jobs}
         for future in as_completed(running):
             job = running[future]
             result = future.result()
-            last = result.text.strip().rpartition("\n")[2]
-            for count, what in COUNTED.findall(last):
-                totals[what.rstrip("s")] += int(count)
-            took = f"{result.seconds:6.1f} s, {result.work_s:5.1f} s of work"
-            if result.code in (0, NO_TESTS):
-                print(f"{took}  {job.name}: {last}", flush=True)
-                for line in result.text.splitlines():
-                    if line.startswith("SKIPPED"):
-                        print("         ", line)
-            else:
-                failed.append(job.name)
-                print(f"{took}  {job.name} FAILED\n{result.text}", flush=True)
+            _tell(job, result, totals, failed)
+            for name, outcome in result.outcomes.items():
+                outcomes.setdefault(name, []).append(outcome)
     told = ", ".join(f"{count} {what}" for what, count in sorted(totals.items()))
     print(f"{len(jobs)} files: {told}, in {time.monotonic() - began:.0f} s")
     for name in failed:
         print(f"failed: {name}")
-    print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed")
+    if seed is None:
+        print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed")
     return 1 if failed or not totals["passed"] else 0
+
+
+def _tell(job: Job, result: Run, totals: Counter[str], failed: list[str]) -> None:
+    """Print a line for a job that went well, and all that another one said."""
+    last = result.text.strip().rpartition("\n")[2]
+    for count, what in COUNTED.findall(last):
+        totals[what.rstrip("s")] += int(count)
+    took = f"{result.seconds:6.1f} s, {result.work_s:5.1f} s of work"
+    if result.code in (0, NO_TESTS):
+        print(f"{took}  {job.name}: {last}", flush=True)
+        for line in result.text.splitlines():
+            if line.startswith("SKIPPED"):
+                print("         ", line)
+    else:
+        failed.append(job.name)
+        print(f"{took}  {job.name} FAILED\n{result.text}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Run the C extension under AddressSanitizer and UndefinedBehaviorSanitizer, then under valgrind; not part of
-# `make test`. Builds into a throwaway folder and leaves the checkout's own binary alone. Only what names
-# heapgraph counts: the interpreter itself is not clean under either tool.
+# Run the C extensions that walk and hook, heapgraph and sites, under AddressSanitizer and
+# UndefinedBehaviorSanitizer, then heapgraph under valgrind; not part of `make test`. Builds into a throwaway folder and leaves the checkout's own binary alone. Only what names
+# them counts: the interpreter itself is not clean under either tool.
 #
 #   sh scripts/sanitize.sh [python]        (default: .venv/bin/python)
 set -eu
@@ -19,6 +19,9 @@ FLAGS="-shared -fPIC -g -O1 -fno-omit-frame-pointer -pthread -Wall -DPy_LIMITED_
 cp -R memlab tests pyproject.toml "$WORK"
 rm -f "$WORK"/memlab/_native/*.so
 EXTENSION="$WORK/memlab/_native/heapgraph.abi3.so"
+SITES="$WORK/memlab/_native/sites.so"
+# Frames are read as this interpreter has them: not the limited API.
+SITES_FLAGS="-shared -fPIC -g -O1 -fno-omit-frame-pointer -pthread -Wall -I$INCLUDE"
 
 cat >"$WORK/work.py" <<'PROGRAM'
 import sys
@@ -61,6 +64,8 @@ if echo 'int main(void) { return 0; }' | $CC -x c -fsanitize=address,undefined -
     # Every array from malloc, so that the sanitizer knows its ends.
     # shellcheck disable=SC2086 - a list of words
     $CC $FLAGS -DMEMLAB_PLAIN_MALLOC -fsanitize=address,undefined -fno-sanitize-recover=undefined memlab/_native/heapgraph.c -o "$EXTENSION"
+    # shellcheck disable=SC2086 - a list of words
+    $CC $SITES_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined memlab/_native/sites.c -o "$SITES"
     ASAN=$($CC -print-file-name=libasan.so)
     UBSAN=$($CC -print-file-name=libubsan.so)
     export ASAN_OPTIONS=detect_leaks=0:handle_segv=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
@@ -69,6 +74,10 @@ if echo 'int main(void) { return 0; }' | $CC -x c -fsanitize=address,undefined -
         "$OLDPWD/$PYTHON" -m pytest -q -p no:cacheprovider -p no:randomly --timeout 900 \
         tests/unit/test_heap_engine.py tests/unit/test_heap_window.py tests/unit/test_heap_algorithms.py \
         -k "not python and not quiet and not garbage and not four_gib and not huge and not hook and not disguise") || status=1
+    # With eight threads for a minute.
+    (cd "$WORK" && LD_PRELOAD="$ASAN $UBSAN" PYTHONPATH="$WORK:$WORK/tests:$WORK/tests/unit" MEMLAB_REQUIRE_NATIVE=1 \
+        MEMLAB_LONG=1 "$OLDPWD/$PYTHON" -m pytest -q -p no:cacheprovider -p no:randomly --timeout 900 \
+        tests/unit/test_sampled.py tests/unit/test_sampled_hooks.py) || status=1
     unset ASAN_OPTIONS UBSAN_OPTIONS
 else
     echo "== $CC has no sanitizers: left out"

@@ -2,7 +2,8 @@
 # Run the unit tests on each of the Pythons named as arguments (3.11 3.12 ...), each in an environment of its
 # own, .venv-3.x, with what unit tests need and no JupyterLab. A version that is not on this machine is
 # skipped with a line. Interpreters are looked for on PATH and among pyenv's. With --prepare first, only the
-# environments are made; UNIT names other tests than all of tests/unit. The C extension in this folder is one binary for all of them (abi3).
+# environments are made; UNIT names other tests than all of tests/unit. Of the C extensions in this folder
+# sites is built for each of them, the others are one binary for all (abi3).
 set -eu
 cd "$(dirname "$0")/.."
 

@@ -31,6 +31,7 @@ from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PressurePhase
 from memlab.records.report import Report, ReportPart, ReportTable
+from memlab.records.site_timeline import SiteTimeline
 from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
@@ -234,6 +235,35 @@ def _snapshots(draw):
         label=draw(TEXT),
         notes=tuple(draw(st.lists(TEXT, max_size=2))),
         **(draw(_optional_columns(rows, frames, len(files))) if draw(st.booleans()) else {}),
+    )
+
+
+@st.composite
+def _site_timelines(draw):
+    looks, rows, frames = draw(st.integers(0, 3)), draw(st.integers(0, 3)), 2
+    changes = draw(st.integers(0, 4)) if looks and rows else 0
+    depths = [draw(st.integers(1, 2)) for _ in range(rows)]
+    ticks = sorted(draw(st.lists(st.integers(0, max(looks - 1, 0)), min_size=changes, max_size=changes)))
+    return SiteTimeline(
+        time_s=np.array(draw(st.lists(FINITE, min_size=looks, max_size=looks)), np.float64),
+        tick=ints(ticks),
+        row=draw(_column(changes, st.integers(0, max(rows - 1, 0)))),
+        size=draw(_column(changes, st.integers(0, 2**40))),
+        count=draw(_column(changes, st.integers(0, 2**32 - 1))),
+        row_domain=draw(_column(rows)),
+        row_thread=draw(_column(rows, st.integers(0, 1))),
+        starts=ints(np.cumsum([0, *depths])),
+        frame_of=draw(_column(sum(depths), st.integers(0, frames - 1))),
+        frame_file=draw(_column(frames, st.integers(0, 1))),
+        frame_line=draw(_column(frames)),
+        frame_function=draw(_column(frames, st.integers(0, 1))),
+        files=draw(_texts(2)),
+        functions=draw(_texts(2)),
+        threads=draw(_texts(2)),
+        own_files=draw(st.sampled_from([(), (0,), (1, 0)])),
+        sample_bytes=draw(st.integers(1, 2**40)),
+        depth=draw(INT64),
+        notes=tuple(draw(st.lists(TEXT, max_size=2))),
     )
 
 
@@ -456,6 +486,7 @@ BY_HAND = {
     Sites: _site_columns,
     Report: _reports,
     Snapshot: _snapshots,
+    SiteTimeline: _site_timelines,
     SnapshotDiff: _snapshot_diffs,
     SnapshotTable: _snapshot_tables,
     HeapGraph: _heap_graphs,

@@ -15,6 +15,7 @@ import numpy as np
 
 from memlab._base.grouping import sums
 from memlab._base.ragged import merge_equal, take_rows
+from memlab._base.units import format_bytes
 from memlab.analyses.axes import axis_of, checked
 from memlab.analyses.grouping import rank_tied, site_sums, traceback_totals
 from memlab.analyses.moved_lines import moves_between
@@ -94,6 +95,12 @@ def check_comparable(newer: Snapshot, older: Snapshot) -> None:
         raise UsageError(
             f"comparing snapshots: one was recorded by {newer.engine}, the other by {older.engine}; they "
             "count different things, so take both with the same engine"
+        )
+    if newer.sample_bytes != older.sample_bytes:
+        each = [format_bytes(s.sample_bytes) for s in (newer, older)]
+        raise UsageError(
+            f"comparing snapshots: one has a sample each {each[0]}, the other each {each[1]}; what the one "
+            "lists the other may have missed, so take both with the same sample"
         )
     if newer.measure != older.measure:
         raise UsageError(

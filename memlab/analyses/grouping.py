@@ -67,7 +67,22 @@ def _table(snapshot: Snapshot, by: By, mode: Cumulative) -> SnapshotTable:
         engine=snapshot.engine,
         measure=snapshot.measure,
         notes=(*snapshot.notes, *_notes(places)),
+        sample_bytes=snapshot.sample_bytes,
+        **_bounds(snapshot, codes, by, mode, order),
     )
+
+
+def _bounds(snapshot: Snapshot, codes: Ints, by: By, mode: Cumulative, order: Ints) -> dict[str, Ints]:
+    """Return the interval of each site where sizes are estimates and the samples behind them were kept."""
+    if snapshot.sample_bytes <= 0 or not len(snapshot.hist_starts) or mode == "stdlib":
+        return {}
+    from memlab.analyses.estimates import bounds
+
+    def summed(part: Snapshot) -> Ints:
+        return traceback_totals(part)[0] if by == "traceback" else site_sums(part, codes, by, mode)[1]
+
+    low, high = bounds(snapshot, summed)
+    return {"low_bytes": ints(low[order]), "high_bytes": ints(high[order])}
 
 
 def _notes(places: Sites) -> tuple[str, ...]:

@@ -44,6 +44,7 @@ _FEWEST_BLOCKS = 6.0
 """Blocks that the second pass must see left behind, where nothing but blocks at a line speaks for a leak."""
 _PLAINLY_LOST = 20.0
 _GOES_ON = 0.2
+_GOES_ON_SLOWLY = 0.01  # by the clock: tracing slows the program down, and a service under it serves fewer
 """Least ratio of the growth in the second pass to that in the first."""
 
 
@@ -64,6 +65,7 @@ class Findings:
         native_calls: iterations of the pass that looks for lost native memory.
         lost: lines that lose native memory, None when they were not looked for.
         free_rate: bytes per iteration by which what malloc holds free rose, None where unknown.
+        by_clock: whether an iteration is a time, of which a program that is traced makes less.
     """
 
     tests: Sequence[GrowthTest]
@@ -78,6 +80,7 @@ class Findings:
     native_calls: int = 0
     lost: tuple[Suspect, ...] | None = None
     free_rate: float | None = None
+    by_clock: bool = False
 
     def test(self, metric: str) -> GrowthTest | None:
         """Return the test of one metric, or None."""
@@ -313,7 +316,7 @@ def _stopped(found: Findings) -> bool:
     test = found.test("tracked_objects")
     if test is None or not _sustained(test) or found.objects_rate is None:
         return False
-    return found.objects_rate < _GOES_ON * test.per_iteration
+    return found.objects_rate < (_GOES_ON_SLOWLY if found.by_clock else _GOES_ON) * test.per_iteration
 
 
 def _uneven_blocks(found: Findings) -> bool:

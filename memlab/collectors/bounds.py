@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import class_dict, mro_of
 from memlab.collectors.census import sized_base
+from memlab.collectors.walk import askable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["known_bound", "owners_of"]
 
@@ -58,20 +59,32 @@ def known_bound(container: Any, holders: list[Any]) -> tuple[int, str] | None:
     return None
 
 
-def owners_of(container: Any, avoid: frozenset[int]) -> list[Any]:
-    """Return what may own a container: its referrers and, past plain dicts, the referrers of these."""
-    direct = _referrers([container], avoid)
-    namespaces = [holder for holder in direct if type(holder) is dict]
-    return direct + _referrers(namespaces, avoid | {id(direct), id(namespaces)}) if namespaces else direct
+def owners_of(containers: Sequence[Any], avoid: frozenset[int]) -> list[list[Any]]:
+    """Return what may own each container: its referrers and, past plain dicts, the referrers of these.
 
-
-def _referrers(objects: list[Any], avoid: frozenset[int]) -> list[Any]:
-    found = gc.get_referrers(*objects)
+    Two passes over the heap serve all of them.
+    """
+    wanted = list(containers)
+    direct = _referrers(wanted, avoid | {id(containers)})
+    spaces = {id(holder): holder for holders in direct for holder in holders if type(holder) is dict}
+    namespaces = list(spaces.values())
+    mine = {id(wanted), id(direct), id(spaces), *map(id, direct)}
+    above = dict(zip(spaces, _referrers(namespaces, avoid | mine), strict=True))
     return [
-        holder
-        for holder in found[:_MOST_OWNERS]
-        if id(holder) not in avoid and holder is not objects and type(holder) is not types.FrameType
+        holders + [owner for holder in holders for owner in above.get(id(holder), ())] for holders in direct
     ]
+
+
+def _referrers(objects: list[Any], avoid: frozenset[int]) -> list[list[Any]]:
+    """Return some of each object's referrers, found in one pass."""
+    found: dict[int, list[Any]] = {id(obj): [] for obj in objects}
+    for holder in gc.get_referrers(*objects) if objects else ():
+        if id(holder) in avoid or holder is objects or type(holder) is types.FrameType:
+            continue
+        for key in found.keys() & set(map(id, gc.get_referents(*askable([holder])))):
+            if len(found[key]) < _MOST_OWNERS:
+                found[key].append(holder)
+    return list(found.values())
 
 
 def _refers_to(holder: Any, target: Any) -> bool:

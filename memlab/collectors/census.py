@@ -131,8 +131,17 @@ def addresses(objects: list[Any]) -> Ints:
     """
     if not objects:
         return np.empty(0, dtype=np.int64)
+    return _addresses_in(_array_of(objects))
+
+
+def _array_of(objects: list[Any]) -> Any:
     # fromiter takes each item as it is; assigning to a slice would ask it for its length and its buffer.
-    held = np.fromiter(objects, dtype=object, count=len(objects))
+    return np.fromiter(objects, dtype=object, count=len(objects))
+
+
+def _addresses_in(held: Any) -> Ints:
+    if not len(held):
+        return np.empty(0, dtype=np.int64)
     return np.frombuffer(held, dtype=np.int64).copy()  # a view would keep the objects
 
 
@@ -151,7 +160,8 @@ def take_census(objects: list[Any] | None = None) -> Census:
     counts: dict[str, int] = {}
     ids: list[Ints] = []
     lengths: list[Ints] = []
-    object_at = addresses(everything)
+    held = _array_of(everything)
+    object_at = _addresses_in(held)
     for index, position in enumerate(first.tolist()):
         cls = types[position]
         name = type_name(cls)
@@ -159,10 +169,11 @@ def take_census(objects: list[Any] | None = None) -> Census:
         sized = sized_base(cls)
         if sized is not None:
             rows = np.flatnonzero(inverse == index) if len(unique) > 1 else np.arange(len(everything))
-            members = [everything[row] for row in rows.tolist()]
+            members = held[rows].tolist()  # no integer for each: this runs while allocations are traced, too
             lengths.append(np.fromiter(map(sized[1], members), dtype=np.int64, count=len(members)))
             ids.append(object_at[rows])
             del members
+    del held
     pairs = zip(ids, lengths, strict=True)
     huge = frozenset(address for at, length in pairs for address in at[length > _HUGE].tolist())
     leafy = untracked_dicts(everything, huge)
@@ -183,7 +194,7 @@ def untracked_dicts(objects: list[Any], passed: frozenset[int] = frozenset()) ->
     a cache's wrapper is left out: the wrapper itself is measured. So are those that only objects at the
     addresses ``passed`` refer to: asking one list with millions of entries takes a second.
     """
-    found: dict[int, dict[Any, Any]] = {}
+    found: list[dict[Any, Any]] = []
     left_out = np.fromiter(passed, dtype=np.int64, count=len(passed))
     for start in range(0, len(objects), _BATCH):
         batch = objects[start : start + _BATCH]
@@ -194,8 +205,10 @@ def untracked_dicts(objects: list[Any], passed: frozenset[int] = frozenset()) ->
         askers = map(operator.is_not, map(type, batch), itertools.repeat(_LRU))
         referents = gc.get_referents(*askable(list(itertools.compress(batch, askers))))
         dicts = itertools.compress(referents, map(operator.is_, map(type, referents), itertools.repeat(dict)))
-        found.update((id(item), item) for item in itertools.filterfalse(gc.is_tracked, dicts))
-    return list(found.values())
+        found.extend(itertools.filterfalse(gc.is_tracked, dicts))
+    held = _array_of(found)  # several may refer to one
+    chosen: list[dict[Any, Any]] = held[np.unique(_addresses_in(held), return_index=True)[1]].tolist()
+    return chosen
 
 
 def grown_containers(censuses: list[Census], least: int) -> list[Container]:

@@ -81,6 +81,8 @@ class Inside:
         self.given_back = b""
         self.pauses_dropped = 0
         self.failure: BaseException | None = None
+        self.chore: Callable[[], None] | None = None
+        self._resting = threading.Lock()
         self._sink = sink
         self._origin_ns = origin_ns
         self._sampler = sampler
@@ -199,10 +201,21 @@ class Inside:
             now = time.monotonic()
             if now >= next_tick:
                 self._count(now)
+                self._do_chore()
                 next_tick = now + self._tick_s
             if now >= next_flush:
                 self.flush()
                 next_flush = now + _FLUSH_S
+
+    def _do_chore(self) -> None:
+        with self._resting:
+            if self.chore is not None:
+                self.chore()
+
+    def rest(self) -> None:
+        """Wait until a chore that runs is done, and do none from now on."""
+        with self._resting:
+            self.chore = None
 
     def _listen(self, notices: Notices, data: bytes) -> None:
         """Take what the sampler told: one look for all rises, since all of them lie before it."""

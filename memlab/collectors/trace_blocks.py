@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 
     from memlab.records.columns import Ints
 
-__all__ = ["Frames", "TraceColumns", "by_address", "columns_of", "read_columns", "without_collector"]
+__all__ = [
+    "Frames",
+    "TraceColumns",
+    "by_address",
+    "columns_of",
+    "own_among",
+    "read_columns",
+    "without_collector",
+]
 
 Frames = tuple[tuple[str, int], ...]
 """File name as the code object has it, and line; most recent call first."""
@@ -110,7 +118,7 @@ def columns_of(blocks: Sequence[Any], depth: int, source: str, own_excluded: boo
     count = np.bincount(of_block, minlength=len(row)).astype(np.int64)
     lengths, name_of, line_of, names = _flat(tracebacks)
     if own_excluded:
-        own = _own_among(lengths, name_of, names)
+        own = own_among(lengths, name_of, names)
         kept = ~own[traceback[row]]
         row, count = row[kept], count[kept]
     return TraceColumns(
@@ -248,7 +256,7 @@ def _flat(tracebacks: npt.NDArray[np.object_]) -> tuple[Ints, Ints, Ints, tuple[
     return lengths, np.array(named, np.int64)[identity] if total else _none(), line_of, tuple(index)
 
 
-def _own_among(lengths: Ints, name_of: Ints, names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+def own_among(lengths: Ints, name_of: Ints, names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     """Tell for each traceback whether memlab's line allocates, itself or through numpy or generated code."""
     kinds = np.array([_kind(name) for name in names], np.int64)
     starts = lengths.cumsum() - lengths

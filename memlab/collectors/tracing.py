@@ -15,6 +15,7 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any, Self
 
 from memlab._base.paths import PathLabels
+from memlab.collectors.interpreters import count_interpreters
 from memlab.collectors.notebook import cell_aliases
 from memlab.collectors.snapshot_maker import to_snapshot, warm_up
 from memlab.collectors.trace_blocks import read_columns, without_collector
@@ -53,7 +54,7 @@ class TracemallocOwner:
 
     def __init__(self, tracer: Any = tracemalloc, interpreters: Callable[[], int] | None = None) -> None:
         self.tracer = tracer
-        self._interpreters = interpreters or _count_interpreters
+        self._interpreters = interpreters or count_interpreters
         self._pid = os.getpid()
         # Re-entrant: a forgotten subscriber may be collected while its thread is in here.
         self._lock = threading.RLock()
@@ -319,16 +320,6 @@ def _read_snapshot(
     if raw.source == "public":
         notes = (*notes, "read by tracemalloc's public, slower interface")
     return to_snapshot(raw, labels, label, depth, notes, sources=sources)
-
-
-def _count_interpreters() -> int:
-    """Count interpreters where the interpreter can tell; its module for that has no public name yet."""
-    for name in ("_interpreters", "_xxsubinterpreters"):
-        try:
-            return len(__import__(name).list_all())
-        except (ImportError, AttributeError, RuntimeError):
-            continue
-    return 1
 
 
 _owner = TracemallocOwner()

@@ -101,6 +101,11 @@ class BarePass:
             self._read(self._run_round(stop))
             progress((self._clock() - began) / max(stop.until - began, 1e-9))
 
+    @property
+    def objects(self) -> int:
+        """Objects that the last reading found more than the first."""
+        return int(self._objects[self.rounds - 1] - self._objects[0]) if self.rounds else 0
+
     def series(self, started_at: str) -> Timeline:
         """Return the readings so far."""
         kept = slice(0, self.rounds)
@@ -151,6 +156,7 @@ class BarePass:
         """Run a round, and return its calls: fewer when the step suddenly eats the machine."""
         left = self.per_round
         part = max(_PART, self.per_round // _PART)
+        before = self.step.calls
         while left:
             calls = min(left, part)
             self.step.run(calls)
@@ -159,7 +165,7 @@ class BarePass:
                 now = self._read_rss()
                 if now is not None and now - int(self._rss[0]) > stop.growth_bytes:
                     break
-        return self.per_round - left
+        return self.step.calls - before  # a program that runs by itself may have done more
 
     def _grown(self, stop: Stop) -> bool:
         """Tell whether the step has left so much behind that the next rounds would only cost."""

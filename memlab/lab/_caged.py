@@ -454,6 +454,8 @@ def _loaded(named: Mapping[str, str]) -> Any:
     place, _, path = named["name"].rpartition(":")
     found: Any = importlib.import_module(place)
     for part in path.split("."):
+        if not hasattr(found, part):
+            raise Refusal(f"there is no {part!r} in {place}; name it as module:function")
         found = getattr(found, part)
     return found
 

@@ -12,7 +12,7 @@ from memlab.analyses.leak_verdict import OF_PYTHON
 from memlab.collectors.census import native_size
 from memlab.collectors.frontier import find_frontier
 from memlab.collectors.tracing import RawTraces, grown
-from memlab.lab._suspects import Evidence, explain_suspects, name_containers, name_site, sites_as_suspects
+from memlab.lab._suspects import Evidence, explain_suspects, name_site, sites_as_suspects
 from memlab.records.leak_report import ContainerGrowth, SiteGrowth, Suspect, TypeGrowth
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def explain(
     progress("looking at what is left", 0.0)
     evidence = _evidence(survey, rates, labels)
     progress("searching who holds it", 0.5)
-    containers = name_containers(evidence)
+    containers, suspects = explain_suspects(evidence)
     sites = _site_growth(survey, labels)
     types = _type_growth(survey)
     return TracedFacts(
         iterations=survey.calls,
         depth=survey.depth,
-        suspects=explain_suspects(evidence, containers) or sites_as_suspects(sites, rates.blocks),
+        suspects=suspects or sites_as_suspects(sites, rates.blocks),
         types=types[:_LISTED],
         sites=sites,
         containers=tuple(c.growth for c in containers),

@@ -35,7 +35,6 @@ __all__ = [
     "Evidence",
     "NamedContainer",
     "explain_suspects",
-    "name_containers",
     "name_site",
     "sites_as_suspects",
 ]
@@ -115,44 +114,19 @@ class NamedContainer:
     chain: ReferenceChain | None
 
 
-def name_containers(evidence: Evidence) -> list[NamedContainer]:
-    """Find the gaining containers among the old objects, who holds each, and its bound."""
-    objects = [obj for obj, _ in evidence.gaining[:_MOST_CONTAINERS]]
-    own = evidence.own | {id(objects), *map(id, evidence.gaining)}
-    chains = find_chains(objects, avoid=own)
-    named = []
-    for (obj, lengths), chain in zip(evidence.gaining, chains, strict=False):
-        type_name = instance_type_name(obj)
-        bound = known_bound(obj, owners_of(obj, own))
-        growth = ContainerGrowth(
-            name=_dotted(chain) if chain is not None else f"a {short_name(type_name)}",
-            type_name=type_name,
-            lengths=lengths,
-            entries_per_iteration=(lengths[-1] - lengths[-2]) / evidence.calls,
-            bound=bound[0] if bound is not None else None,
-            bound_source=bound[1] if bound is not None else "",
-        )
-        named.append(NamedContainer(obj, growth, chain))
-    return named
+def explain_suspects(evidence: Evidence) -> tuple[list[NamedContainer], tuple[Suspect, ...]]:
+    """Return the gaining containers with who holds each, and the suspects: who leaves most behind is first.
 
-
-def explain_suspects(evidence: Evidence, containers: Sequence[NamedContainer]) -> tuple[Suspect, ...]:
-    """Return the suspects, the one that leaves most bytes behind first."""
+    One walk over the heap finds the chains to all of them: it is what takes longest.
+    """
+    gaining = evidence.gaining[:_MOST_CONTAINERS]
+    objects = [obj for obj, _ in gaining]
+    kept = _chosen(evidence, frozenset(map(id, objects)))
+    held, chains = _chains(evidence, objects, [group for group, _ in kept])
+    containers = _named(evidence, objects, held)
     by_address = {id(c.container): c for c in containers}
-    # Where tracked objects did not rise at all, only a container that gains can make a suspect of a group.
-    floor = max(3.0, 0.02 * evidence.calls, 0.02 * evidence.objects_rate * evidence.calls)
-    kept: list[tuple[Group, float]] = []
-    for group in evidence.frontier.groups:
-        share = _newly_there(group, evidence.net)
-        gains = id(group.holder) in by_address
-        rises = evidence.objects_rate > 0 and share >= _MOSTLY
-        if group.objects >= floor and (rises or gains) and not _is_own(group):
-            kept.append((group, max(share, _MOSTLY if gains else 0.0)))
     least = _LEAST_SHARE * sum(_weight(group) * share for group, share in kept) / evidence.calls
-    kept.sort(key=lambda pair: -_weight(pair[0]) * pair[1])
-    del kept[_MOST_GROUPS:]
     covered = {id(group.holder) for group, _ in kept}
-    chains = _chains(evidence, [group for group, _ in kept])
     drafts = [
         _suspect(evidence, group, share, chain, by_address.get(id(group.holder)))
         for (group, share), chain in zip(kept, chains, strict=True)
@@ -166,7 +140,44 @@ def explain_suspects(evidence: Evidence, containers: Sequence[NamedContainer]) -
     total = sum(s.bytes_per_iteration for s in drafts) or 1.0
     # A weak reference holds nothing: it stays because what it refers to does.
     ranked = sorted(drafts, key=lambda s: (s.type_name in _WEAK, -s.bytes_per_iteration))[:_MOST_SUSPECTS]
-    return tuple(dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s)) for s in ranked)
+    suspects = (dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s)) for s in ranked)
+    return containers, tuple(suspects)
+
+
+def _chosen(evidence: Evidence, gaining: frozenset[int]) -> list[tuple[Group, float]]:
+    """Return the groups that may be suspects, each with the part of it that is newly there."""
+    # Where tracked objects did not rise at all, only a container that gains can make a suspect of a group.
+    floor = max(3.0, 0.02 * evidence.calls, 0.02 * evidence.objects_rate * evidence.calls)
+    kept: list[tuple[Group, float]] = []
+    for group in evidence.frontier.groups:
+        share = _newly_there(group, evidence.net)
+        gains = id(group.holder) in gaining
+        rises = evidence.objects_rate > 0 and share >= _MOSTLY
+        if group.objects >= floor and (rises or gains) and not _is_own(group):
+            kept.append((group, max(share, _MOSTLY if gains else 0.0)))
+    kept.sort(key=lambda pair: -_weight(pair[0]) * pair[1])
+    return kept[:_MOST_GROUPS]
+
+
+def _named(
+    evidence: Evidence, objects: list[Any], chains: Sequence[ReferenceChain | None]
+) -> list[NamedContainer]:
+    """Give each gaining container its name and its bound."""
+    own = evidence.own | {id(objects), *map(id, evidence.gaining)}
+    named = []
+    for (obj, lengths), chain, owners in zip(evidence.gaining, chains, owners_of(objects, own), strict=False):
+        type_name = instance_type_name(obj)
+        bound = known_bound(obj, owners)
+        growth = ContainerGrowth(
+            name=_dotted(chain) if chain is not None else f"a {short_name(type_name)}",
+            type_name=type_name,
+            lengths=lengths,
+            entries_per_iteration=(lengths[-1] - lengths[-2]) / evidence.calls,
+            bound=bound[0] if bound is not None else None,
+            bound_source=bound[1] if bound is not None else "",
+        )
+        named.append(NamedContainer(obj, growth, chain))
+    return named
 
 
 def sites_as_suspects(sites: Sequence[SiteGrowth], blocks_rate: float) -> tuple[Suspect, ...]:
@@ -406,19 +417,26 @@ def _is_own(group: Group) -> bool:
     return group.holder is not None and instance_type_name(group.holder).startswith("memlab.")
 
 
-def _chains(evidence: Evidence, groups: Sequence[Group]) -> list[ReferenceChain | None]:
-    """Return, for each group, the chain to its holder and from there to one of its heads."""
+def _chains(
+    evidence: Evidence, containers: list[Any], groups: Sequence[Group]
+) -> tuple[list[ReferenceChain | None], list[ReferenceChain | None]]:
+    """Return the chain to each container and, for each group, the one to its holder and on to a head."""
     heads = [g.head_samples[len(g.head_samples) // 2] for g in groups]
-    targets = [g.holder if g.holder is not None else h for g, h in zip(groups, heads, strict=True)]
-    avoid = evidence.own | {id(heads), id(targets), id(groups), *map(id, groups)}
+    ends = [g.holder if g.holder is not None else h for g, h in zip(groups, heads, strict=True)]
+    # Each object once: the search sets the references that it knows of against each one's count.
+    distinct = {id(obj): obj for part in (containers, ends) for obj in part}
+    targets = list(distinct.values())
+    avoid = evidence.own | set(map(id, (containers, heads, ends, distinct, targets, groups, *groups)))
+    avoid |= set(map(id, evidence.gaining))
     avoid |= {id(part) for g in groups for part in (g.samples, g.head_samples, *g.samples.values())}
-    chains = find_chains(targets, avoid=avoid)
-    return [
+    found = dict(zip(distinct, find_chains(targets, avoid=avoid), strict=True))
+    chains = [
         chain
         if chain is None or group.holder is None
         else ReferenceChain(chain.root, (*chain.links, name_entry(group.holder, head)), chain.cut)
-        for group, head, chain in zip(groups, heads, chains, strict=True)
+        for group, head, chain in zip(groups, heads, (found[id(end)] for end in ends), strict=True)
     ]
+    return [found[id(obj)] for obj in containers], chains
 
 
 def _holds_leaves(container: Any) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import math
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -148,11 +149,16 @@ class TracedPass:
         self._before = before
         self._appetite = appetite
         self._known: list[Any] = []
+        self._watched: list[Any] = []
+        self._new: list[Any] = []
+        self._sites: dict[int, Frames] = {}
+        self._kept: list[Any] = []
 
     def run(self, rates: Rates, seconds: float, progress: Callable[[str, float], None]) -> Survey:
         """Trace for so many seconds, or until enough is left behind."""
         gc.collect()
         middle = take_census()
+        self._watch(middle)
         self._heap.freeze()
         self._known = gc.get_objects() if not self._heap.available else []
         began = self._step.calls
@@ -160,25 +166,41 @@ class TracedPass:
             readings = self._run_stretches(tracer, rates, seconds, progress)
             # An exception that the step keeps keeps this frame with all its variables: none of them may
             # refer to the user's objects, so the rest is done elsewhere.
-            calls = self._step.calls - began
-            return self._look(tracer, rates.objects, middle, calls, readings)
+            self._note_sites(tracer, rates.objects)
+        return self._look(tracer, middle, self._step.calls - began, readings)
 
-    def _look(
-        self, tracer: Tracing, objects_rate: float, middle: Census, calls: int, readings: _Readings
-    ) -> Survey:
-        """Gather what is left, while it is still traced."""
+    def _watch(self, middle: Census) -> None:
+        """Remember the containers that gain already.
+
+        Only while blocks are traced can one ask where their entries were made, and a census then takes
+        several times as long.
+        """
+        gained = grown_containers([self._before, middle], least=3)
+        if gained:
+            everything = gc.get_objects()
+            mine = frozenset(map(id, (everything, self.__dict__, self._before, middle)))
+            self._watched = [container for container, _ in _live(everything, gained, mine)]
+
+    def _note_sites(self, tracer: Tracing, objects_rate: float) -> None:
+        """Gather what is new, and where it was made, while it is still traced."""
         gc.collect()
-        fresh = _fresh(self._known)
+        self._new = _fresh(self._known)
         self._known = []
-        sites = _sites(fresh, objects_rate, tracer.site_of)
+        self._sites = _sites(self._new, objects_rate, tracer.site_of)
+        self._kept = _leaf_sites(_still_there(self._watched), self._sites, tracer.site_of)
+        self._watched = []
+
+    def _look(self, tracer: Tracing, middle: Census, calls: int, readings: _Readings) -> Survey:
+        """Gather the rest of what is left."""
+        fresh, sites, kept = self._new, self._sites, self._kept
+        self._new, self._sites, self._kept = [], {}, []
         self._heap.thaw()
         gc.collect()  # what died in cycles among the objects set aside
         everything = gc.get_objects()
         censuses = (self._before, middle, take_census(everything))
         gained = grown_containers(list(censuses), least=max(3, calls // 50))
-        mine = (fresh, everything, readings.traces, sites, self.__dict__, *censuses)
+        mine = (fresh, everything, readings.traces, sites, kept, self.__dict__, *censuses)
         gaining = _live(everything, gained, frozenset(map(id, mine)))
-        kept = _leaf_sites(gaining, sites, tracer.site_of)
         return Survey(
             calls,
             readings.per_stretch,
@@ -279,12 +301,18 @@ def _live(
         everything = [*everything, *untracked_dicts(everything, own)]
     rows = np.flatnonzero(np.isin(addresses(everything), np.array(list(wanted), dtype=np.int64)))
     found = [(everything[row], wanted[id(everything[row])]) for row in rows.tolist()]
-    found.sort(key=lambda pair: pair[1][1] - pair[1][2])
+    found.sort(key=lambda pair: pair[1][-2] - pair[1][-1])
     return found[:_MOST_CONTAINERS]
 
 
+def _still_there(watched: list[Any]) -> list[Any]:
+    """Return the containers that something else holds, too."""
+    # One reference from the list, one from the loop, one from the call.
+    return [container for container in watched if sys.getrefcount(container) > 3]  # noqa: PLR2004
+
+
 def _leaf_sites(
-    gaining: list[tuple[Any, tuple[int, ...]]],
+    gaining: list[Any],
     sites: dict[int, Frames],
     site_of: Callable[[Any], Frames | None],
 ) -> list[Any]:
@@ -293,7 +321,7 @@ def _leaf_sites(
     They must live as long as their addresses are used.
     """
     kept = []
-    for container, _ in gaining:
+    for container in gaining:
         for entry in latest_entries(container):
             frames = None if gc.is_tracked(entry) else site_of(entry)
             if frames:

@@ -1,16 +1,20 @@
 """Which engine traces, and what it costs: the one place where that is decided.
 
-``memlab.trace()`` asks for a trace of allocations, and two engines can give one, both as a ``Snapshot``: what
-Python's allocators give out is tracemalloc's, memory outside of them memray's (``lab/native_trace.py``).
-``choose`` says which and why, as a value; ``Trace`` runs it.
+``memlab.trace()`` asks for a trace of allocations; three engines can give one, all of them as a ``Snapshot``.
+The sampled one (``collectors/sampled_engine.py``) looks at a block every so many bytes and can stay on. Where
+its extension could not be built, or every block is wanted, it is tracemalloc. Memory outside of Python's
+allocators is memray's (``lab/native_trace.py``). ``choose`` says which and why, as a value;
+``Trace`` runs it.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Protocol, Self
 
-from memlab.errors import UsageError
+from memlab._base.units import format_bytes, parse_bytes
+from memlab.errors import UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["EngineChoice", "RunningEngine", "Trace", "choose", "start_native", "trace"]
 
-_FRAMES = {"tracemalloc": 1, "memray": 512}
-_MOST_FRAMES = {"tracemalloc": 65_535, "memray": 65_535}
+SAMPLE_BYTES = 512 * 1024
+"""Default mean number of bytes between two samples."""
+_LEAST_SAMPLE = 64
+_MOST_SAMPLE = 1 << 40
+_FRAMES = {"sampled": 25, "tracemalloc": 1, "memray": 512}
+_MOST_FRAMES = {"sampled": 128, "tracemalloc": 65_535, "memray": 65_535}
 
 
 class RunningEngine(Protocol):
@@ -49,19 +57,22 @@ class EngineChoice:
     """The engine that a trace will use.
 
     Attributes:
-        engine: ``tracemalloc`` or ``memray``.
+        engine: ``sampled``, ``tracemalloc`` or ``memray``.
         reason: why this one, a sentence's part.
-        costs: what it costs, in a sentence's part.
+        costs: what it costs, from docs/engines.md.
+        sample_bytes: mean bytes between two samples; 0 where every block is recorded.
         frames: frames kept of each block's stack.
     """
 
     engine: str
     reason: str
     costs: str
+    sample_bytes: int
     frames: int
 
 
 def trace(
+    sample: float | str | None = None,
     *,
     native: bool = False,
     frames: int | None = None,
@@ -71,36 +82,54 @@ def trace(
 
     In it: blocks given out while it ran, by Python's allocators and NumPy, or with ``native`` by the whole
     process. Not in it: what was allocated before. ``trace(...).choice`` says which engine it is, why, and
-    what it costs.
+    what it costs; docs/engines.md compares them.
 
     Args:
+        sample: mean number of bytes between two sampled blocks, such as ``"512 KiB"``; sizes are estimates
+            then, with an interval. None (default): ``"512 KiB"`` where the sampling extension was built, else
+            every block. 0: every block, by tracemalloc.
         native: trace the whole process's allocations, C and C++ included, with memray (``memlab[native]``).
-        frames: frames kept of each stack. Default: 1 by tracemalloc, where each costs time, else 512.
+        frames: frames kept of each stack. Default: 25 sampled, 1 by tracemalloc, where each costs time.
         aliases: labels for code file names. Default: those of notebook cells.
 
     Raises:
-        UsageError: for a number of frames that makes no sense.
+        UsageError: for a sample or number of frames that makes no sense.
         UnavailableError: when the engine that was asked for cannot run here.
         MissingExtraError: when ``native`` was asked for and memray is not installed.
 
     Example:
-        >>> with trace() as running:
+        >>> with trace(sample="64 KiB") as running:
         ...     kept = [bytearray(100_000) for _ in range(300)]
         >>> 20_000_000 < running.result.total_bytes < 40_000_000
         True
     """
-    return Trace(choose(native=native, frames=frames), aliases)
+    return Trace(choose(sample, native=native, frames=frames), aliases)
 
 
-def choose(*, native: bool = False, frames: int | None = None) -> EngineChoice:
+def choose(
+    sample: float | str | None = None, *, native: bool = False, frames: int | None = None
+) -> EngineChoice:
     """Decide which engine traces. Starts nothing; see ``trace`` for the arguments.
 
     Raises:
-        UsageError: for a number of frames that makes no sense.
+        UsageError: for a sample or number of frames that makes no sense.
+        UnavailableError: when sampling was asked for and its extension is not there.
     """
     if native:
-        return _choice("memray", "native memory was asked for", frames)
-    return _choice("tracemalloc", "Python's own memory was asked for", frames)
+        if sample is not None:
+            raise UsageError("tracing: native=True records every allocation; leave sample out")
+        return _choice("memray", "native memory was asked for", 0, frames)
+    size = _sample_bytes(sample)
+    if size == 0:
+        return _choice("tracemalloc", "every block was asked for", 0, frames)
+    missing = _why_not_sampled()
+    if not missing:
+        return _choice("sampled", "its cost lets it stay on", size, frames)
+    if sample is not None:
+        raise UnavailableError(
+            f"tracing a sample: {missing}; memlab.trace(sample=0) traces every block with tracemalloc instead"
+        )
+    return _choice("tracemalloc", missing, 0, frames)
 
 
 class Trace:
@@ -151,8 +180,9 @@ class Trace:
 
         Args:
             label: your name for it.
-            measure: what is counted; each engine has its own, the default first: ``live`` by tracemalloc;
-                ``leaked``, ``peak``, ``temporary`` by memray.
+            measure: what is counted; each engine has its own. ``live`` (default) for blocks that are not
+                freed and ``allocated`` for all since the start, freed ones included, by the sampled engine;
+                ``live`` by tracemalloc; ``leaked`` (default), ``peak``, ``temporary`` by memray.
             sources: of which source files lines are recorded, see ``memlab.snapshot``.
 
         Raises:
@@ -227,6 +257,10 @@ def start_native(frames: int, aliases: Mapping[str, str] | None) -> RunningEngin
 def _made(choice: EngineChoice, aliases: Mapping[str, str] | None) -> RunningEngine:
     if choice.engine == "memray":
         return start_native(choice.frames, aliases)
+    if choice.engine == "sampled":
+        from memlab.collectors.sampled_engine import SampledEngine
+
+        return SampledEngine(choice.sample_bytes, choice.frames, aliases)
     return _TracemallocEngine(choice.frames, aliases)
 
 
@@ -265,19 +299,46 @@ class _TracemallocEngine:
 # -- arguments and words
 
 
-def _choice(engine: str, reason: str, frames: int | None) -> EngineChoice:
+def _why_not_sampled() -> str:
+    """Return why the sampled engine cannot run here; empty when it can."""
+    from memlab.collectors.sampled_engine import why_unavailable
+
+    return why_unavailable()
+
+
+def _choice(engine: str, reason: str, sample_bytes: int, frames: int | None) -> EngineChoice:
     most = _MOST_FRAMES[engine]
     if frames is not None and (type(frames) is not int or not 1 <= frames <= most):
         raise UsageError(
             f"tracing: frames must be a number from 1 to {most:,} with the engine {engine}, not {frames!r}"
         )
     kept = _FRAMES[engine] if frames is None else frames
-    return EngineChoice(engine, reason, _costs(engine, kept), kept)
+    return EngineChoice(engine, reason, _costs(engine, sample_bytes, kept), sample_bytes, kept)
 
 
-def _costs(engine: str, frames: int) -> str:
-    """Say what an engine costs, in round figures."""
+def _costs(engine: str, sample_bytes: int, frames: int) -> str:
+    """Say what an engine costs, in round figures of docs/engines.md."""
+    if engine == "sampled":
+        rate = format_bytes(sample_bytes)
+        if sample_bytes >= SAMPLE_BYTES // 2:
+            return f"a block each {rate}: within 1.15 times the time, memory hardly more"
+        return f"a block each {rate}: more than the 1.15 times the time that 512 KiB costs"
     if engine == "tracemalloc":
         most = "8 to 10" if frames == 1 else "10 to 20"
         return f"every block, frames: {frames:,}; up to {most} times the time where much is allocated"
     return "every allocation of the process: 2 to 4 times the time, and a file that grows"
+
+
+def _sample_bytes(sample: float | str | None) -> int:
+    if sample is None:
+        return SAMPLE_BYTES
+    if isinstance(sample, bool) or not isinstance(sample, (int, float, str)):
+        raise UsageError(f"tracing: sample must be a size such as '512 KiB', 0 or None, not {sample!r}")
+    if isinstance(sample, float) and not math.isfinite(sample):
+        raise UsageError(f"tracing: sample must be a size such as '512 KiB', not {sample!r}")
+    size = parse_bytes(sample)
+    if size and not _LEAST_SAMPLE <= size <= _MOST_SAMPLE:
+        raise UsageError(
+            f"tracing: sample must be 0, or {_LEAST_SAMPLE} B to 1 TiB between two samples, not {sample!r}"
+        )
+    return size

@@ -53,8 +53,10 @@ _TRACED_SHARE = 0.15
 _BRIEF_SHARE = 0.05
 """For the second pass where Python's own objects did not rise, so that it only confirms that."""
 _NATIVE_SHARE = 0.15
-_SEARCH = 15.0
-"""What the search for holders takes, in censuses, about: it walks the whole heap too."""
+_SEARCH = 12.0
+"""What is done to the whole heap after the first pass takes, in censuses, about: counts, walks and so on."""
+_LEAST_BARE = 0.15
+"""Part of the budget that the first pass has however long the search will take."""
 _COUNTED = ("tracked_objects", "allocated_blocks")
 _LEAST_ROUNDS = 16  # two readings in each of six blocks after a quarter is dropped
 _WARMUP_CALLS = 3
@@ -153,7 +155,7 @@ class LeakHunt:
 
     def __init__(
         self,
-        step: Callable[[], Any],
+        step: Callable[[], Any] | Step,
         setup: Callable[[], Any] | None = None,
         *,
         budget_s: float = 30.0,
@@ -167,7 +169,7 @@ class LeakHunt:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.options = _checked(_Options(budget_s, iterations, warmup, depth, trace))
-        self._step = Step(step, label)
+        self._step = step if isinstance(step, Step) else Step(step, label)
         self._setup = Step(setup, role="setup") if setup is not None else None
         self._labels = PathLabels(aliases)
         self._progress = progress or _silent
@@ -260,15 +262,15 @@ class LeakHunt:
         self._stage = "round"
         iterations = self.options.iterations
         per_round = 1 if iterations is None else max(1, iterations // 96)
-        stop = Stop(_LEAST_ROUNDS, self._until(_PLAIN_SHARE), iterations, _growth_allowed())
+        stop = Stop(_LEAST_ROUNDS, self._bare_until(_PLAIN_SHARE), iterations, _growth_allowed())
         bare = self._bare = BarePass(self._step, read_rss, self._clock, per_round, adapt=iterations is None)
         bare.run(stop, lambda done: self._progress("measuring", min(done, 1.0)))
         if iterations is not None:
             return
         if not bare.stopped_by_growth and not (self._step.calls >= _PLAIN_CALLS and self._counts_rise()):
-            stop = dataclasses.replace(stop, until=self._until(_BARE_SHARE))
+            stop = dataclasses.replace(stop, until=self._bare_until(_BARE_SHARE))
             bare.run(stop, lambda done: self._progress("measuring on", min(done, 1.0)))
-        stop = dataclasses.replace(stop, until=self._until(_EXTENDED_SHARE))
+        stop = dataclasses.replace(stop, until=self._bare_until(_EXTENDED_SHARE))
         tests = self._tests()
         if begins_late(tests) or (bare.stopped_by_objects and not rises(tests)):
             self._notes.append(
@@ -289,8 +291,9 @@ class LeakHunt:
         rates = Rates(_risen(tests["tracked_objects"]), _risen(tests["allocated_blocks"]))
         share = _TRACED_SHARE if rates.objects or rates.blocks else _BRIEF_SHARE
         # The budget is for the whole answer: what the search will take is kept back.
-        left = self._until(1.0) - self._clock() - _SEARCH * self._census_s
-        seconds = max(min(share * self.options.budget_s, left), 0.01 * self.options.budget_s)
+        # The stretches may take twice what they are given, when the step is slower traced.
+        left = self._until(1.0) - self._clock() - self._search_s()
+        seconds = max(min(share * self.options.budget_s, left / 2), 0.01 * self.options.budget_s)
         depth = self.options.depth
         traced = TracedPass(self._step, heap, self._clock, depth=depth, before=before, appetite=appetite)
         # No variable for the survey: what the step keeps of an exception keeps this frame, and all in it.
@@ -307,6 +310,9 @@ class LeakHunt:
         ]
         if not risen or self._facts is None or self._facts.is_of_python(risen[0]):
             return
+        if self._step.elsewhere:
+            self._notes.append("lines that lose native memory were not looked for: other threads do the work")
+            return
         self._stage = "noting calls of malloc"
         self._progress("looking which line loses native memory", 0.0)
         left = self._until(1.0) - self._clock()
@@ -320,6 +326,21 @@ class LeakHunt:
 
     def _needs_trace(self) -> bool:
         return self.options.trace and rises(self._tests())
+
+    def _bare_until(self, share: float) -> float:
+        """Return when a part of the first pass ends, which leaves time for the whole heap to be searched."""
+        if not self.options.trace:
+            return self._until(share)
+        kept = self._search_s() + _TRACED_SHARE * self.options.budget_s
+        return max(self._until(_LEAST_BARE), min(self._until(share), self._until(1.0) - kept))
+
+    def _search_s(self) -> float:
+        """Return how long the search of the whole heap will take, by the first census and what came since."""
+        if self._before is None:
+            return 0.0
+        then = sum(self._before.counts.values())
+        since = self._bare.objects if self._bare is not None else 0
+        return _SEARCH * self._census_s * (1.0 + since / max(then, 1))
 
     def _until(self, share: float) -> float:
         return self._began + share * self.options.budget_s
@@ -373,6 +394,7 @@ class LeakHunt:
             native_calls=self._native.calls if self._native is not None else 0,
             lost=self._lost,
             free_rate=self._bare.free_rate() if self._bare is not None else None,
+            by_clock=self._step.by_clock,
         )
         verdict, reason = dataclasses.astuple(judge(findings))
         if self._failure is not None:

@@ -32,6 +32,8 @@ from memlab.errors import MemlabError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from memlab.collectors.sampler_process import SamplerProcess
+    from memlab.collectors.site_looks import SiteLooks
+    from memlab.lab.engines import EngineChoice
     from memlab.records.capture import Capture
 
 __all__ = ["Recorder", "RunningSpan", "record"]
@@ -39,6 +41,7 @@ __all__ = ["Recorder", "RunningSpan", "record"]
 _INTERVAL_S = 0.01
 _FEWEST = 16
 _OWN_ROWS = FIRST_NUMBER + 4
+_SITES = FIRST_NUMBER + 5
 _FORMS = ("process", "thread", None)
 
 _open_spans: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("memlab_open_spans", default=())
@@ -61,6 +64,7 @@ class Recorder:
         children: bool = True,
         stacks: bool = True,
         sampler: str | None = None,
+        sites: bool | float | str | None = False,
     ) -> None:
         if interval_s is not None and not _is_seconds(interval_s):
             raise UsageError(f"recording: interval_s must be a number of seconds above 0, not {interval_s!r}")
@@ -68,6 +72,8 @@ class Recorder:
             raise UsageError(f"recording: max_samples must be at least {_FEWEST}, not {max_samples!r}")
         if sampler not in _FORMS:
             raise UsageError(f"recording: sampler must be 'process', 'thread' or None, not {sampler!r}")
+        self._sites_wanted = sites is not None
+        self._sites_choice = _sites_choice(sites)
         self.outcome: dict[str, Any] | None = None
         self.program = False
         self.aliases: dict[str, str] = {}
@@ -86,6 +92,7 @@ class Recorder:
         self._sampler: SamplerProcess | None = None
         self._inside: Inside | None = None
         self._following: Following | None = None
+        self._looks: SiteLooks | None = None
         self._probe = Probe()
         self._origin_ns = 0
         self._capture: Capture | None = None
@@ -217,11 +224,36 @@ class Recorder:
             stacks=self._stacks,
             aliases=cell_aliases() | self.aliases,
         )
+        if self._sites_choice is not None:
+            self._begin_sites(self._sites_choice)
         self._inside.begin()
         # Last: what starting all this takes is not the program's.
         self._following = Following(self._exact)
         self._following.start()
         self._row()
+
+    def _begin_sites(self, choice: EngineChoice) -> None:
+        from memlab.collectors.sampled_engine import SampledEngine
+        from memlab.collectors.site_looks import SiteLooks
+
+        assert self._sink is not None
+        assert self._inside is not None
+        if choice.engine != "sampled":
+            self._notes.append(f"allocations are not sampled: {choice.reason}")
+            return
+        engine = SampledEngine(choice.sample_bytes, choice.frames, self.aliases)
+        looks = SiteLooks(engine, self._sink, self._us, _SITES, self.aliases)
+        try:
+            self._looks = looks
+            looks.begin()
+        except UnavailableError as error:
+            self._looks = None
+            looks.cancel()
+            if self._sites_wanted:
+                raise
+            self._notes.append(f"allocations are not sampled: {clean(str(error))}")
+            return
+        self._inside.chore = self._looks.look_if_due
 
     def _start_process(self) -> None:
         assert self._stream is not None
@@ -298,6 +330,8 @@ class Recorder:
         self._ended = True
         given = b""
         inside = self._inside
+        if self._looks is not None:
+            self._end_sites(self._looks)
         if inside is not None:
             inside.end()
             given = inside.given_back
@@ -313,6 +347,15 @@ class Recorder:
             self._notes.append(self._following.note)
         self._put(self._end(peak))
         return self._read(self._stream.content() + b"".join(self._sink.kept) + given, peak is None)
+
+    def _end_sites(self, looks: SiteLooks) -> None:
+        inside = self._inside
+        if inside is not None:
+            inside.rest()  # one look at a time
+        try:
+            looks.end()
+        except Exception as error:  # noqa: BLE001 - the program's own outcome comes first
+            self._notes.append(f"the last look at allocation sites failed: {type(error).__name__}")
 
     def _end(self, peak: tuple[int, int] | None) -> dict[str, Any]:
         assert self._following is not None
@@ -369,6 +412,8 @@ class Recorder:
         if os.getpid() != self._pid:
             return
         self._ended = True
+        if self._looks is not None:
+            self._looks.cancel()
         if self._following is not None:
             self._following.cancel()
         if self._inside is not None:
@@ -429,6 +474,7 @@ def record(
     children: bool = True,
     stacks: bool = True,
     sampler: str | None = None,
+    sites: bool | float | str | None = False,
 ) -> Recorder:
     """Record the memory of a block of code.
 
@@ -447,9 +493,13 @@ def record(
         children: sample the processes that this one starts, too.
         stacks: look which line was running when memory rose.
         sampler: ``"process"`` or ``"thread"``; default: a process where there can be one.
+        sites: sample allocations too, so that ``capture.sites`` has live memory by line over time: a look
+            after 1, 2, 4 ... seconds, then each minute. True, or the mean number of bytes between two samples
+            (True: ``"512 KiB"``). None: as True where it can be, else a note says why not.
 
     Raises:
         UsageError: when a number makes no sense.
+        UnavailableError: when ``sites`` was asked for and allocations cannot be sampled here.
 
     Example:
         >>> with record() as recording:
@@ -462,8 +512,28 @@ def record(
         ('allocated', 'drop', True)
     """
     return Recorder(
-        interval_s, exact, max_samples, path=path, children=children, stacks=stacks, sampler=sampler
+        interval_s,
+        exact,
+        max_samples,
+        path=path,
+        children=children,
+        stacks=stacks,
+        sampler=sampler,
+        sites=sites,
     )
+
+
+def _sites_choice(sites: Any) -> EngineChoice | None:
+    if sites is False:
+        return None
+    from memlab.lab.engines import SAMPLE_BYTES, choose
+
+    if sites is None:
+        return choose()
+    choice = choose(SAMPLE_BYTES if sites is True else sites)
+    if choice.engine != "sampled":
+        raise UsageError(f"recording: sites must be True, False or a size such as '512 KiB', not {sites!r}")
+    return choice
 
 
 def _is_seconds(value: Any) -> bool:

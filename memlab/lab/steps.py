@@ -29,6 +29,12 @@ class Step:
         label: its name in the report; by default ``module:qualname``.
     """
 
+    elsewhere = False
+    """Whether its work is done by other threads, which the hunt cannot follow line by line."""
+
+    by_clock = False
+    """Whether a call is a time and not a piece of work."""
+
     def __init__(self, function: Callable[[], Any], label: str | None = None, role: str = "step") -> None:
         check_step(function, f"the {role}")
         self.function = function

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from memlab.records._result import Result
 from memlab.records.gc_pauses import GcPauses
+from memlab.records.site_timeline import SiteTimeline
 from memlab.records.snapshot import Frame
 from memlab.records.timeline import Timeline
 
@@ -190,6 +191,7 @@ class Capture(Result):
         children: processes that it started, with their RSS.
         ceiling: the least limit on its memory; None where none is known.
         outcome: how a watched program ended; None for a block of code.
+        sites: live memory by allocation site at several moments; None where it was not asked for.
     """
 
     kind: ClassVar[str] = "capture"
@@ -210,6 +212,7 @@ class Capture(Result):
     children: tuple[Child, ...] = ()
     ceiling: Ceiling | None = None
     outcome: Outcome | None = None
+    sites: SiteTimeline | None = None
 
     def plot(self, ax: Axes | None = None, other: Capture | None = None, metric: str | None = None) -> Axes:
         """Draw the recording on ``ax``, or a new one, and return it (needs matplotlib).

@@ -32,6 +32,7 @@ from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.report import Report
+from memlab.records.site_timeline import SiteTimeline
 from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.records.where import MemoryWhere
@@ -77,6 +78,7 @@ KINDS: Final[Mapping[str, type[Result]]] = {
     "post-mortem": PostMortem,
     "pressure run": PressureRun,
     "report": Report,
+    "site timeline": SiteTimeline,
     "snapshot": Snapshot,
     "snapshot diff": SnapshotDiff,
     "snapshot table": SnapshotTable,

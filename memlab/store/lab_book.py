@@ -127,7 +127,8 @@ class LabBook:
                 number = self._insert(connection, run, table.results)
                 connection.execute("COMMIT")
             except BaseException:
-                connection.execute("ROLLBACK")
+                if connection.in_transaction:  # where the disk is full SQLite may have rolled back itself
+                    connection.execute("ROLLBACK")
                 raise
         return number
 

@@ -43,11 +43,14 @@ from memlab.records.columns import floats, frozen, ints
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.snapshot import Frame
 from memlab.records.timeline import Timeline
+from memlab.store.stream_sites import SITE_COLUMNS, SiteFrames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy.typing as npt
+
+    from memlab.records.site_timeline import SiteTimeline
 
 __all__ = ["ending_of", "read_stream"]
 
@@ -103,6 +106,7 @@ class _Found:
         self.spans: dict[int, Span] = {}
         self.stacks: dict[int, StackSample] = {}
         self.hits: dict[int, list[StackSample]] = {}
+        self.sites = SiteFrames()
 
     def take(self, kind: bytes, payload: bytes) -> None:
         """Take one frame; raises a usual error when it is not of its form."""
@@ -110,6 +114,8 @@ class _Found:
             self._columns(payload)
         elif kind == JSON_FRAME:
             document = json.loads(payload)
+            if self.sites.take(document):
+                return
             for key, handle in _HANDLERS.items():
                 if key in document:
                     handle(self, document)
@@ -354,7 +360,18 @@ def _capture(found: _Found, max_samples: int) -> Capture:
         children=_children(found, max_samples),
         ceiling=_ceiling(header.get("ceiling")),
         outcome=_outcome(found),
+        sites=_sites(found),
     )
+
+
+def _sites(found: _Found) -> SiteTimeline | None:
+    parts = [
+        part
+        for series in found.series.values()
+        if series.role == "sites" and len(series.names) == SITE_COLUMNS
+        for part in series.parts
+    ]
+    return found.sites.timeline(parts)
 
 
 def _timeline(found: _Found, role: str, max_samples: int, started_at: str) -> Timeline | None:

@@ -60,6 +60,7 @@ from memlab.views import (
     pool_views,
     pressure_page,
     recording_parts,
+    site_history_views,
     where_views,
 )
 from memlab.views.flame_map import flame_block
@@ -139,6 +140,7 @@ for _kind, _page in (
     *pool_views.PAGES.items(),
     *gc_views.PAGES.items(),
     *where_views.PAGES.items(),
+    *site_history_views.PAGES.items(),
     *fix_views.PAGES.items(),
     *bench_views.PAGES.items(),
 ):

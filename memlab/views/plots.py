@@ -41,6 +41,7 @@ from memlab.views.ledger_page import ledger_bars
 from memlab.views.line_page import line_bars
 from memlab.views.palette import HUES, LIGHT, tints, tones
 from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
+from memlab.views.site_history_views import DRAWERS as SITE_DRAWERS
 from memlab.views.sites import top_lines
 from memlab.views.time_plots import decorate, overlay
 from memlab.views.where_views import DRAWERS as WHERE_DRAWERS
@@ -373,7 +374,7 @@ for _kind in BARS:
     _draw.register(_kind, _heap_bars)
 
 
-_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS, **WHERE_DRAWERS, **FIX_DRAWERS, **BENCH_DRAWERS}
+_DRAWERS = {**POOL_DRAWERS, **GC_DRAWERS, **WHERE_DRAWERS, **SITE_DRAWERS, **FIX_DRAWERS, **BENCH_DRAWERS}
 
 
 def _picture(result: Result, ax: Axes | None, _metric: str | None) -> Axes:

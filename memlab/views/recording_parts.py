@@ -100,7 +100,17 @@ def fact_rows(timeline: Timeline) -> list[tuple[str, str, str, str, str]]:
 
 def recording_sections(capture: Capture) -> tuple[Section, ...]:
     """Return the sections of what a recording holds beside its samples and marks."""
-    sections = [_spans(capture), _at_peak(capture), _pauses(capture), _around(capture), _children(capture)]
+    from memlab.views.site_history_views import sites_section
+
+    sites = sites_section(capture.sites) if capture.sites is not None else None
+    sections = [
+        _spans(capture),
+        _at_peak(capture),
+        sites,
+        _pauses(capture),
+        _around(capture),
+        _children(capture),
+    ]
     return tuple(section for section in sections if section is not None)
 
 

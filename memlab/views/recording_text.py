@@ -15,6 +15,7 @@ from memlab.views.recording_parts import (
     peak_words,
     stack_lines,
 )
+from memlab.views.site_history_views import sites_text
 
 if TYPE_CHECKING:
     from memlab.records.capture import Capture
@@ -47,6 +48,7 @@ def recording_text(capture: Capture) -> list[str]:
         *lines,
         *_spans(capture),
         *_stacks(capture),
+        *(sites_text(capture.sites) if capture.sites is not None else []),
         *_pauses(capture),
         *_around(capture),
         *_children(capture),

@@ -46,10 +46,12 @@ def table_text(table: SnapshotTable) -> str:
                 format_bytes(s.size_bytes),
                 f"{s.blocks:,}",
                 _share(s.size_bytes, table.total_bytes),
+                *_range(table, row),
             )
-            for s in shown
+            for row, s in enumerate(shown)
         ]
-        lines += columns(("site", "size", "blocks", "share"), rows, (False, True, True, True))
+        heads = ("site", "size", "blocks", "share", *_RANGE[: len(_range(table, 0))])
+        lines += columns(heads, rows, (False, *(True for _ in heads[1:])))
     notes = [line for note in table.notes for line in wrap(f"- {words.printable(note)}", 2, 4)]
     return "\n".join([*lines, *(["", "Notes", *notes] if notes else [])])
 
@@ -67,14 +69,16 @@ def table_page(table: SnapshotTable) -> Page:
             ),
             Cell(_share(s.size_bytes, table.total_bytes), sort=float(s.size_bytes)),
             Cell(f"{s.blocks:,}", sort=float(s.blocks)),
+            *(Cell(text, sort=float(table.low_bytes[row])) for text in _range(table, row)),
         )
-        for s in table.sites[:MOST_ROWS]
+        for row, s in enumerate(table.sites[:MOST_ROWS])
     )
     heads = (
         Column("Site"),
         Column("Size", number=True),
         Column("Share", number=True),
         Column("Blocks", number=True),
+        *(Column("Between", number=True) for _ in _RANGE if len(table.low_bytes)),
     )
     shown = Table("sites", f"What holds most, by {table.by}", heads, rows, len(table))
     notes = (Section("notes", "Notes and limits", (Texts("", table.notes),)),) if table.notes else ()
@@ -102,6 +106,16 @@ def _counted(table: SnapshotTable) -> str:
     if table.cumulative == "stdlib":
         return "A block counts at each frame of its traceback, a recursive one several times: sites overlap."
     return "A block counts where it was allocated, not in the callers."
+
+
+_RANGE = ("between",)
+
+
+def _range(table: SnapshotTable, row: int) -> tuple[str, ...]:
+    """Return the interval of an estimated size; nothing where sizes are exact."""
+    if not len(table.low_bytes):
+        return ()
+    return (f"{format_bytes(int(table.low_bytes[row]))} - {format_bytes(int(table.high_bytes[row]))}",)
 
 
 def _share(size: int, total: int) -> str:

@@ -35,6 +35,7 @@ from memlab.views.line_page import line_rows
 from memlab.views.pool_views import ROWS as POOL_ROWS
 from memlab.views.pressure_rows import holding_rows, phase_rows
 from memlab.views.report_page import part_rows
+from memlab.views.site_history_views import ROWS as SITE_ROWS
 from memlab.views.snapshot_table import COLUMNS, table_rows
 from memlab.views.where_views import ROWS as WHERE_ROWS
 
@@ -292,7 +293,7 @@ for _kind in ROWS:
     _frame.register(_kind, _heap_frame)
 
 
-_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS, **WHERE_ROWS, **FIX_ROWS, **BENCH_ROWS}
+_TUNING_ROWS = {**POOL_ROWS, **GC_ROWS, **WHERE_ROWS, **SITE_ROWS, **FIX_ROWS, **BENCH_ROWS}
 
 
 def _tuning_frame(result: Result) -> DataFrame:

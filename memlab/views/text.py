@@ -28,6 +28,7 @@ from memlab.views import (
     heap_text,
     pool_views,
     pressure_text,
+    site_history_views,
     where_views,
     words,
 )
@@ -81,6 +82,7 @@ for _cases in (
     gc_views.RENDERERS,
     fix_views.RENDERERS,
     where_views.RENDERERS,
+    site_history_views.RENDERERS,
     bench_views.RENDERERS,
 ):
     for _kind, _render in _cases.items():

@@ -62,8 +62,31 @@ WRONG = {
         "cell 2 of raising.ipynb raised Key",
     ),
     "unknown command": (["shwo"], "did you mean 'memlab show'?"),
-    "unknown option": (["show", "--yaml", "text.memlab"], "--yaml"),
+    "unknown option": (["show", "--yaml", "text.memlab"], "memlab show: no option '--yaml'"),
+}
+# The same, in this process: sooner.
+ALSO_WRONG = {
+    "too much": (["convert", "a", "b", "c"], "memlab convert: nothing to do with 'c'; memlab convert --help"),
     "no folder": (["lab", "gone"], "no folder 'gone'"),
+    "heap of no script": (["heap", "gone.py"], "memlab heap: there is no script gone.py"),
+    "run of no script": (["run", "gone.py"], "memlab run: there is no script gone.py"),
+    "no interval": (["run", "--interval", "0", "app.py"], "a number of seconds above 0, not '0'"),
+    "no process": (["attach", "4194303"], "there is no process 4194303"),
+    "no number of a process": (["attach", "abc"], "the number of a process, not 'abc'"),
+    "difference of no captures": (["diff", "text.memlab", "gone.memlab"], "text.memlab is no memlab capture"),
+    "profile of no script": (["profile", "gone.py"], "memlab profile: there is no script gone.py"),
+    "settings for no script": (["gc", "--recommend", "gone.py"], "there is no script gone.py"),
+    "memory of no script": (["where", "gone.py"], "memlab where: there is no script gone.py"),
+    "no scenario": (["pressure", "spiek"], "did you mean 'spike'?"),
+    "no size": (["pressure", "spike", "--budget", "lots"], "write it like '24 MiB'"),
+    "no such cache": (["pressure", "spike", "--cache", "app:gone"], "there is no 'gone' in app"),
+    "no benchmarks": (["bench", "gone.py"], "memlab bench: no file gone.py"),
+    "file without benchmarks": (["bench", "app.py"], "decorate a function with @memlab.benchmark"),
+    "gate without benchmarks": (["regress", "app.py"], "decorate a function with @memlab.benchmark"),
+    "no lab book": (["history"], "is not there: check the path, or record a run first"),
+    "no snapshot to convert": (["convert", "text.memlab", "x.csv"], "text.memlab is no memlab capture"),
+    "nothing to import": (["import", "gone.bin", "x.memlab"], "gone.bin"),
+    "no place for the demo": (["demo", "--keep", "app.py/x"], "the demo cannot write to"),
 }
 
 
@@ -96,6 +119,27 @@ def test_wrong_input_is_one_clear_line_and_exit_code_2(folder, arguments, said):
     assert sorted(p for p in folder.rglob("*") if "__pycache__" not in p.parts) == [
         p for p in before if "__pycache__" not in p.parts
     ]
+
+
+@pytest.mark.parametrize(("arguments", "said"), ALSO_WRONG.values(), ids=ALSO_WRONG)
+def test_each_command_says_what_is_wrong_in_one_line(folder, monkeypatch, capsys, arguments, said):
+    """As above."""
+    from memlab.faces.cli import main
+
+    monkeypatch.chdir(folder)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1, err
+    assert err.startswith(f"memlab {arguments[0]}: "), err
+    assert said in err
+
+
+def test_every_command_is_wrong_once():
+    """A command that is not in the list above fails here."""
+    from memlab.faces.cli import COMMANDS
+
+    assert sorted(set(COMMANDS) - {arguments[0] for arguments, _ in (WRONG | ALSO_WRONG).values()}) == []
 
 
 def test_no_command_shows_the_commands(folder):

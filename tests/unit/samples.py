@@ -62,6 +62,7 @@ from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
 from memlab.records.report import Report
+from memlab.records.site_timeline import SiteTimeline
 from memlab.records.snapshot import (
     Change,
     Frame,
@@ -388,6 +389,31 @@ def snapshot_table() -> SnapshotTable:
         cumulative="inclusive",
         label="after the first thousand requests",
         notes=("Functions of one library file were not looked up: its source has changed since.",),
+    )
+
+
+def site_timeline() -> SiteTimeline:
+    """Return three looks: one line that grows, one that comes and goes, one block without a stack."""
+    return SiteTimeline(
+        time_s=floats([0.0, 60.0, 120.0]),
+        tick=ints([0, 0, 1, 1, 2, 2]),
+        row=ints([0, 2, 0, 1, 0, 1]),
+        size=ints([4_096, 700_000, 4_096, 65_536, 4_096, 65_536]),
+        count=ints([3, 1, 20, 2, 41, 0]),
+        row_domain=ints([0, 389_047, 0]),
+        row_thread=ints([1, 1, 0]),
+        starts=ints([0, 2, 3, 4]),
+        frame_of=ints([0, 1, 1, 2]),
+        frame_file=ints([0, 1, 2]),
+        frame_line=ints([41, 12, 0]),
+        frame_function=ints([1, 2, 0]),
+        files=("app/models.py", "app/service.py", "<unknown>"),
+        functions=("", "Session.__init__", "handle"),
+        threads=("without the interpreter's lock", "MainThread"),
+        own_files=(0, 1),
+        sample_bytes=524_288,
+        depth=25,
+        notes=("estimates from 68 samples, one each 512 KiB on average; a site without one is not listed",),
     )
 
 
@@ -1316,6 +1342,7 @@ def all_results() -> dict:
         "explanation": explanation(),
         "snapshot": snapshot(),
         "snapshot diff": snapshot_diff(),
+        "site timeline": site_timeline(),
         "snapshot table": snapshot_table(),
         "flame tree": flame_tree(),
         "capture": capture(),

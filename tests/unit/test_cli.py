@@ -373,10 +373,10 @@ def test_a_module_that_raises_when_it_is_imported_is_named_as_the_one_that_did(
         (["--save", ""], "without a name"),
         (["--save", "a" * 300], "cannot write aaa"),
         (["--save", "same", "--report", "./same"], "the same file"),
-        (["--bugdet", "3"], "unrecognized arguments: --bugdet"),
+        (["--bugdet", "3"], "memlab leaks: no option '--bugdet'"),
         (["--setup", "no_such_module_at_all:f"], "no module"),
         (["--setup", "no_such_function"], "has no 'no_such_function'"),
-        (["extra"], "unrecognized arguments: extra"),
+        (["extra"], "memlab leaks: nothing to do with 'extra'"),
     ],
 )
 def test_a_wrong_option_is_one_line_before_the_step_runs(tmp_path, app, capsys, options, said):

@@ -16,7 +16,11 @@ import pytest
 
 import memlab
 from memlab import LeakHunt, RootKind, Verdict, find_leaks
+from memlab.collectors.bounds import known_bound, owners_of
+from memlab.collectors.census import take_census
+from memlab.collectors.references import find_chains
 from memlab.errors import StepError, UsageError
+from memlab.lab import _suspects, leak_hunt
 
 QUICK = {"iterations": 192, "budget_s": 2.0}
 
@@ -577,3 +581,57 @@ def test_the_steps_output_and_random_numbers_are_untouched(capsys):
         return drawn, capsys.readouterr().out
 
     assert run(hunt=True) == run(hunt=False)
+
+
+@pytest.mark.parametrize(("census_s", "soonest", "latest"), [(0.0, 8, 12), (1.0, 5, 6), (5.0, 5, 6)])
+def test_the_first_pass_leaves_time_to_search_a_large_heap(monkeypatch, census_s, soonest, latest):
+    """The longer a heap takes to count, the earlier the first pass ends; it has a few rounds in any case."""
+    now = [0.0]
+
+    def tick():
+        now[0] += 0.01
+        return now[0]
+
+    def slow_census(*args):
+        now[0] += census_s
+        return take_census(*args)
+
+    monkeypatch.setattr(leak_hunt, "take_census", slow_census)
+    reached = []
+    step = itertools.count().__next__
+    hunt = LeakHunt(step, budget_s=20, clock=tick, progress=lambda *_: reached.append(now[0]))
+    hunt.run()
+    assert soonest <= reached[-1] <= latest
+
+
+def test_one_walk_over_the_heap_names_every_holder(monkeypatch):
+    """Containers and groups are searched for together: the walk is what takes longest."""
+    walks = []
+    monkeypatch.setattr(_suspects, "find_chains", lambda *a, **k: walks.append(a) or find_chains(*a, **k))
+
+    def step():
+        leaks_sessions()
+        events.append(Session(0))
+        unbounded_names.add(f"name-{next(counter)}")
+
+    report = find_leaks(step, **QUICK)
+    assert report.verdict is Verdict.LEAK
+    holders = {suspect.container.name.rpartition(".")[2] for suspect in report.suspects if suspect.container}
+    assert holders >= {"registry", "events", "unbounded_names"}
+    assert len(walks) == 1
+
+
+def test_a_bound_is_read_from_the_owner_of_each_container():
+    """The owners of many containers are found together, and none is taken for another's."""
+
+    class Cache:
+        def __init__(self, size):
+            self.maxsize = size
+            self.entries = {}
+
+    first, second = Cache(10), Cache(20)
+    owners = owners_of([first.entries, second.entries], frozenset())
+    assert [known_bound(cache.entries, of) for cache, of in zip((first, second), owners, strict=True)] == [
+        (10, "attribute maxsize"),
+        (20, "attribute maxsize"),
+    ]

@@ -94,6 +94,17 @@ def test_what_the_cell_raises_passes_after_the_trace(run, shell, tmp_path):
     assert not any(name.startswith("memlab.lab") for name in names)
 
 
+def test_memtrace_samples_allocation_sites(run, shell):
+    """``--sample`` implies ``--sites``: the cell's lines by live memory."""
+    pytest.importorskip("memlab._native.sites")
+    run("capture = %memtrace -oq --sample 4KiB kept = [bytes(1000) for n in range(3000)]")
+    capture = shell.user_ns["capture"]
+    assert capture.sites.sample_bytes == 4096
+    place = capture.sites.growth().sites[0].site.frame
+    assert place.file.startswith(("Cell In[", "%memtrace in In["))
+    assert run("%%memtrace --sites -o\nx = 1").result.sites.sample_bytes == 512 * 1024
+
+
 def test_the_line_at_the_peak_is_the_cells_own(run, shell):
     """Where a stack was seen, it names the cell and its line as the notebook does, with its source."""
     run(

@@ -84,8 +84,11 @@ def _run(arguments: list[str], console: Console) -> int:
         console.out(parser.format_help().rstrip())
         console.error("name a command, for example: memlab leaks app.py:step")
         return BAD_USE
-    args = parser.parse_args(arguments)
+    args, unread = parser.parse_known_args(arguments)
     console = Console(f"memlab {args.command}", quiet=getattr(args, "quiet", False))
+    if unread:  # argparse would have the program say so; it is the command that does not know them
+        console.error(_unread(args.command, unread))
+        return BAD_USE
     try:
         code: int = modules[args.command].run(args, console)
     except MemlabError as error:
@@ -124,6 +127,12 @@ def _build(names: Sequence[str] = COMMANDS) -> tuple[argparse.ArgumentParser, di
         )
         module.add_arguments(command)
     return parser, modules
+
+
+def _unread(command: str, unread: Sequence[str]) -> str:
+    what = "no option" if unread[0].startswith("-") else "nothing to do with"
+    said = "".join(c if c.isprintable() else " " for c in unread[0])
+    return f"{what} {said!r}; memlab {command} --help lists what there is"
 
 
 def _unknown(name: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import functools
 from typing import TYPE_CHECKING
 
+from memlab.errors import UsageError
 from memlab.faces.cli.parser import BAD_USE, EXIT_CODES, describe
 from memlab.faces.cli.target import Target, import_target, importable, parse_target
 from memlab.faces.hunt_options import HUNT_OPTIONS, hunt_keywords
@@ -15,7 +17,6 @@ from memlab.faces.user_errors import error_line, error_text, error_type
 from memlab.lab.steps import check_step
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from memlab.faces.cli.console import Console
@@ -31,7 +32,8 @@ TEXTS = describe(
     "TARGET and the argument of --setup are package.module:function or path/to/file.py:function; --setup\n"
     "also takes the name of a function beside TARGET's. What the function prints goes to stdout as ever;\n"
     "with --json it goes to stderr, and stdout is exactly one JSON document.",
-    "memlab leaks app/jobs.py:handle_one --budget 10 --report leak.html",
+    "memlab leaks app/jobs.py:handle_one --budget 10 --report leak.html\n"
+    "  memlab leaks --budget 60 --run server.py --port 8000",
     EXIT_CODES,
 )
 LEAK = 1
@@ -42,7 +44,19 @@ HAS_SETUP = "its module has a function 'setup', which is called only with --setu
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("target", metavar="TARGET", help="the step: a function that does one iteration")
+    parser.usage = (
+        f"{parser.prog} [options] (TARGET | --run script.py [arguments] | --run -m module [arguments])"
+    )
+    parser.add_argument(
+        "target", metavar="TARGET", nargs="?", help="the step: a function that does one iteration"
+    )
+    parser.add_argument(
+        "--run",
+        metavar="PROGRAM",
+        nargs=argparse.REMAINDER,
+        help="watch a program under its own load instead, written last; memlab.mark_iteration() in it counts "
+        "requests, else an iteration is 20 ms",
+    )
     parser.add_argument("--setup", metavar="TARGET", help="called once before the first iteration")
     for option in HUNT_OPTIONS:
         if option.kind is None:
@@ -62,6 +76,14 @@ def run(args: argparse.Namespace, console: Console) -> int:
     """Hunt, print, and return the verdict as an exit code."""
     outputs = Outputs(args.save, args.report)
     before = _before(args)
+    if args.run is not None:
+        from memlab.faces.cli.leaks_run import run_watched
+
+        show = functools.partial(_show, console=console, outputs=outputs, as_json=args.json, before=before)
+        with console.only_results_on_stdout() if args.json else contextlib.nullcontext():
+            return run_watched(args, console, show)
+    if args.target is None:
+        raise UsageError("name the step, as package.module:function, or --run and a program")
     target = parse_target(args.target)
     stdout = console.only_results_on_stdout() if args.json else contextlib.nullcontext()
     with importable(target), stdout:

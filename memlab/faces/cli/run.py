@@ -51,6 +51,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-stacks", action="store_true", help="do not look which line runs when memory rises"
     )
     parser.add_argument(
+        "--sites",
+        action="store_true",
+        help="sample allocations, live memory by line: the default where it can be; refuse where not",
+    )
+    parser.add_argument("--no-sites", action="store_true", help="do not sample allocations")
+    parser.add_argument(
+        "--sample",
+        metavar="SIZE",
+        help="mean number of bytes between two sampled blocks (default 512KiB); implies --sites",
+    )
+    parser.add_argument(
         "--native",
         action="store_true",
         help="trace native memory too, with memray: alive at its peak, left at the end, temporary",
@@ -131,6 +142,7 @@ def _run(args: argparse.Namespace, console: Console, target: str, arguments: Seq
         path=path,
         children=not args.no_children,
         stacks=not args.no_stacks,
+        sites=_sites(args),
     )
     recorder.program = True
     native = None
@@ -156,6 +168,17 @@ def _run(args: argparse.Namespace, console: Console, target: str, arguments: Seq
     ending.code = int(code)  # sys.exit(True) is 1
     ending.interrupted = program.interrupted
     return code
+
+
+def _sites(args: argparse.Namespace) -> bool | str | None:
+    """Return what the recorder is told of sites; None: where it can be. memray's trace has its own lines."""
+    if args.no_sites:
+        if args.sites or args.sample is not None:
+            raise UsageError("--no-sites contradicts --sites and --sample")
+        return False
+    if args.sample is not None:
+        return str(args.sample)
+    return True if args.sites else (False if args.native else None)
 
 
 class _Ending:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from memlab.errors import MissingExtraError, UsageError
 from memlab.faces.ipython.heap_widget import heap_widget, style_sheet
+from memlab.faces.ipython.own_layout import OwnLayout
 from memlab.records.flame import FlameTree
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapTree
@@ -66,7 +67,7 @@ def flame_widget(result: Snapshot | SnapshotDiff | FlameTree) -> AnyWidget:
     views = still_views(result, tree)
     script, style = flame_assets()
 
-    class FlameWidget(anywidget.AnyWidget):
+    class FlameWidget(OwnLayout, anywidget.AnyWidget):
         """Flame graph and treemap, drawn from ``flame`` alone."""
 
         _esm = script

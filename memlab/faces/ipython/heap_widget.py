@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memlab.errors import MissingExtraError
+from memlab.faces.ipython.own_layout import OwnLayout
 from memlab.records.heap_graph import HeapGraph
 from memlab.views.heap_words import tree_headline
 from memlab.views.html import heap_assets, render_summary, render_treemap
@@ -44,7 +45,7 @@ def heap_widget(heap: HeapGraph | HeapTree) -> AnyWidget:
     tree = heap.dominator_tree() if isinstance(heap, HeapGraph) else heap
     script, style = heap_assets()
 
-    class HeapWidget(anywidget.AnyWidget):
+    class HeapWidget(OwnLayout, anywidget.AnyWidget):
         """Dominator tree and treemap, drawn from ``heap`` alone."""
 
         _esm = script

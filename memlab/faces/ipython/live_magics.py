@@ -32,6 +32,8 @@ TRACE_OPTIONS = (
     Option("interval", "i", float, "S", "", "seconds between two samples"),
     Option("save", "", str, "FILE", "", "write the recording as a capture"),
     Option("report", "", str, "OUT.html", "", "write the recording as one HTML page"),
+    Option("sites", "", None, "", "", "sample allocations too: live memory by line over time"),
+    Option("sample", "", str, "SIZE", "", "bytes between two samples (default 512KiB); implies --sites"),
     Option("native", "", None, "", "", "trace native memory too, with memray"),
     _RETURN,
     _QUIET,
@@ -71,6 +73,10 @@ class LiveMagics:
           Seconds between two samples. Default: 0.01, and 0.1 while nothing moves.
         --save FILE, --report OUT.html
           Write the recording as a capture, or as one HTML page that opens offline.
+        --sites
+          Sample allocations too, a block each 512 KiB: live memory by line, at several moments.
+        --sample SIZE
+          Sample a block each SIZE on average, e.g. 64KiB for a short cell. Implies --sites.
         --native
           Trace native memory too, with memray (memlab[native]): what was alive at its peak is shown as well.
           With --save or --report, what was at the peak, left at the end, and temporary is written beside.
@@ -102,7 +108,7 @@ class LiveMagics:
             code = Code(self.shell, magic, rest if cell is None else cell)
             from memlab.lab.recorder import record
 
-            recording = record(interval_s=interval)
+            recording = record(interval_s=interval, sites=options.get("sample", options.get("sites", False)))
             recording.aliases = cell_names(self.shell) | {code.filename: code.label}
             native = None
             if options.get("native"):

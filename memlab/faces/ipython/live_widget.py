@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from memlab.errors import MemlabError, MissingExtraError, UsageError
+from memlab.faces.ipython.own_layout import OwnLayout
 from memlab.lab.live import LiveRecording
 from memlab.views.html import live_assets, render_live_still, render_timeline_picture
 from memlab.views.live_data import live_figures, live_picture, live_text, live_update
@@ -363,7 +364,7 @@ def _widget_class() -> Any:
         raise MissingExtraError.needs("a live view", "anywidget", "notebook") from None
     script, style = live_assets()
 
-    class LiveWidget(anywidget.AnyWidget):
+    class LiveWidget(OwnLayout, anywidget.AnyWidget):
         """The timeline of a kernel's memory, drawn from its state and from messages."""
 
         _esm = script

@@ -18,6 +18,7 @@ import numpy as np
 from memlab._base.units import format_bytes
 from memlab.errors import MemlabError, MissingExtraError
 from memlab.faces.ipython.heap_widget import widget_colors
+from memlab.faces.ipython.own_layout import OwnLayout
 from memlab.lab.pressure import MemoryPressureSimulator
 from memlab.lab.scenarios import PressureScenario
 from memlab.views.html import pressure_assets, render_summary
@@ -73,7 +74,7 @@ def pressure_widget(
     PressureScenario.named(scenario)
     script, style = pressure_assets()
 
-    class PressureWidget(anywidget.AnyWidget):
+    class PressureWidget(OwnLayout, anywidget.AnyWidget):
         """Controls, a picture and a table, drawn from the synced state alone."""
 
         _esm = script
