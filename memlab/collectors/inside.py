@@ -19,9 +19,9 @@ import select
 import sys
 import threading
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from memlab._base.descriptors import close_all
 from memlab._base.paths import PathLabels
 from memlab.collectors import gc_pauses
 from memlab.collectors.frames import collector_at_rest, is_own
@@ -166,9 +166,7 @@ class Inside:
         if self._subscription is not None:
             self._subscription.close()
         self._wake = None
-        with contextlib.suppress(OSError):
-            # Taken and closed within C: an interrupt comes before it or after it, and loses none.
-            deque(map(os.close, self._open), maxlen=0)
+        close_all(self._open)
 
     def _declare(
         self, number: int, role: str, names: tuple[str, ...], sources: dict[str, str], **more: Any

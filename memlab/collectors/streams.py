@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any
 
+from memlab._base.descriptors import close_all
 from memlab.collectors import sampler_script
 from memlab.errors import UsageError
 
@@ -28,7 +29,9 @@ class Stream:
         UsageError: when it cannot be made, or ``path`` is no regular file.
     """
 
-    descriptor = -1  # on the class: an interrupt may strike before __init__ has run
+    # On the class: an interrupt may strike before __init__ has run.
+    descriptor = -1
+    _owned: Iterator[int] = iter(())
 
     def __init__(self, path: str | None) -> None:
         try:
@@ -57,10 +60,8 @@ class Stream:
 
     def close(self) -> None:
         """Close it. Does nothing the second time."""
-        descriptor, self.descriptor = self.descriptor, -1
-        if descriptor >= 0:
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+        self.descriptor = -1
+        close_all(self._owned)
 
     def __del__(self) -> None:
         self.close()
@@ -69,17 +70,20 @@ class Stream:
         flags = os.O_RDWR | os.O_APPEND | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         if os.path.exists(path) and not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH110, PTH116
             raise UsageError(f"cannot record to {path}: it is no regular file")
-        self.descriptor = os.open(path, flags | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._owned = iter((opened := os.open(path, flags | os.O_CREAT | os.O_TRUNC, 0o666),))
+        self.descriptor = opened
 
     def _open_nameless(self) -> None:
         if hasattr(os, "memfd_create"):
             with contextlib.suppress(OSError):  # a sandbox may refuse it
-                self.descriptor = os.memfd_create("memlab", os.MFD_CLOEXEC)
+                self._owned = iter((opened := os.memfd_create("memlab", os.MFD_CLOEXEC),))
+                self.descriptor = opened
         if self.descriptor < 0:
             import tempfile
 
             with tempfile.TemporaryFile() as file:
-                self.descriptor = os.dup(file.fileno())
+                self._owned = iter((opened := os.dup(file.fileno()),))
+                self.descriptor = opened
         with contextlib.suppress(ImportError):  # Windows; there is but one writer then
             import fcntl
 
