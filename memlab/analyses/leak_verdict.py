@@ -35,6 +35,8 @@ _EVEN_BLOCKS = 0.5
 """Part of the rate that must lie below its interval, where blocks alone rose and nothing was traced."""
 _MUCH = 2**20
 """Least rise of malloc's blocks over a run, in bytes, that counts without resident growth."""
+_PLAIN_RATE = 1024
+"""Least such rise in an iteration, in bytes: tables of the interpreter gain some bytes a call for long."""
 _STEADY = 0.75
 """Least ratio of the smallest to the greatest of its steps."""
 _KEPT_FREE = 0.5
@@ -253,7 +255,8 @@ def _steadily(test: GrowthTest) -> bool:
     Resident memory need not follow for long: free pages that the process has already are used up first.
     """
     steps = [b - a for a, b in itertools.pairwise(test.minima)]
-    return test.minima[-1] >= _MUCH and min(steps) >= _STEADY * max(steps)
+    plain = test.minima[-1] >= _MUCH and test.per_iteration >= _PLAIN_RATE
+    return plain and min(steps) >= _STEADY * max(steps)
 
 
 def _plainly_lost(found: Findings, rate: float) -> bool:
