@@ -2,8 +2,9 @@
 
     .venv/bin/python scripts/try_wheels.py 3.11 3.12 3.13
 
-Two wheels are built from a copy of what git tracks: one with the C extension (one for all Pythons from 3.11
-on), and one where no compiler can be found, which is pure Python. For each Python and wheel the script prints
+Two wheels are built from a copy of what git tracks: one with the C extensions of the limited API (one for all
+Pythons from 3.11 on; those of one version add the sampled tracer), and one where no compiler can be found,
+which is pure Python. For each Python and wheel the script prints
 what is installed on disk, what `import memlab` costs beside a bare interpreter, that a hunt finds a known
 leak with the engine it should have, and what is left after `pip uninstall`: nothing. 1 when it is otherwise.
 """
@@ -69,7 +70,7 @@ def build(folder: Path, *, compiled: bool) -> Path:
         if name and (ROOT / name).is_file() and name.split("/")[0] in {"memlab", *ROOT_FILES}:
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
-    environment = dict(os.environ)
+    environment = {**os.environ, "MEMLAB_STABLE_ABI": "1"}
     if not compiled:
         environment["CC"] = str(folder / "no-compiler-here")
     call(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", target, source, env=environment)

@@ -50,6 +50,8 @@ _BARE_SHARE = 0.4
 """Part of the budget for the first pass; the search for lines and holders needs what is left over."""
 _EXTENDED_SHARE = 0.55
 _TRACED_SHARE = 0.15
+_LEAST_TRACED = 0.05
+"""For the second pass however long the search will take: in less, a rare leak is not seen again."""
 _BRIEF_SHARE = 0.05
 """For the second pass where Python's own objects did not rise, so that it only confirms that."""
 _NATIVE_SHARE = 0.15
@@ -293,7 +295,7 @@ class LeakHunt:
         # The budget is for the whole answer: what the search will take is kept back.
         # The stretches may take twice what they are given, when the step is slower traced.
         left = self._until(1.0) - self._clock() - self._search_s()
-        seconds = max(min(share * self.options.budget_s, left / 2), 0.01 * self.options.budget_s)
+        seconds = max(min(share * self.options.budget_s, left / 2), _LEAST_TRACED * self.options.budget_s)
         depth = self.options.depth
         traced = TracedPass(self._step, heap, self._clock, depth=depth, before=before, appetite=appetite)
         # No variable for the survey: what the step keeps of an exception keeps this frame, and all in it.

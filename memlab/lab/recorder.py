@@ -24,6 +24,7 @@ from memlab._base.safety import clean
 from memlab.collectors.cgroups import surroundings
 from memlab.collectors.high_water import Following
 from memlab.collectors.inside import FIRST_NUMBER, Inside
+from memlab.collectors.notebook import cell_aliases
 from memlab.collectors.probe import Probe
 from memlab.collectors.sampler_script import MAGIC, Series, Sink, json_frame
 from memlab.collectors.streams import Stream
@@ -50,7 +51,7 @@ class Recorder:
     """A recording that runs. Made by ``record()``, which says what the arguments mean.
 
     Attributes:
-        aliases: labels for code file names, e.g. of notebook cells; to be set before it begins.
+        aliases: labels for code file names, beside those of the notebook's cells; to be set before it begins.
     """
 
     def __init__(
@@ -221,7 +222,7 @@ class Recorder:
             read_rss,
             interval_s=self._interval_s,
             stacks=self._stacks,
-            aliases=self.aliases,
+            aliases=cell_aliases() | self.aliases,
         )
         if self._sites_choice is not None:
             self._begin_sites(self._sites_choice)

@@ -30,7 +30,9 @@ _STYLES = re.compile(
 _SCRIPT = re.compile(r"<script\b", re.IGNORECASE)
 _PICTURES = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "webp": "webp", "svg": "svg+xml"}
 _LOCAL = re.compile(r"(?![a-z][a-z0-9+.-]*:|/|\\|#)[^?#]+\.(\w+)$", re.IGNORECASE)
-_SCRIPT_GONE = "A script was left out: a page that is handed on runs none but memlab's own."
+_SCRIPT_GONE = "A script was left out: a page that is handed on runs none but memlab's own, of this version."
+# What a summary says to a notebook that is not trusted; in an exported page the frame below is there.
+_UNTRUSTED = re.compile(r"<details><summary>No page below\?</summary>.*?</details>\s*", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -123,7 +125,8 @@ class _Maker:
         metadata = document.get("metadata", {})
         self._language = metadata.get("language_info", {}).get("pygments_lexer", "ipython3")
         self._markdown = mistune.create_markdown(renderer=_renderer(self), plugins=["table", "strikethrough"])
-        self._clean = _cleaner(is_ours)
+        self._foreign: list[str] = []
+        self._clean = _cleaner(is_ours, self._foreign)
 
     def cell(self, cell: Mapping[str, Any], show_input: bool) -> CellPart | None:
         source = _joined(cell.get("source", ""))
@@ -154,7 +157,9 @@ class _Maker:
         """Show the richest form that a page without scripts can show."""
         if "text/html" in data:
             gone = _SCRIPT.search(data["text/html"])
-            return [OutputPart(markup=self.clean(data["text/html"]), note=_SCRIPT_GONE if gone else "")]
+            self._foreign.clear()
+            markup = self.clean(_UNTRUSTED.sub("", data["text/html"]))
+            return [OutputPart(markup=markup, note=_SCRIPT_GONE if gone or self._foreign else "")]
         if "text/markdown" in data:
             return [OutputPart(markup=self.clean(str(self._markdown(data["text/markdown"]))))]
         for kind in ("png", "jpeg", "gif", "webp"):
@@ -293,7 +298,7 @@ def _allowed(tag: str, name: str, value: str) -> bool:
 _HELD = re.compile(r"<script\b([^>]*)>(.*?)</script\s*>", re.IGNORECASE | re.DOTALL)
 
 
-def _cleaner(is_ours: Callable[[str], bool]) -> Any:
+def _cleaner(is_ours: Callable[[str], bool], foreign: list[str]) -> Any:
     import warnings
 
     from bleach.css_sanitizer import CSSSanitizer
@@ -302,7 +307,10 @@ def _cleaner(is_ours: Callable[[str], bool]) -> Any:
 
     def kept(script: re.Match[str]) -> str:
         inert = "application/json" in script[1]
-        return script[0] if inert or is_ours(script[2]) else ""
+        if inert or is_ours(script[2]):
+            return script[0]
+        foreign.append(script[2])  # another version's, or somebody else's
+        return ""
 
     class Sandbox(Filter):  # type: ignore[misc]
         """Put every frame into a sandbox; it shows the page within it and no other."""

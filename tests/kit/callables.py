@@ -559,6 +559,7 @@ HAND = {
         )
     ),
     "find_leaks": plain(lambda: memlab.find_leaks(step, budget_s=0.5, iterations=30)),
+    "mark_iteration": plain(memlab.mark_iteration),
     "gc_performance_monitor": plain(monitored),
     "guard": plain(within(lambda: memlab.guard("1 TiB", save=None))),
     "heap": plain(small_heap),
@@ -675,7 +676,7 @@ HAND = {
     "SnapshotTable.export": lambda calls: exported(calls, "SnapshotTable", ".csv"),
     "SnapshotFilter": plain(lambda: memlab.SnapshotFilter(include=("app/*",))),
     "SnapshotFilter.matches": plain(lambda: memlab.SnapshotFilter(include=("app/*",)).matches("app/a.py", 1)),
-    "EngineChoice": plain(lambda: memlab.EngineChoice("tracemalloc", "a", "b", 3)),
+    "EngineChoice": plain(lambda: memlab.EngineChoice("tracemalloc", "a", "b", 0, 3)),
     "MissingExtraError.needs": plain(
         lambda: memlab.MissingExtraError.needs("a plot", "matplotlib", "notebook")
     ),

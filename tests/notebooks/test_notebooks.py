@@ -21,6 +21,12 @@ pytestmark = [pytest.mark.notebook, pytest.mark.timeout(240)]
 FACTS = {
     "00-start-here": ["peak memory:", "Out[", "LEAK", "<iframe", "leaks.html"],
     "01-find-a-leak": ["LEAK", "StockWatcher", "subscribers", "NO LEAK", "handlers.py"],
+    "03-timelines-and-peaks": ["(vmhwm)", "best_days", "Cell In[", "given back"],
+    "04-compare-two-captures": ["red lamps", "lower than before", "ElementTree.py", "shrank"],
+    "05-native-memory": ["tracemalloc", "ScratchPad.fill", "rows deleted", "memray"],
+    "06-the-collector": ["collections", "threshold 50,000", "can only be freed by the collector"],
+    "10-post-mortem": ["SIGKILL", "complete: False", "nightly.py", "PROBLEMS"],
+    "11-a-leak-in-a-service": ["subscribers", "more watchers", "Heap growth", "[0, 0, 0, 0]"],
     "07-pool-and-caches": ["does not pay", "acquisitions found", "look-ups can hit", "the cache gave way"],
     "08-under-pressure": [
         "the real ceiling",

@@ -67,6 +67,8 @@ def place(tmp_path_factory):
     (project / "program.py").write_text(secretive.PROGRAM)
     (project / "script.py").write_text("import app\n\nfor _ in range(50):\n    app.step()\n")
     cells = [secretive.plant(cell, secrets) for cell in secretive.CELLS]
+    if os.environ.get("MEMLAB_LONG") != "1":
+        cells.remove("%heap")  # its page is the dearest of all; `%%heapdiff` walks the heap too
     (project / "cells.json").write_text(json.dumps(cells))
     site = project.parent / "site"
     site.mkdir()
@@ -156,7 +158,7 @@ def test_no_record_capture_report_or_log_holds_a_secret(place):
     project, _, secrets = place
     done = run(place, "program.py", "out")
     texts = written(project / "out")
-    assert len(texts) > 100
+    assert len(texts) > 90
     assert_kept({**texts, "stdout": done.stdout, "stderr": done.stderr}, secrets)
 
 

@@ -315,6 +315,12 @@ def test_what_uv_has_no_word_for_is_left_to_pip(line):
     "source", sorted((ROOT / "memlab" / "_native").glob("*.c")), ids=lambda path: path.stem
 )
 def test_no_macro_of_the_headers_counts_references(source):
-    """What is built with 3.12's headers or later runs on 3.11 too, where None must be counted."""
+    """What is built with 3.12's headers or later runs on 3.11 too, where None must be counted.
+
+    ``sites`` is built for each Python by its own headers: its file says so by reaching into the interpreter.
+    """
     code = re.sub(r"/\*.*?\*/", "", source.read_text(encoding="utf-8"), flags=re.DOTALL)
+    if "Py_BUILD_CORE_MODULE" in code:
+        assert source.stem == "sites"
+        return
     assert re.findall(r"\bPy_(?:RETURN_\w+|X?(?:INCREF|DECREF)|NewRef)\b", code) == []
