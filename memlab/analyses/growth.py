@@ -44,6 +44,8 @@ class GrowthRule:
             process a little in every window, from an allocator that keeps each new record peak.
         alike: least ratio of the slowest block's rise to the quickest one's that does instead (0: nothing
             does): a buffer that grows in great steps rises alike, while new records become rare.
+        alike_from: least rate of which that is asked: the interpreter's own tables rise alike too, by some
+            bytes a call.
         clear: least ratio of the rise to what these minima could have shown by chance (0: not asked).
         grain: steps in which the metric moves, in its unit; a window must be long enough for four.
     """
@@ -54,6 +56,7 @@ class GrowthRule:
     floor: int = 0
     rising: float = 0.0
     alike: float = 0.0
+    alike_from: float = 0.0
     grain: int = 4096
     clear: float = 0.0
 
@@ -69,7 +72,7 @@ COUNTS = GrowthRule()
 BLOCKS = GrowthRule(floor=48, clear=0.6)
 """For allocated blocks, of which healthy programs gain one now and then: names, line tables, free lists."""
 
-MALLOC = GrowthRule(sustain=0.5, floor=8192, rising=0.75, alike=0.4, grain=256, clear=0.6)
+MALLOC = GrowthRule(sustain=0.5, floor=8192, rising=0.75, alike=0.4, alike_from=1024, grain=256, clear=0.6)
 """For what malloc has handed out, which each thread's cache blurs by some kilobytes."""
 
 RSS = GrowthRule(sustain=0.5, floor=32 * 4096, rising=0.75)
@@ -125,7 +128,8 @@ def _block_minima(tail: Ints, at: Ints, blocks: int) -> tuple[Ints, Ints]:
 
 
 def _all_alike(rates: Floats, rule: GrowthRule) -> bool:
-    return rule.alike > 0 and bool(rates.min() >= rule.alike * rates.max())
+    plain = rule.alike > 0 and float(rates.mean()) >= rule.alike_from
+    return plain and bool(rates.min() >= rule.alike * rates.max())
 
 
 def _rising_share(tail: Ints, rule: GrowthRule) -> float:
