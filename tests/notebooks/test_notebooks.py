@@ -46,7 +46,6 @@ def lesson(monkeypatch):
     folder = Path(tempfile.mkdtemp(prefix="lab"))
     for name in ("notebooks", "data"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "leaks"))
-    monkeypatch.setenv("MEMLAB_FAST", "1")
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(folder / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     (folder / "runtime").mkdir()
@@ -66,8 +65,10 @@ def said(notebook):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
-def test_the_notebook_finds_what_it_promises(path, lesson):
-    """The notebook's own assertions hold, and its outputs show the facts it is about."""
+@pytest.mark.parametrize("fast", ["1", pytest.param("0", marks=pytest.mark.long)], ids=["short", "in full"])
+def test_the_notebook_finds_what_it_promises(path, fast, lesson, monkeypatch):
+    """The notebook's own assertions hold, and its outputs show the facts it is about, short and in full."""
+    monkeypatch.setenv("MEMLAB_FAST", fast)
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
         notebook,
