@@ -60,6 +60,8 @@ _SEARCH = 12.0
 _LEAST_BARE = 0.15
 """Part of the budget that the first pass has however long the search will take."""
 _COUNTED = ("tracked_objects", "allocated_blocks")
+_ENOUGH_ROUNDS = 64  # the test has seven in each block then, and one odd reading does not decide
+_A_LITTLE = 0.02
 _LEAST_ROUNDS = 16  # two readings in each of six blocks after a quarter is dropped
 _WARMUP_CALLS = 3
 _MOST_GROWTH = 1 << 30
@@ -264,25 +266,40 @@ class LeakHunt:
         self._stage = "round"
         iterations = self.options.iterations
         per_round = 1 if iterations is None else max(1, iterations // 96)
-        stop = Stop(_LEAST_ROUNDS, self._bare_until(_PLAIN_SHARE), iterations, _growth_allowed())
+        stop = Stop(_LEAST_ROUNDS, 0.0, iterations, _growth_allowed())
         bare = self._bare = BarePass(self._step, read_rss, self._clock, per_round, adapt=iterations is None)
-        bare.run(stop, lambda done: self._progress("measuring", min(done, 1.0)))
+        self._run_bare(stop, _PLAIN_SHARE, "measuring")
         if iterations is not None:
             return
         if not bare.stopped_by_growth and not (self._step.calls >= _PLAIN_CALLS and self._counts_rise()):
-            stop = dataclasses.replace(stop, until=self._bare_until(_BARE_SHARE))
-            bare.run(stop, lambda done: self._progress("measuring on", min(done, 1.0)))
-        stop = dataclasses.replace(stop, until=self._bare_until(_EXTENDED_SHARE))
+            self._run_bare(stop, _BARE_SHARE, "measuring on")
         tests = self._tests()
         if begins_late(tests) or (bare.stopped_by_objects and not rises(tests)):
             self._notes.append(
                 f"growth began late: the readings of the first {self._step.calls:,} iterations were set aside"
             )
             heap.refreeze()
-            bare = self._bare = BarePass(self._step, read_rss, self._clock)
-            bare.run(stop, lambda done: self._progress("growth began late, measuring anew", min(done, 1.0)))
+            self._bare = BarePass(self._step, read_rss, self._clock)
+            self._run_bare(stop, _EXTENDED_SHARE, "growth began late, measuring anew")
         elif not bare.stopped_by_growth and doubtful(tests):
-            bare.run(stop, lambda done: self._progress("still filling, measuring on", min(done, 1.0)))
+            self._run_bare(stop, _EXTENDED_SHARE, "still filling, measuring on")
+
+    def _run_bare(self, stop: Stop, share: float, stage: str) -> None:
+        """Go on with the first pass until a share of the budget is spent.
+
+        A large heap ends it sooner, since its search takes long, but not before there are readings enough:
+        the search is for nothing when the verdict rests on a few.
+        """
+        bare, until = self._bare, self._bare_until(share)
+        assert bare is not None
+        while True:
+            bare.run(
+                dataclasses.replace(stop, until=until), lambda done: self._progress(stage, min(done, 1.0))
+            )
+            enough = bare.rounds >= _ENOUGH_ROUNDS or bare.stopped_by_growth or stop.iterations is not None
+            if enough or self._clock() >= self._until(share):
+                return
+            until = self._clock() + _A_LITTLE * self.options.budget_s
 
     def _explain(self, heap: FrozenHeap, appetite: Appetite) -> None:
         self._stage = "tracing"
