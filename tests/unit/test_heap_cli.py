@@ -235,7 +235,7 @@ def test_the_program_starts_quickly(folder):
         (["saved.memlab", "--diff", "memit.memlab"], "holds a memit, not a heap graph"),
         (["saved.memlab", "--diff", "missing.memlab"], "missing.memlab is not there"),
         (["saved.memlab", "--report", "saved.memlab"], "the report would overwrite the capture"),
-        (["--bogus", "app.py"], "unrecognized arguments: --bogus"),
+        (["--bogus", "app.py"], "no option '--bogus'"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",
 )
