@@ -97,7 +97,11 @@ def _distributions(folder: str) -> dict[str, str]:
 @functools.lru_cache(maxsize=4096)
 def _listed_by(folder: str, start: str) -> str | None:
     """Return the distribution whose list of installed files has one that starts like this."""
-    for entry in sorted(os.listdir(folder)):  # noqa: PTH208
+    try:
+        entries = sorted(os.listdir(folder))  # noqa: PTH208
+    except OSError:  # the paths of a snapshot may be another machine's
+        return None
+    for entry in entries:
         if not entry.endswith(_SUFFIX):
             continue
         try:

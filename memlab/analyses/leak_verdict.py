@@ -31,6 +31,7 @@ _LATE_LEAST = 4
 """Least growth from block to block, in objects, that counts as growth which began late."""
 _EVEN = 0.5
 """Least ratio of the smallest to the greatest of these steps."""
+_A_BLOCK = 0.9  # the least rate that may be one in each iteration
 _EVEN_BLOCKS = 0.5
 """Part of the rate that must lie below its interval, where blocks alone rose and nothing was traced."""
 _MUCH = 2**20
@@ -174,7 +175,7 @@ def _judge_python(found: Findings) -> Judgement:
         if _uneven_blocks(found):
             return Judgement(
                 Verdict.INCONCLUSIVE,
-                f"{growth}, but not evenly, and no object with them: tables fill like this. Only a traced "
+                f"{growth}, but not evenly or not in each, and no object with them: tables fill like this. Only a traced "
                 "pass or more iterations can tell",
             )
         return Judgement(Verdict.LEAK, growth)
@@ -323,11 +324,14 @@ def _stopped(found: Findings) -> bool:
 
 
 def _uneven_blocks(found: Findings) -> bool:
-    """Tell whether blocks alone rose, at a rate that is not sure to half: no second pass confirms it."""
+    """Tell whether blocks alone rose, not in each iteration or at a rate that is not sure to half.
+
+    No second pass confirms it here, and tables that fill look like this.
+    """
     objects, blocks = found.test("tracked_objects"), found.test("allocated_blocks")
     if blocks is None or (objects is not None and _sustained(objects)):
         return False
-    return blocks.low < _EVEN_BLOCKS * blocks.per_iteration
+    return blocks.low < _EVEN_BLOCKS * blocks.per_iteration or blocks.per_iteration < _A_BLOCK
 
 
 def _unconfirmed(found: Findings) -> bool:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["SiteTimeline"]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class SiteTimeline(Result):
     """Estimated live bytes by allocation site, at several moments of a recording.
 

@@ -71,7 +71,7 @@ def test_ctrl_c_ends_the_program_and_the_recording_says_so(tmp_path):
     [
         (["run"], "name a script"),
         (["run", "nowhere.py"], "there is no script nowhere.py"),
-        (["run", "--bad", "x.py"], "unrecognized arguments: --bad"),
+        (["run", "--bad", "x.py"], "no option '--bad'"),
         (["run", "-m"], "-m needs the name of a module"),
         (["run", "-m", "no.such"], "there is no module no.such"),
         (["run", "--interval", "0", "x.py"], "a number of seconds above 0"),

@@ -41,6 +41,7 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
+from memlab.records.site_timeline import SiteTimeline
 from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.records.where import MemoryWhere
@@ -212,6 +213,10 @@ class TestRegressionReport(_OfKind):
 
 class TestRunHistory(_OfKind):
     kind = RunHistory.kind
+
+
+class TestSiteTimeline(_OfKind):
+    kind = SiteTimeline.kind
 
 
 def all_result_classes():
