@@ -175,8 +175,8 @@ def _judge_python(found: Findings) -> Judgement:
         if _uneven_blocks(found):
             return Judgement(
                 Verdict.INCONCLUSIVE,
-                f"{growth}, but not evenly or not in each, and no object with them: tables fill like this. Only a traced "
-                "pass or more iterations can tell",
+                f"{growth}, but not evenly or not in each, and no object with them: tables fill like this. "
+                "Only a traced pass or more iterations can tell",
             )
         return Judgement(Verdict.LEAK, growth)
     if _stopped(found):
