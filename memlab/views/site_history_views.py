@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DRAWERS", "PAGES", "RENDERERS", "ROWS", "sites_section", "sites_text"]
 
+_THREADS = 8
 _LINES = 10
 _MOST_ROWS = 200
 _CURVES = ("grew", *HUES[1:], HUES[0])
@@ -97,7 +98,11 @@ def sites_section(sites: SiteTimeline) -> Section:
     )
     heads = (Column("Line"), *(Column(title.capitalize(), number=True) for title in _TITLES[1:]))
     table = Table("sites", "What changed from the first look to the last", heads, rows, len(rows))
-    notes = (Texts("", sites.notes),) if sites.notes else ()
+    notes: tuple[Texts, ...] = (Texts("", sites.notes),) if sites.notes else ()
+    if sites.threads:
+        shown = [words.printable(name, 60) for name in sites.threads[:_THREADS]]
+        more = f" and {len(sites.threads) - _THREADS:,} more" if len(sites.threads) > _THREADS else ""
+        notes = (Texts("", (f"Threads that allocated: {', '.join(shown)}{more}.",)), *notes)
     intro = f"{len(sites):,} looks, a block sampled each {format_bytes(sites.sample_bytes)} on average."
     return Section("sites-section", "Live memory by line", (table, *notes), intro)
 
