@@ -8,9 +8,9 @@ Each argument is ``PYTHON:PATH,PATH``. Many tests walk the whole heap of their p
 files that heap holds matplotlib, IPython and hypothesis too, is six times as large, and those tests take four
 times as long. Plain ``pytest`` runs all in one process: it finds the test that another one disturbs.
 
-The tests of a file run in an order that pytest-randomly shuffles. With ``--random`` each round has a seed
-that is printed, the files are shuffled too, and in the end every test whose outcome was not the same in all
-rounds is named; any is a failure.
+The tests of a file run in an order that pytest-randomly shuffles, the same one each time: a run that fails
+can be run again. With ``--random`` each round has another seed, which is printed, the files are shuffled too,
+and in the end every test whose outcome was not the same in all rounds is named; any is a failure.
 """
 # ruff: noqa: INP001, T201, S603 - a script, which prints and runs the commands it is for
 
@@ -32,6 +32,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 ROOT = Path(__file__).resolve().parent.parent
+ORDER = 2611  # the seed of an ordinary run; `make test-random` looks for the order that this one hides
 COUNTED = re.compile(r"(\d+) (passed|failed|skipped|xfailed|errors?)\b")
 NO_TESTS = 5  # pytest's exit code when all tests of a file were left out, as the long ones are
 # What takes longest goes first, so that no core waits at the end; within a folder the size of the file tells.
@@ -82,8 +83,8 @@ class Run:
     outcomes: dict[str, str]
 
 
-def run(job: Job, seed: int | None = None) -> Run:
-    """Run one file; with a seed in that order."""
+def run(job: Job, seed: int) -> Run:
+    """Run one file in the order of a seed."""
     began = time.monotonic()
     # No cache: several processes would write it at once.
     command = [job.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(job.path)]
@@ -107,9 +108,7 @@ def run(job: Job, seed: int | None = None) -> Run:
     return Run(process.returncode, text, time.monotonic() - began, used.ru_utime + used.ru_stime, outcomes)
 
 
-def _in_order(seed: int | None, folder: str) -> list[str]:
-    if seed is None:
-        return []
+def _in_order(seed: int, folder: str) -> list[str]:
     return ["-p", "randomly", f"--randomly-seed={seed}", f"--junitxml={folder}/outcomes.xml"]
 
 
@@ -133,12 +132,15 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description="Run the tests, each file in a process of its own.")
     parser.add_argument("paths", nargs="*", default=["tests"], metavar="[PYTHON:]PATH,PATH")
     parser.add_argument("--random", type=int, default=0, metavar="TIMES", help="that often, in other orders")
-    parser.add_argument("--seed", type=int, help="the first order's number; the next ones' follow it")
+    parser.add_argument("--seed", type=int, help="the number of the order, or of the first")
     options = parser.parse_args(arguments)
     jobs = [job for argument in options.paths for job in jobs_of(argument)]
     if not options.random:
         jobs.sort(key=lambda job: job.weight, reverse=True)
-        return _round(jobs, None, Counter(), {})
+        counted: Counter[str] = Counter()
+        code = _round(jobs, ORDER if options.seed is None else options.seed, counted, {})
+        print(f"{counted['passed']} passed, {counted['failed'] + counted['error']} failed")
+        return code
     first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     totals: Counter[str] = Counter()
     outcomes: dict[str, list[str]] = {}
@@ -159,7 +161,7 @@ def main(arguments: list[str]) -> int:
     return 1 if differing else worst
 
 
-def _round(jobs: list[Job], seed: int | None, totals: Counter[str], outcomes: dict[str, list[str]]) -> int:
+def _round(jobs: list[Job], seed: int, totals: Counter[str], outcomes: dict[str, list[str]]) -> int:
     """Run all jobs once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     began = time.monotonic()
@@ -176,8 +178,6 @@ def _round(jobs: list[Job], seed: int | None, totals: Counter[str], outcomes: di
     print(f"{len(jobs)} files: {told}, in {time.monotonic() - began:.0f} s")
     for name in failed:
         print(f"failed: {name}")
-    if seed is None:
-        print(f"{totals['passed']} passed, {totals['failed'] + totals['error']} failed")
     return 1 if failed or not totals["passed"] else 0
 
 

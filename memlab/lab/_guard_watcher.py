@@ -124,6 +124,9 @@ class Watcher:
         trigger = self.line.crossed(rss, self._left)
         if trigger:
             self._waiting, self._heard, self._sent = True, False, 0
+            # A short word before the interrupt, so that whoever is interrupted knows by whom and waits for
+            # the rest; the rest only after it, since a pipe that no one reads may be full.
+            self._say({"event": "acting"})
             self._send(now)
             self._say(
                 {

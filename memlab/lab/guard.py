@@ -36,6 +36,7 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 _BOOT = f"import sys; sys.path.insert(0, {_ROOT!r}); from memlab.lab._guard_watcher import main; main()"
 _READY_S = 20.0
 _LEAVE_S = 2.0
+_REST_S = 1.0
 _LEAST_RESERVE = 256 * 2**20
 _RESERVE_SHARE = 0.05
 _NEAR = 0.98
@@ -79,7 +80,7 @@ class MemoryGuard:
         self._pid = os.getpid()
         self._base: Counts | None = None
         self._acted: dict[str, Any] | None = None
-        self._ignored = False
+        self._acting = self._ignored = False
         self._buffer = b""
         with contextlib.ExitStack() as stack:
             reading = (monitor or stack.enter_context(MemoryMonitor())).read(uss=False)
@@ -157,6 +158,9 @@ class MemoryGuard:
     def has_acted(self) -> bool:
         """Tell whether it has sent an interrupt since it was asked for a post-mortem the last time."""
         self._listen(0.0)
+        if self._acting:  # the interrupt is quicker than what led to it
+            self._listen(_REST_S, "acted")
+            self._acting = False
         return self._acted is not None
 
     def post_mortem(self) -> PostMortem | None:
@@ -166,10 +170,10 @@ class MemoryGuard:
         Afterwards the guard watches on, from where memory stands now: it acts again when a further sixteenth
         of the limit is taken.
         """
-        self._listen(0.0)
-        acted, self._acted = self._acted, None
-        if acted is None:
+        if not self.has_acted():
             return None
+        acted, self._acted = self._acted, None
+        assert acted is not None
         from memlab.lab._post_mortem import free_name, post_mortem
 
         try:
@@ -190,8 +194,7 @@ class MemoryGuard:
 
     def dismiss(self) -> None:
         """Let it watch on without a post-mortem, after an interrupt that reached nothing."""
-        self._listen(0.0)
-        if self._acted is not None:
+        if self.has_acted():
             self._acted = None
             self._tell(b"seen\n")
 
@@ -218,7 +221,7 @@ class MemoryGuard:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
-            if isinstance(error, KeyboardInterrupt) and self._wait_acted():
+            if isinstance(error, KeyboardInterrupt) and self.has_acted():
                 found = self.post_mortem()
                 if found is not None:
                     error.add_note(f"memlab guard: {found.reason}")
@@ -227,13 +230,9 @@ class MemoryGuard:
         finally:
             self.stop()
 
-    def _wait_acted(self) -> bool:
-        self._listen(0.2)  # the signal is quicker than the message
-        return self._acted is not None
-
     def _launch(self) -> None:
         self._pid = os.getpid()
-        self._acted, self._buffer = None, b""
+        self._acted, self._acting, self._buffer = None, False, b""
         config = {
             "pid": self._pid,
             "limit": self.limit_bytes,
@@ -259,8 +258,8 @@ class MemoryGuard:
         if not self._listen(_READY_S):
             raise UnavailableError("guard: the watcher did not start")
 
-    def _listen(self, seconds: float) -> bool:
-        """Take in what the watcher says; wait at most so long for a first word."""
+    def _listen(self, seconds: float, awaited: str = "") -> bool:
+        """Take in what the watcher says; wait at most so long for a first word, or for the one awaited."""
         process = self._process
         if process is None or process.stdout is None or self._pid != os.getpid():
             return False
@@ -277,13 +276,20 @@ class MemoryGuard:
                 return heard
             *lines, self._buffer = (self._buffer + data).split(b"\n")
             for line in lines:
-                heard = True
-                message = json.loads(line)
-                if message["event"] == "acted":
-                    self._acted = message
-                    self._tell(b"heard\n")
-                elif message["event"] == "ignored":
-                    self._ignored = True
+                event = self._take(json.loads(line))
+                heard = heard or awaited in ("", event)
+
+    def _take(self, message: dict[str, Any]) -> str:
+        """Take note of one message; return what it is about."""
+        event = str(message["event"])
+        if event == "acting":
+            self._acting = True
+        elif event == "acted":
+            self._acted, self._acting = message, False
+            self._tell(b"heard\n")
+        elif event == "ignored":
+            self._ignored = True
+        return event
 
     def _tell(self, word: bytes) -> None:
         process = self._process

@@ -76,10 +76,44 @@ def test_it_insists_until_it_is_heard_and_gives_up_after_a_while():
     for second in range(1, 30):
         assert stage.watcher.tick(float(second))
     assert stage.interrupts == 5
-    assert [m["event"] for m in stage.said] == ["acted", "ignored"]
+    assert [m["event"] for m in stage.said] == ["acting", "acted", "ignored"]
     stage.rss = 140 * MIB
     stage.watcher.tick(31.0)
     assert stage.interrupts == 6
+
+
+def test_a_word_comes_before_the_interrupt():
+    """What is interrupted asks at once who it was; the word must be there, if not yet all that led to it."""
+    stage = Stage()
+    known = []
+    stage.interrupt = lambda: known.append([m["event"] for m in stage.said])
+    stage.watcher._interrupt = stage.interrupt
+    stage.rss = 120 * MIB
+    stage.watcher.tick(0.0)
+    assert known == [["acting"]]
+
+
+@linux
+def test_who_asks_between_the_word_and_the_rest_gets_the_rest(tmp_path):
+    """A watcher that takes a quarter of a second for what led to its interrupt is waited for."""
+    watching = guard("900 GiB", save=None, growth=False).start()
+    watching.stop()
+    late = (
+        "import json, time\n"
+        "print(json.dumps({'event': 'acting'}), flush=True)\n"
+        "time.sleep(0.25)\n"
+        "print(json.dumps({'event': 'acted', 'trigger': 'limit', 'time': 1.0, 'rss': 9, 'available': None,"
+        " 'peak': 9, 'rows': [[1.0, 9, -1]]}), flush=True)\n"
+        "input()\n"
+    )
+    watching._process = subprocess.Popen(
+        [sys.executable, "-c", late], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert watching._listen(20.0)
+        assert watching.has_acted()
+    finally:
+        watching.stop()
 
 
 def test_it_is_still_while_the_post_mortem_is_made():
@@ -108,7 +142,7 @@ def test_what_it_sends_holds_the_last_stretch_with_its_peak():
         stage.watcher.tick(number / 50)
     stage.rss = 501 * MIB
     stage.watcher.tick(60.0)
-    (message,) = stage.said
+    _, message = stage.said
     rows = message["rows"]
     assert len(rows) <= 500
     assert max(row[1] for row in rows[:-1]) == 400 * MIB

@@ -267,6 +267,7 @@ def test_a_table_is_kept_and_the_same_when_asked_for_again():
 
 
 PROGRAM = """
+    import textwrap
     import numpy as np
     kept = []
 
@@ -282,6 +283,7 @@ PROGRAM = """
     Store().put(10_000)
     arrays()
     kept.append(bytearray(30_000))
+    kept.append(textwrap.indent("somebody else's line allocates this", " " * 20_000))
 """
 
 
@@ -307,13 +309,18 @@ def test_functions_of_the_users_own_code_have_qualified_names(program):
     assert "arrays" in {f.function for t in range(len(program.starts) - 1) for f in program.frames(t)}
 
 
+def allocating(snapshot):
+    """The files whose own lines allocated what the snapshot holds."""
+    return {snapshot.files[f] for f in snapshot.frame_file[snapshot.frame_of[snapshot.starts[:-1]]].tolist()}
+
+
 def test_own_code_and_packages_are_told_apart(program):
     packages = {s.site.frame.file: s.size_bytes for s in program.statistics("package").sites}
     assert packages["app"] > 440_000
     assert "app/prog.py" in program.files
     own = program.filtered(SnapshotFilter(own=True))
-    allocating = {own.files[f] for f in own.frame_file[own.frame_of[own.starts[:-1]]].tolist()}
-    assert allocating <= {"app/prog.py", "test_snapshots.py"}
+    assert allocating(own) <= {"app/prog.py", "test_snapshots.py"}
+    assert "textwrap.py" in allocating(program)
     assert len(own) < len(program)
 
 
@@ -467,8 +474,8 @@ def test_files_outside_are_named_from_their_package_on_and_equal_names_by_a_numb
 def test_filters_are_values_and_put_together(program):
     assert len(program.filtered()) == len(program)
     assert program.filtered(SnapshotFilter(include="app/*")).total_bytes > 400_000
-    one = SnapshotFilter(include=["app/prog.py:16"])
-    assert {f.line for t in program.filtered(one).statistics().sites for f in t.site.frames} == {16}
+    one = SnapshotFilter(include=["app/prog.py:17"])
+    assert {f.line for t in program.filtered(one).statistics().sites for f in t.site.frames} == {17}
     assert len(program.filtered(SnapshotFilter(exclude="*"))) == 0
     assert program.filtered(SnapshotFilter(domains=0)).total_bytes < program.total_bytes  # numpy's is another
     some = program.filtered(one)
