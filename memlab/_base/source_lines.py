@@ -30,15 +30,17 @@ __all__ = ["SourceLines", "source_lines", "source_size", "source_text", "whole_t
 
 _LONGEST = 2_000_000
 _MOST = 4096
-# Four groups: a literal in triple quotes, the quote of one without a backslash, and one with backslashes; none
-# for a comment.
+# It begins with a set of characters, which the engine looks for quickly. Six groups, three for each quote, without
+# the opening one: what is in triple quotes, the end of a literal without a backslash, and one with backslashes.
 _LITERALS = re.compile(
-    r"""(\"{3}[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*\"{3}|'{3}[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'{3})"""
-    r"""|(")[^"\\\n]*"|(')[^'\\\n]*'|("(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')|\#[^\n]*""",
+    r"""["'\#](?:"""
+    r"""(?<=")(?:(""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"{3})|[^"\\\n]*(")|((?:[^"\\\n]|\\.)*"))"""
+    r"""|(?<=')(?:(''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'{3})|[^'\\\n]*(')|((?:[^'\\\n]|\\.)*'))"""
+    r"""|(?<=\#)[^\n]*)""",
     re.DOTALL,
 )
 _SCOPES = re.compile(rb"^[ \t\f]*(?:async[ \t]+def|def|class)\b[ \t]*([^\W\d][^ \t(:\[\\]*)", re.MULTILINE)
-_STRIDE = 5  # between two literals in what splitting returns: the text, and the four groups
+_STRIDE = 7  # between two literals in what splitting returns: the text, and the six groups
 _LEFT_OUT = b" \t\f\\0123456789"
 _NEWLINE, _BACKSLASH = ord("\n"), ord("\\")
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
@@ -157,11 +159,12 @@ def _emptied(text: str) -> str:
     of one line leaves its quotes, a longer one its lines too, marked as continued.
     """
     pieces: list[str | None] = _LITERALS.split(text.replace("\r\n", "\n").replace("\r", "\n"))
-    for group, quotes in ((1, 3), (2, 1), (3, 1), (4, 1)):
+    for group, quotes in ((1, 3), (2, 1), (3, 1), (4, 3), (5, 1), (6, 1)):
         for at in range(group, len(pieces), _STRIDE):
             found = pieces[at]
             if found:
-                pieces[at] = found[:quotes] + "\\\n" * found.count("\n") + found[:quotes]
+                mark = found[-1] * quotes
+                pieces[at] = mark + "\\\n" * found.count("\n") + mark
     return "".join(filter(None, pieces))
 
 
