@@ -30,10 +30,10 @@ __all__ = ["SourceLines", "source_lines", "source_size", "source_text", "whole_t
 
 _LONGEST = 2_000_000
 _MOST = 4096
-# It begins with a set of characters, which the engine looks for quickly. Six groups, three for each quote, without
-# the opening one: what is in triple quotes, the end of a literal without a backslash, and one with backslashes.
+# It begins with a set of characters, which the engine looks for quickly. Six groups, three for each quote,
+# without the opening one: a literal in triple quotes, the end of one without a backslash, one with backslashes.
 _LITERALS = re.compile(
-    r"""["'\#](?:"""
+    r"""["'#](?:"""
     r"""(?<=")(?:(""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"{3})|[^"\\\n]*(")|((?:[^"\\\n]|\\.)*"))"""
     r"""|(?<=')(?:(''[^'\\]*(?:(?:\\.|'(?!''))[^'\\]*)*'{3})|[^'\\\n]*(')|((?:[^'\\\n]|\\.)*'))"""
     r"""|(?<=\#)[^\n]*)""",
@@ -160,12 +160,13 @@ def _emptied(text: str) -> str:
     """
     pieces: list[str | None] = _LITERALS.split(text.replace("\r\n", "\n").replace("\r", "\n"))
     for group, quotes in ((1, 3), (2, 1), (3, 1), (4, 3), (5, 1), (6, 1)):
-        for at in range(group, len(pieces), _STRIDE):
-            found = pieces[at]
-            if found:
-                mark = found[-1] * quotes
-                pieces[at] = mark + "\\\n" * found.count("\n") + mark
+        pieces[group::_STRIDE] = [_hollow(found, quotes) if found else "" for found in pieces[group::_STRIDE]]
     return "".join(filter(None, pieces))
+
+
+def _hollow(literal: str, quotes: int) -> str:
+    mark = literal[-1] * quotes
+    return mark + "\\\n" * literal.count("\n") + mark if "\n" in literal else mark + mark
 
 
 def _hashes(plain: bytes) -> npt.NDArray[np.uint32]:

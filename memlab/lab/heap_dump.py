@@ -226,7 +226,7 @@ class HeapDumper:
 
 
     def _written(self, place: str, *, short: bool) -> HeapGraph:
-        """Take the heap and save it: all of it, or, where memory is short, as much of it as there is room for."""
+        """Take the heap and save it: all of it, or, where memory is short, what there is room for."""
         try:
             return _saved(_take(*self._options), place)
         except MemoryError:
@@ -405,7 +405,7 @@ def _saved(graph: HeapGraph, place: str) -> HeapGraph:
 
 
 def _room() -> int:
-    """Return how much address space is left under the limits on it; what was kept back where there is none."""
+    """Return what address space is left under its limits; where there is none, what was kept back."""
     room = address_room()
     return _RESERVE_BYTES if room is None else room
 
