@@ -31,7 +31,7 @@ __all__ = ["SourceLines", "source_lines", "source_size", "source_text", "whole_t
 _LONGEST = 2_000_000
 _MOST = 4096
 # It begins with a set of characters, which the engine looks for quickly. Six groups, three for each quote,
-# without the opening one: a literal in triple quotes, the end of one without a backslash, one with backslashes.
+# without the opening one: a literal in triple quotes, the end of a plain one, and one with backslashes.
 _LITERALS = re.compile(
     r"""["'#](?:"""
     r"""(?<=")(?:(""[^"\\]*(?:(?:\\.|"(?!""))[^"\\]*)*"{3})|[^"\\\n]*(")|((?:[^"\\\n]|\\.)*"))"""
