@@ -224,7 +224,6 @@ class HeapDumper:
         finally:
             self._busy = False
 
-
     def _written(self, place: str, *, short: bool) -> HeapGraph:
         """Take the heap and save it: all of it, or, where memory is short, what there is room for."""
         try:
