@@ -32,8 +32,9 @@ from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
 from memlab.lab._joined import TracedFacts, explain
 from memlab.lab._native_pass import NativePass
+from memlab.lab._surroundings import Surroundings
 from memlab.lab._traced_pass import Appetite, Rates, TracedPass
-from memlab.lab.steps import Step, failed_at, step_traceback
+from memlab.lab.steps import Loop, Step, failed_at, step_traceback
 from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Suspect, Verdict
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def find_leaks(
     step: Callable[[], Any],
     setup: Callable[[], Any] | None = None,
     *,
+    teardown: Callable[[], Any] | None = None,
     budget_s: float = 30.0,
     iterations: int | None = None,
     warmup: int | None = None,
@@ -95,7 +97,11 @@ def find_leaks(
 
     Args:
         step: called without arguments; ought to leave nothing behind. A coroutine function is awaited.
-        setup: called once before.
+        setup: called once before, and not part of what is judged. Also a context manager, a function that makes
+            one by ``contextlib.contextmanager``, or a generator that yields once: what follows its yield then
+            runs after the hunt. Coroutines and asynchronous forms run in the step's own event loop.
+        teardown: called once after, whatever happened: also when the step, or the set-up itself, raised. The
+            exception that came first is the one that goes on.
         budget_s: seconds to spend, about. A step that takes longer than a hundredth of it is run less often.
         iterations: calls in the first pass; default: as many as the budget allows.
         warmup: calls before the first reading that counts; default: a few, and a quarter of the readings.
@@ -106,7 +112,7 @@ def find_leaks(
         progress: called as ``progress(stage, done)`` between rounds, ``done`` from 0 to 1.
 
     Raises:
-        StepError: when ``step`` or ``setup`` cannot be called.
+        StepError: when ``step``, ``setup`` or ``teardown`` cannot be called.
         UsageError: when a number is out of range.
 
     Example:
@@ -118,10 +124,20 @@ def find_leaks(
         >>> str(report.verdict), round(report.objects_per_iteration)
         ('leak', 1)
         >>> kept.clear()
+
+        A set-up like a fixture's, with its tear-down below the ``yield``:
+
+        >>> def database():
+        ...     kept.append("open")
+        ...     yield
+        ...     kept.clear()
+        >>> str(memlab.find_leaks(lambda: len(kept), database, iterations=200).verdict), kept
+        ('no leak', [])
     """
     hunt = LeakHunt(
         step,
         setup,
+        teardown=teardown,
         budget_s=budget_s,
         iterations=iterations,
         warmup=warmup,
@@ -162,6 +178,7 @@ class LeakHunt:
         step: Callable[[], Any] | Step,
         setup: Callable[[], Any] | None = None,
         *,
+        teardown: Callable[[], Any] | None = None,
         budget_s: float = 30.0,
         iterations: int | None = None,
         warmup: int | None = None,
@@ -174,7 +191,8 @@ class LeakHunt:
     ) -> None:
         self.options = _checked(_Options(budget_s, iterations, warmup, depth, trace))
         self._step = step if isinstance(step, Step) else Step(step, label)
-        self._setup = Step(setup, role="setup") if setup is not None else None
+        self._loop = Loop()
+        self._around = Surroundings(setup, teardown, self._loop)
         self._labels = PathLabels(aliases)
         self._progress = progress or _silent
         self._clock = clock
@@ -210,9 +228,8 @@ class LeakHunt:
         self._began = self._clock()
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            with self._step.ready():
-                self._hunt()
-            self._complete = True
+            with self._loop, self._step.ready(self._loop):
+                self._hunt_inside()
         except BaseException as error:
             # Nothing that goes wrong with the report may take the place of the step's own exception.
             with contextlib.suppress(Exception):
@@ -223,12 +240,31 @@ class LeakHunt:
         self._report = self._conclude()
         return self._report
 
+    @property
+    def blame(self) -> str:
+        """Whose exception ended the hunt, where it was not the step's: ``setup`` or ``teardown``."""
+        return self._around.blame
+
     # -- the protocol
 
+    def _hunt_inside(self) -> None:
+        """Set up, hunt, and tear down whatever happened."""
+        under_way: BaseException | None = None
+        try:
+            self._around.make()
+            self._hunt()
+            self._complete = True
+        except BaseException as error:
+            under_way = error
+            raise
+        finally:
+            try:
+                self._around.take_away(under_way)
+            finally:
+                under_way = None  # else this frame and the exception would hold each other
+                self._notes.extend(self._around.notes)
+
     def _hunt(self) -> None:
-        if self._setup is not None:
-            with self._setup.ready():
-                self._setup.run(1)
         self._warm_up()
         with contextlib.ExitStack() as stack:
             heap = FrozenHeap()
@@ -384,6 +420,8 @@ class LeakHunt:
         return tuple(found)
 
     def _fail(self, error: BaseException) -> None:
+        if self._complete:
+            return  # the tear-down's own: what the hunt had found stands, and a note tells of it
         stage = self._stage
         if stage == "round" and self._bare is not None:
             stage = f"round {self._bare.rounds + 1}"
