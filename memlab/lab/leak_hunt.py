@@ -30,6 +30,7 @@ from memlab.collectors.probe import Probe
 from memlab.collectors.tracing import TracemallocOwner
 from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
+from memlab.lab._cutting import cut_suspects
 from memlab.lab._joined import TracedFacts, explain
 from memlab.lab._native_pass import NativePass
 from memlab.lab._surroundings import Surroundings
@@ -58,6 +59,8 @@ _BRIEF_SHARE = 0.05
 _NATIVE_SHARE = 0.15
 _SEARCH = 12.0
 """What is done to the whole heap after the first pass takes, in censuses, about: counts, walks and so on."""
+_CUT = 2.5
+"""What taking the graph and the first cuts takes, in censuses, at most: about one was measured."""
 _LEAST_BARE = 0.15
 """Part of the budget that the first pass has however long the search will take."""
 _COUNTED = ("tracked_objects", "allocated_blocks")
@@ -277,15 +280,26 @@ class LeakHunt:
                 with TracemallocOwner.subscribe(1):
                     pass  # what tracing needs is imported before the first census
             gc.collect()  # garbage of the program's past would count as objects that die during the hunt
-            began = self._clock()
-            self._before = take_census()
-            self._census_s = self._clock() - began
+            self._before = self._first_census()
             stack.enter_context(heap)
             self._measure(heap, lambda: probe.value("rss_bytes"))
             if self._needs_trace():
                 heap.thaw()
                 self._explain(heap, Appetite(lambda: probe.value("rss_bytes"), _growth_allowed()))
+                self._cut()
                 self._find_native(lambda: probe.value("rss_bytes"))
+
+    def _first_census(self) -> Census:
+        """Count, and time it: twice where that is quick, since the first time numpy and caches are cold."""
+        while True:
+            began = self._clock()
+            census = take_census()
+            took = self._clock() - began
+            if self._census_s or took > _A_LITTLE * self.options.budget_s:
+                self._census_s = min(took, self._census_s or took)
+                return census
+            self._census_s = took
+            del census  # its containers would be in the next
 
     def _warm_up(self) -> None:
         self._stage = "warm-up"
@@ -355,15 +369,29 @@ class LeakHunt:
         self._facts = explain(traced.run(rates, seconds, self._progress), rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
 
+    def _cut(self) -> None:
+        """Tell what would go if the suspects' holders let go, where the verdict will name them at all."""
+        facts = self._facts
+        if facts is None or not facts.edges:
+            return
+        self._stage = "cutting references"
+        self._progress("asking what would be freed", 0.0)
+        left = self._until(1.0) - self._clock() - self._kept_for_native(facts)
+        fits = left >= self._search_s() * _CUT / _SEARCH
+        suspects = cut_suspects(
+            facts.suspects, facts.edges, facts.fresh, self._labels, left if fits else 0.0, self._clock
+        )
+        self._facts = dataclasses.replace(facts, suspects=suspects)
+
+    def _kept_for_native(self, facts: TracedFacts) -> float:
+        """Return seconds that the search for native memory will want."""
+        return _NATIVE_SHARE * self.options.budget_s if self._lost_rate(facts) is not None else 0.0
+
     def _find_native(self, read_rss: Callable[[], int | None]) -> None:
         """Find the lines that lose native memory, where Python's own does not account for the growth."""
-        tests = {t.metric: t for t in self._tests()}
-        risen = [
-            test.per_iteration
-            for metric in ("malloc_bytes", "rss_bytes")
-            if (test := tests.get(metric)) is not None and _risen(test)
-        ]
-        if not risen or self._facts is None or self._facts.is_of_python(risen[0]):
+        facts = self._facts
+        rate = self._lost_rate(facts) if facts is not None else None
+        if rate is None:
             return
         if self._step.elsewhere:
             self._notes.append("lines that lose native memory were not looked for: other threads do the work")
@@ -373,8 +401,17 @@ class LeakHunt:
         left = self._until(1.0) - self._clock()
         seconds = max(min(_NATIVE_SHARE * self.options.budget_s, 0.8 * left), 0.02 * self.options.budget_s)
         self._native = NativePass(self._step, self._clock, self._labels, read_rss)
-        self._lost = self._native.run(risen[0], seconds)
+        self._lost = self._native.run(rate, seconds)
         self._notes.extend(self._native.notes)
+
+    def _lost_rate(self, facts: TracedFacts) -> float | None:
+        """Return the bytes that an iteration loses, where Python's own memory does not account for them."""
+        tests = {t.metric: t for t in self._tests()}
+        for metric in ("malloc_bytes", "rss_bytes"):
+            test = tests.get(metric)
+            if test is not None and _risen(test):
+                return None if facts.is_of_python(test.per_iteration) else test.per_iteration
+        return None
 
     def _counts_rise(self) -> bool:
         return any(t.grew and t.sustained for t in self._tests() if t.metric in _COUNTED)

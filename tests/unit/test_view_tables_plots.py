@@ -103,7 +103,7 @@ def test_a_timelines_frame_is_a_copy_indexed_by_seconds():
 @pytest.mark.parametrize("table", ["nonsense", ""])
 def test_an_unknown_table_is_refused_with_those_there_are(table):
     """The message names every table."""
-    with pytest.raises(UsageError, match="suspects, tests, types, sites, containers and series"):
+    with pytest.raises(UsageError, match="suspects, tests, types, sites, containers, freed and series"):
         to_frame(samples.leak_report(), table)
     with pytest.raises(UsageError):
         to_frame(samples.snapshot(), "types")

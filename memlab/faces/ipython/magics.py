@@ -255,9 +255,7 @@ def unregister(shell: Any) -> None:
     transformers[:] = [one for one in transformers if not isinstance(one, Awaiting)]
 
 
-def _run(
-    hunt: LeakHunt, step: Watched, outputs: Outputs, showing: Showing
-) -> LeakReport:
+def _run(hunt: LeakHunt, step: Watched, outputs: Outputs, showing: Showing) -> LeakReport:
     """Hunt and show; when the step raises, or on an interrupt, show what was seen and let it pass."""
     __tracebackhide__ = True
     try:
