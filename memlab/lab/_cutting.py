@@ -1,0 +1,139 @@
+"""What would go if a suspect's holder let go: the heap's graph is taken once, and each suspect's references cut.
+
+The search for names held every object that it looked at; the graph is taken when all of them were let go, so
+that nothing of memlab's own holds what is cut. Until then a holder is known by its address, and is cut only
+when an object of its type still lies there. Exact for the moment of the capture: other threads run on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from memlab._base.safety import short_name
+from memlab.analyses.heap_cut import cut_edges
+from memlab.collectors.heap import take_heap
+from memlab.errors import UnavailableError
+from memlab.records.chain import RootKind
+from memlab.records.heap_graph import NO_NODE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from memlab._base.paths import PathLabels
+    from memlab.lab._suspects import Edge
+    from memlab.records.columns import Ints, Nodes
+    from memlab.records.heap_graph import HeapGraph
+    from memlab.records.heap_results import Freed
+    from memlab.records.leak_report import Suspect
+
+__all__ = ["NO_HOLDER", "NO_TIME", "cut_suspects"]
+
+NO_TIME = "the budget left no time for it: give the hunt a larger budget_s"
+NO_HOLDER = "no Python object was seen to hold it, so there is no reference to cut"
+_GONE = "its holder was gone when the heap was captured"
+_NEVER_STARTED = "the heap could not be captured: "
+_WALK_SHARE = 0.3
+"""Time for one walk over the graph, as part of the time that taking it took, about: more than was measured."""
+_SPACES = (RootKind.MODULE, RootKind.TYPE, RootKind.FRAME)
+_MOST_OBJECTS = 50_000_000
+
+
+def cut_suspects(
+    suspects: Sequence[Suspect],
+    edges: Sequence[Sequence[Edge]],
+    fresh: Ints,
+    paths: PathLabels,
+    seconds: float,
+    clock: Callable[[], float],
+) -> tuple[Suspect, ...]:
+    """Return the suspects, each with what would be freed, or why that is not known.
+
+    Args:
+        suspects: greatest first.
+        edges: for each, the references that keep it.
+        fresh: addresses of what the second pass left behind.
+        paths: labels of code files.
+        seconds: time to spend; what does not fit is left out, last suspects first.
+        clock: monotonic seconds.
+    """
+    if not any(edges):
+        return tuple(_without(suspect, NO_HOLDER) for suspect in suspects)
+    began = clock()
+    if seconds <= 0:
+        return tuple(_without(s, NO_TIME if e else NO_HOLDER) for s, e in zip(suspects, edges, strict=True))
+    try:
+        graph = take_heap(limit=_MOST_OBJECTS, seconds=seconds, paths=paths).graph
+    except UnavailableError as error:
+        return tuple(_without(suspect, _NEVER_STARTED + str(error)) for suspect in suspects)
+    walk = _WALK_SHARE * (clock() - began)
+    cutter = _Cutter(graph, fresh)
+    answers = []
+    for suspect, held in zip(suspects, edges, strict=True):
+        if not held:
+            answers.append(_without(suspect, NO_HOLDER))
+        elif not graph.complete or clock() + walk > began + seconds:
+            answers.append(_without(suspect, NO_TIME))
+        else:
+            answers.append(cutter.cut(suspect, held))
+    return tuple(answers)
+
+
+def _without(suspect: Suspect, reason: str) -> Suspect:
+    return dataclasses.replace(suspect, freed_absent=reason)
+
+
+class _Cutter:
+    """One graph, and which of its nodes are new."""
+
+    def __init__(self, graph: HeapGraph, fresh: Ints) -> None:
+        self._graph = graph
+        self._fresh = np.isin(graph.address, fresh.astype(np.uint64))
+        spaces = np.zeros(len(graph), bool)
+        # The namespaces of modules, and what is a root by itself, hold much that is no part of a leak.
+        spaces[graph.owner_node] = True
+        spaces[
+            [n for n, k in zip(graph.root_node.tolist(), graph.root_kind, strict=True) if k in _SPACES]
+        ] = True
+        self._spaces = spaces
+
+    def cut(self, suspect: Suspect, held: Sequence[Edge]) -> Suspect:
+        places: list[Nodes] = []
+        whole = True
+        for edge in held:
+            node = self._node(edge)
+            if node == NO_NODE:
+                continue
+            found, all_of_them = self._places(node, whole=edge.whole)
+            whole = whole and all_of_them
+            places.append(found)
+        if not places:
+            return _without(suspect, _GONE)
+        freed = cut_edges(self._graph, np.concatenate(places), (_words(suspect, held, whole=whole),))
+        return dataclasses.replace(suspect, freed=freed, retained_bytes=freed.freed_bytes)
+
+    def _places(self, node: int, *, whole: bool) -> tuple[Nodes, bool]:
+        """Return the places of the references that are cut, and whether they are all that the holder has."""
+        graph = self._graph
+        low, high = int(graph.starts[node]), int(graph.starts[node + 1])
+        places = np.arange(low, high, dtype=np.uint32)
+        if whole and not self._spaces[node]:
+            return places, True
+        return places[self._fresh[graph.edges[low:high]]], False
+
+    def _node(self, edge: Edge) -> int:
+        at = np.flatnonzero(self._graph.address == np.uint64(edge.holder))
+        node = int(at[0]) if len(at) else NO_NODE
+        return node if node != NO_NODE and self._graph.type_name(node) == edge.type_name else NO_NODE
+
+
+def _words(suspect: Suspect, held: Sequence[Edge], *, whole: bool) -> str:
+    """Say what is cut: the entries of a container, or what an object has come to hold."""
+    if suspect.container is not None and whole:
+        return f"all entries of {suspect.container.name}"
+    name = suspect.container.name if suspect.container is not None else f"the {short_name(held[0].type_name)}"
+    if suspect.container is None and suspect.chain is not None and len(suspect.chain.links) > 1:
+        name = suspect.chain.links[-2].label
+    return f"what {name} has come to hold while it was traced"
