@@ -102,8 +102,8 @@ def cut_edges(graph: HeapGraph, edges: Nodes, words: Sequence[str]) -> Freed:
     stay = int(after[told].sum())
     if stay:
         notes.append(
-            f"{stay:,} of {format_things(len(told), 'object')} that would be let go are held from elsewhere too, "
-            "and would stay."
+            f"{stay:,} of {format_things(len(told), 'object')} that would be let go are held from elsewhere "
+            "too, and would stay."
         )
     return Freed(
         objects=len(freed),

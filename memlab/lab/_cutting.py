@@ -1,4 +1,4 @@
-"""What would go if a suspect's holder let go: the heap's graph is taken once, and each suspect's references cut.
+"""What would go if a suspect's holder let go: the heap's graph is taken once, and references in it are cut.
 
 The search for names held every object that it looked at; the graph is taken when all of them were let go, so
 that nothing of memlab's own holds what is cut. Until then a holder is known by its address, and is cut only
@@ -26,67 +26,68 @@ if TYPE_CHECKING:
     from memlab.lab._suspects import Edge
     from memlab.records.columns import Ints, Nodes
     from memlab.records.heap_graph import HeapGraph
-    from memlab.records.heap_results import Freed
     from memlab.records.leak_report import Suspect
 
-__all__ = ["NO_HOLDER", "NO_TIME", "cut_suspects"]
+__all__ = ["NO_HOLDER", "NO_TIME", "Cutter"]
 
 NO_TIME = "the budget left no time for it: give the hunt a larger budget_s"
 NO_HOLDER = "no Python object was seen to hold it, so there is no reference to cut"
 _GONE = "its holder was gone when the heap was captured"
-_NEVER_STARTED = "the heap could not be captured: "
 _WALK_SHARE = 0.3
-"""Time for one walk over the graph, as part of the time that taking it took, about: more than was measured."""
+"""Time for one walk over the graph, as part of the time that taking it took: more than was measured."""
 _SPACES = (RootKind.MODULE, RootKind.TYPE, RootKind.FRAME)
 _MOST_OBJECTS = 50_000_000
 
 
-def cut_suspects(
-    suspects: Sequence[Suspect],
-    edges: Sequence[Sequence[Edge]],
-    fresh: Ints,
-    paths: PathLabels,
-    seconds: float,
-    clock: Callable[[], float],
-) -> tuple[Suspect, ...]:
-    """Return the suspects, each with what would be freed, or why that is not known.
+class Cutter:
+    """Cuts the references that keep suspects.
 
     Args:
-        suspects: greatest first.
-        edges: for each, the references that keep it.
         fresh: addresses of what the second pass left behind.
         paths: labels of code files.
         seconds: time to spend; what does not fit is left out, last suspects first.
         clock: monotonic seconds.
     """
-    if not any(edges):
-        return tuple(_without(suspect, NO_HOLDER) for suspect in suspects)
-    began = clock()
-    if seconds <= 0:
-        return tuple(_without(s, NO_TIME if e else NO_HOLDER) for s, e in zip(suspects, edges, strict=True))
-    try:
-        graph = take_heap(limit=_MOST_OBJECTS, seconds=seconds, paths=paths).graph
-    except UnavailableError as error:
-        return tuple(_without(suspect, _NEVER_STARTED + str(error)) for suspect in suspects)
-    walk = _WALK_SHARE * (clock() - began)
-    cutter = _Cutter(graph, fresh)
-    answers = []
-    for suspect, held in zip(suspects, edges, strict=True):
-        if not held:
-            answers.append(_without(suspect, NO_HOLDER))
-        elif not graph.complete or clock() + walk > began + seconds:
-            answers.append(_without(suspect, NO_TIME))
-        else:
-            answers.append(cutter.cut(suspect, held))
-    return tuple(answers)
+
+    def __init__(self, fresh: Ints, paths: PathLabels, seconds: float, clock: Callable[[], float]) -> None:
+        self._fresh = fresh
+        self._paths = paths
+        self._seconds = seconds
+        self._clock = clock
+
+    def cut(self, suspects: Sequence[Suspect], edges: Sequence[Sequence[Edge]]) -> tuple[Suspect, ...]:
+        """Return the suspects, each with what would be freed, or why that is not known.
+
+        Args:
+            suspects: greatest first.
+            edges: for each, the references that keep it.
+        """
+        began = self._clock()
+        why, heap, walk = NO_TIME, None, 0.0
+        if any(edges) and self._seconds > 0:
+            try:
+                graph = take_heap(limit=_MOST_OBJECTS, seconds=self._seconds, paths=self._paths).graph
+                walk = _WALK_SHARE * (self._clock() - began)
+                heap = _Heap(graph, self._fresh) if graph.complete else None
+            except UnavailableError as error:
+                why = str(error)
+        answers = []
+        for suspect, held in zip(suspects, edges, strict=True):
+            if not held:
+                answers.append(_without(suspect, NO_HOLDER))
+            elif heap is None or self._clock() + walk > began + self._seconds:
+                answers.append(_without(suspect, why))
+            else:
+                answers.append(heap.cut(suspect, held))
+        return tuple(answers)
 
 
 def _without(suspect: Suspect, reason: str) -> Suspect:
     return dataclasses.replace(suspect, freed_absent=reason)
 
 
-class _Cutter:
-    """One graph, and which of its nodes are new."""
+class _Heap:
+    """The graph of the heap, and which of its nodes are new."""
 
     def __init__(self, graph: HeapGraph, fresh: Ints) -> None:
         self._graph = graph
@@ -94,12 +95,12 @@ class _Cutter:
         spaces = np.zeros(len(graph), bool)
         # The namespaces of modules, and what is a root by itself, hold much that is no part of a leak.
         spaces[graph.owner_node] = True
-        spaces[
-            [n for n, k in zip(graph.root_node.tolist(), graph.root_kind, strict=True) if k in _SPACES]
-        ] = True
+        rows = [row for row, kind in enumerate(graph.root_kind) if kind in _SPACES]
+        spaces[graph.root_node[rows]] = True
         self._spaces = spaces
 
     def cut(self, suspect: Suspect, held: Sequence[Edge]) -> Suspect:
+        """Return the suspect with what would be freed."""
         places: list[Nodes] = []
         whole = True
         for edge in held:

@@ -30,7 +30,7 @@ from memlab.collectors.probe import Probe
 from memlab.collectors.tracing import TracemallocOwner
 from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
-from memlab.lab._cutting import cut_suspects
+from memlab.lab._cutting import Cutter
 from memlab.lab._joined import TracedFacts, explain
 from memlab.lab._native_pass import NativePass
 from memlab.lab._surroundings import Surroundings
@@ -59,8 +59,8 @@ _BRIEF_SHARE = 0.05
 _NATIVE_SHARE = 0.15
 _SEARCH = 12.0
 """What is done to the whole heap after the first pass takes, in censuses, about: counts, walks and so on."""
-_CUT = 2.5
-"""What taking the graph and the first cuts takes, in censuses, at most: about one was measured."""
+_CUT = 1.0
+"""What taking the graph and the first cuts takes, in censuses, about; the capture itself stops in time."""
 _LEAST_BARE = 0.15
 """Part of the budget that the first pass has however long the search will take."""
 _COUNTED = ("tracked_objects", "allocated_blocks")
@@ -100,9 +100,9 @@ def find_leaks(
 
     Args:
         step: called without arguments; ought to leave nothing behind. A coroutine function is awaited.
-        setup: called once before, and not part of what is judged. Also a context manager, a function that makes
-            one by ``contextlib.contextmanager``, or a generator that yields once: what follows its yield then
-            runs after the hunt. Coroutines and asynchronous forms run in the step's own event loop.
+        setup: called once before, and not part of what is judged. Also a context manager, a function that
+            makes one by ``contextlib.contextmanager``, or a generator that yields once: what follows its
+            yield then runs after the hunt. Coroutines and asynchronous forms run in the step's own loop.
         teardown: called once after, whatever happened: also when the step, or the set-up itself, raised. The
             exception that came first is the one that goes on.
         budget_s: seconds to spend, about. A step that takes longer than a hundredth of it is run less often.
@@ -378,9 +378,8 @@ class LeakHunt:
         self._progress("asking what would be freed", 0.0)
         left = self._until(1.0) - self._clock() - self._kept_for_native(facts)
         fits = left >= self._search_s() * _CUT / _SEARCH
-        suspects = cut_suspects(
-            facts.suspects, facts.edges, facts.fresh, self._labels, left if fits else 0.0, self._clock
-        )
+        cutter = Cutter(facts.fresh, self._labels, left if fits else 0.0, self._clock)
+        suspects = cutter.cut(facts.suspects, facts.edges)
         self._facts = dataclasses.replace(facts, suspects=suspects)
 
     def _kept_for_native(self, facts: TracedFacts) -> float:

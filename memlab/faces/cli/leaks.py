@@ -30,7 +30,8 @@ HELP = "hunt a leak in a function: verdict, line, holder"
 TEXTS = describe(
     "Call a function again and again, and tell whether it leaks: what, which line makes it, who holds it.\n"
     "TARGET and the arguments of --setup and --teardown are package.module:function or\n"
-    "path/to/file.py:function; the last two also take the name of a function beside TARGET's. What the function prints goes to stdout as ever;\n"
+    "path/to/file.py:function; the last two also take the name of a function beside TARGET's. What the\n"
+    "function prints goes to stdout as ever;\n"
     "with --json it goes to stderr, and stdout is exactly one JSON document.",
     "memlab leaks app/jobs.py:handle_one --budget 10 --report leak.html\n"
     "  memlab leaks --budget 60 --run server.py --port 8000",
