@@ -1,9 +1,9 @@
 """What a step needs around it: made once before the first iteration, taken away after the last.
 
-A set-up is a function, or what a ``with`` block or a pytest fixture would be: a context manager, a function that
-makes one, a generator that yields once. Coroutines and asynchronous forms run in the step's own event loop.
-The tear-down runs whatever happened before it, also where the set-up itself failed half-way; the exception that
-came first is the one that goes on.
+A set-up is a function, or what a ``with`` block or a pytest fixture would be: a context manager, a function
+that makes one, a generator that yields once. Coroutines and asynchronous forms run in the step's own event
+loop. The tear-down runs whatever happened before it, also where the set-up itself failed half-way; the
+exception that came first is the one that goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Surroundings"]
 
-# What a decorated generator function gives back: nothing of it has run yet, so it can only be meant to be entered.
+# What a decorated generator function gives back: nothing of it has run, so it is meant to be entered.
 _MADE_BY_DECORATOR = (contextlib._GeneratorContextManager, contextlib._AsyncGeneratorContextManager)  # noqa: SLF001
 
 
@@ -73,15 +73,16 @@ class Surroundings:
         """Tear down: what the set-up opened first, then the tear-down.
 
         Args:
-            under_way: the exception that ended the hunt. An error of the tear-down is then noted and set aside;
-                without one it goes on to the caller. What is no ``Exception``, such as an interrupt, always does.
+            under_way: the exception that ended the hunt. An error of the tear-down is then noted and set
+                aside; without one it goes on to the caller. What is no ``Exception``, such as an interrupt,
+                always does.
         """
         failed = under_way
         trace = under_way.__traceback__ if under_way is not None else None
         for part in (self._close, self._call_teardown):
             try:
                 part(under_way)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised below
                 if error is under_way:  # a context manager lets it through by raising it again
                     continue
                 self.notes.append(f"the tear-down raised {instance_type_name(error)}")
@@ -121,7 +122,7 @@ class Surroundings:
 
 
 def _is_manager(setup: Any) -> bool:
-    """Tell whether a set-up is itself a context manager, to be entered: an object with both halves, no class."""
+    """Tell whether a set-up is itself a context manager, to be entered: an object, no class."""
     kind = type(setup)
     if isinstance(setup, type):
         return False

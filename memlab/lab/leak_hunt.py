@@ -377,6 +377,8 @@ class LeakHunt:
         self._stage = "cutting references"
         self._progress("asking what would be freed", 0.0)
         left = self._until(1.0) - self._clock() - self._kept_for_native(facts)
+        if self.options.iterations is not None:  # who counts calls does not count seconds
+            left = max(left, self.options.budget_s)
         fits = left >= self._search_s() * _CUT / _SEARCH
         cutter = Cutter(facts.fresh, self._labels, left if fits else 0.0, self._clock)
         suspects = cutter.cut(facts.suspects, facts.edges)

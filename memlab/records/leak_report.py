@@ -139,9 +139,9 @@ class Suspect:
         entry: where the object is allocated that the container directly holds, when that is another line.
         source: what it was seen by: ``objects``, ``entries`` of a container, ``traced blocks``, ``malloc``
             (blocks that native code took and did not give back) or ``rss`` (resident memory by line).
-        retained_bytes: what would be freed if the holder let go: all entries of the container that gains, however
-            old, without its own table; without such a container, what it has come to hold in the second pass.
-            None where that is not known.
+        retained_bytes: what would be freed if the holder let go: all entries of the container that gains,
+            however old, without its own table; without such a container, what the holder has come to hold in
+            the second pass. None where that is not known.
         freed: the same cut in full: objects and bytes by type, and what stays since others hold it too.
         freed_absent: why ``freed`` and ``retained_bytes`` are None.
     """
@@ -255,8 +255,8 @@ class LeakReport(Result):
     def what_if(self, suspect: int = 0) -> Freed:
         """Return what would be freed if what holds a suspect let go: objects and bytes by type.
 
-        The hunt cut the references on the graph of the whole heap, exactly, at its end; nothing is kept of the
-        heap but the answer, so a loaded report gives it too.
+        The hunt cut the references on the graph of the whole heap, exactly, at its end; nothing of the heap
+        is kept but the answer, so a loaded report gives it too.
 
         Args:
             suspect: index into ``suspects``; the first leaks most.

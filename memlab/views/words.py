@@ -262,13 +262,14 @@ def suspect_objects(suspect: Suspect) -> str:
 
 
 def freed_sentence(suspect: Suspect) -> str:
-    """Say what would be freed if a suspect's holder let go; empty where a hunt of an older version did not ask."""
+    """Say what would be freed if a suspect's holder let go; empty where an older version did not ask."""
     freed = suspect.freed
     if freed is None:
         return f"Not known: {suspect.freed_absent}." if suspect.freed_absent else ""
     what = " and ".join(freed.cut) or "it"
     if freed.objects:
-        text = f"{format_bytes(freed.freed_bytes)} in {format_things(freed.objects, 'object')} would go with {what}."
+        much = f"{format_bytes(freed.freed_bytes)} in {format_things(freed.objects, 'object')}"
+        text = f"{much} would go with {what}."
     else:
         text = f"Nothing would go with {what}."
     return " ".join((text, *freed.notes))

@@ -52,7 +52,6 @@ def _what_if(result: Result, number: int) -> Result:
     if not isinstance(result, LeakReport):
         raise UsageError(f"--what-if asks a leak report about a suspect; this file holds a {result.kind}")
     if not 1 <= number <= len(result.suspects):
-        raise UsageError(
-            f"--what-if {number}: the report's suspects are numbered from 1 to {len(result.suspects)}"
-        )
+        many = f"are numbered from 1 to {len(result.suspects)}" if result.suspects else "are none"
+        raise UsageError(f"--what-if {number}: the report's suspects {many}")
     return result.what_if(number - 1)
