@@ -122,7 +122,14 @@ class _Heap:
         places = np.arange(low, high, dtype=np.uint32)
         if whole and not self._spaces[node]:
             return places, True
-        return places[self._fresh[graph.edges[low:high]]], False
+        found = places[self._fresh[graph.edges[low:high]]]
+        if not len(found):
+            # An instance's attributes may have moved into a dictionary of their own since the search.
+            dicts = [n for n in graph.edges[low:high].tolist() if graph.type_name(n) == "builtins.dict"]
+            inner = [np.arange(graph.starts[n], graph.starts[n + 1], dtype=np.uint32) for n in dicts]
+            places = np.concatenate([found, *inner])
+            found = places[self._fresh[graph.edges[places]]]
+        return found, False
 
     def _node(self, edge: Edge) -> int:
         at = np.flatnonzero(self._graph.address == np.uint64(edge.holder))
