@@ -8,7 +8,6 @@ that start at the last exception (kind LAST_EXCEPTION).
 
 from __future__ import annotations
 
-import linecache
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,26 +20,12 @@ if TYPE_CHECKING:
 
     from memlab.records.chain import ReferenceChain
 
-__all__ = ["Bookkeeping", "cell_aliases", "listed", "notebook_remedy"]
+__all__ = ["Bookkeeping", "listed", "notebook_remedy"]
 
 _NAMES = re.compile(r"_{1,3}|_\d+|_i{1,3}|_i\d+|In|Out|_ih|_oh|_dh|get_ipython")
 _OUTPUTS = ("Out", "_oh")
 _LAST = ("last_value", "last_exc", "last_traceback", "last_type")
 _CELL = re.compile(r"(?:Out\[|_)(\d+)\]?")
-
-
-def cell_aliases() -> dict[str, str]:
-    """Return the file names under which a notebook's cells were compiled, each with its cell: ``Cell In[3]``.
-
-    Nothing outside of IPython, which is asked where it is loaded and never imported.
-    """
-    ipython = sys.modules.get("IPython")
-    shell = getattr(ipython, "get_ipython", lambda: None)()
-    tell = getattr(getattr(shell, "compile", None), "format_code_name", None)
-    if tell is None:
-        return {}
-    said = {name: tell(name) for name in list(linecache.cache)}
-    return {name: " ".join(words) for name, words in said.items() if words is not None}
 
 
 class Bookkeeping:

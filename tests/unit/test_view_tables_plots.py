@@ -21,7 +21,8 @@ RESULTS = samples.all_results()
 PLOTTED = sorted(set(RESULTS) - {"explanation"})
 COLUMNS = {
     "leak": "type objects_per_iteration bytes_per_iteration share made_at source your_line entry_made_at"
-    " held_by container entries_per_iteration",
+    " held_by container entries_per_iteration"
+    " retained_bytes retained_objects retained_absent",
     "explanation": "chain step root via label type",
     "snapshot": "file line size_bytes blocks domain traceback",
     "snapshot diff": "file line function size_diff_bytes blocks_diff size_bytes blocks change moved_from",
