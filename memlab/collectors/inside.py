@@ -22,8 +22,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.descriptors import close_all
-from memlab._base.paths import PathLabels
 from memlab.collectors import gc_pauses
+from memlab.collectors.cell_names import CellLabels
 from memlab.collectors.frames import collector_at_rest, is_own
 from memlab.collectors.sampler_script import Series, Sink, columns_frame, json_frame
 from memlab.collectors.streams import Notices
@@ -103,7 +103,7 @@ class Inside:
         self._names: tuple[str, ...] = ()
         self._next_blocks = 0.0
         self._blocks = 0
-        self._labels: PathLabels | None = None
+        self._labels: CellLabels | None = None
         self._aliases = dict(aliases or {})
         self._known: dict[tuple[object, ...], int] = {}
         self._runtimes: dict[int, int] = {}
@@ -356,7 +356,7 @@ class Inside:
             return -1
         number = self._known[key] = len(self._known)
         if self._labels is None:
-            self._labels = PathLabels(self._aliases)
+            self._labels = CellLabels(self._aliases)
         labels = self._labels
         frames = [[labels.label(file), line, function] for file, line, function in stack]
         for file, _, _ in stack:

@@ -12,7 +12,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any
 
-from memlab._base.paths import OWN_FOLDER, PathLabels
+from memlab._base.paths import OWN_FOLDER
+from memlab.collectors.cell_names import CellLabels
 from memlab.collectors.sampler_script import columns_frame, json_frame
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class SiteLooks:
         self._sink = sink
         self._us = us
         self._series = series
-        self._labels = PathLabels(dict(aliases or {}))
+        self._labels = CellLabels(aliases)
         self._every_s = every_s
         self._clock = clock
         self._wait_s = min(_FIRST_S, every_s)

@@ -214,8 +214,8 @@ def _execute(document: Any, path: Path, progress: Callable[[str, float], None]) 
             sockets = {"transport": "ipc", "ip": str(Path(folder) / "kernel")}
             run(Config({"KernelManager": sockets if os.name == "posix" else {}}))
     except CellExecutionError as error:
-        at = _failed_cell(document)
-        said = clean(f"{error.ename}: {error.evalue}")
+        at, told = _failed_cell(document)
+        said = clean(told or f"{error.ename}: {error.evalue}")
         raise UsageError(f"cell {at} of {path} raised {said} (its own exception); nothing written") from None
     except CellTimeoutError:
         raise UsageError(f"a cell of {path} ran longer than {CELL_TIMEOUT_S} s; nothing written") from None
@@ -236,12 +236,16 @@ def _run(client: Any) -> None:
         raise
 
 
-def _failed_cell(document: Any) -> int:
-    """Return the position of the cell that holds an error, from 1."""
+def _failed_cell(document: Any) -> tuple[int, str]:
+    """Return the position of the cell that holds an error, from 1, and the error in a line.
+
+    The kernel's answer does not know an error of a display: it says ``NoneType: None``.
+    """
     for at, cell in enumerate(document.cells, 1):
-        if any(output.get("output_type") == "error" for output in cell.get("outputs", ())):
-            return at
-    return 0
+        for output in cell.get("outputs", ()):
+            if output.get("output_type") == "error":
+                return at, f"{output.get('ename')}: {output.get('evalue')}"
+    return 0, ""
 
 
 def _beside(folder: Path) -> Callable[[str], bytes | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memlab._base.units import format_bytes, format_signed_bytes, format_things
+from memlab.records.snapshot import NATIVE
 from memlab.views import words
 from memlab.views.flame_data import frame_label
 
@@ -23,6 +24,8 @@ __all__ = [
     "own_lines",
     "widths_note",
 ]
+
+_NAMELESS = NATIVE + "<unknown>"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def growth_headline(tree: FlameTree) -> str:
     if most < 0:
         return "Nothing changed between the two snapshots" if not growth else grown
     change = int(tree.now.frame_bytes[most] - tree.before.frame_bytes[most])
-    return f"{grown}, most at {_spot(tree, most)}: {format_signed_bytes(change)}"
+    return f"{grown}, most {_spot(tree, most)}: {format_signed_bytes(change)}"
 
 
 def live_headline(tree: FlameTree) -> str:
@@ -96,7 +99,7 @@ def live_headline(tree: FlameTree) -> str:
     most = int(np.argmax(tree.now.frame_bytes)) if tree.now.frame_bytes.any() else -1
     if most < 0:
         return live
-    return f"{live}, most at {_spot(tree, most)}: {format_bytes(int(tree.now.frame_bytes[most]))}"
+    return f"{live}, most {_spot(tree, most)}: {format_bytes(int(tree.now.frame_bytes[most]))}"
 
 
 def folded_note(tree: FlameTree) -> tuple[str, ...]:
@@ -129,4 +132,6 @@ def widths_note(tree: FlameTree) -> tuple[str, ...]:
 
 
 def _spot(tree: FlameTree, frame: int) -> str:
-    return words.printable(frame_label(tree, frame), 120)
+    if tree.files[int(tree.frame_file[frame])] == _NAMELESS:
+        return "in native code without symbols"
+    return "at " + words.printable(frame_label(tree, frame), 120)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from memlab._base.safety import short_name
 from memlab._base.units import format_bytes, format_signed_bytes, format_things
 from memlab.views import words
 
 if TYPE_CHECKING:
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import (
+        ContainerDiff,
         Freed,
         HeapCensus,
         HeapCycles,
@@ -135,7 +137,16 @@ def diff_lead(diff: HeapDiff) -> str:
     if not diff.containers:
         return how
     first = diff.containers[0]
-    return f"{first.name} retains {format_signed_bytes(first.retained_diff)} of it. {how}"
+    return f"{_named(first)} retains {format_signed_bytes(first.retained_diff)} of it. {how}"
+
+
+def _named(container: ContainerDiff) -> str:
+    """Return a container's name; for one that is only a ``dict``, with the nearest name above it."""
+    if container.chain is None or container.name != short_name(container.type_name):
+        return container.name
+    above = reversed(container.chain.links[:-1])
+    nearest = next((link for link in above if link.label != short_name(link.type_name)), None)
+    return container.name if nearest is None else f"{container.name} under {nearest.label}"
 
 
 def holdings_headline(holdings: HeapHoldings) -> str:

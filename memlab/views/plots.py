@@ -43,7 +43,7 @@ from memlab.views.palette import HUES, LIGHT, tints, tones
 from memlab.views.pool_plots import DRAWERS as POOL_DRAWERS
 from memlab.views.site_history_views import DRAWERS as SITE_DRAWERS
 from memlab.views.sites import top_lines
-from memlab.views.time_plots import decorate, overlay
+from memlab.views.time_plots import decorate, leave_room, overlay
 from memlab.views.where_views import DRAWERS as WHERE_DRAWERS
 
 if TYPE_CHECKING:
@@ -67,15 +67,11 @@ def plot(result: Result, ax: Axes | None = None, metric: str | None = None) -> A
     A leak report shows one tested metric over iterations as change since the first tested reading, with the
     blocks' minima as steps; a capture or timeline shows RSS over seconds, thinned without losing a peak, a
     capture with its spans, pauses, marks and peak; two captures lie over each other; a
-    snapshot and a difference show their greatest lines; a statement shows its repeats; a heap graph and a
-    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars. A
-    pool shows its size over time, a hit curve the hit rate over the number of entries.
-    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a
-    flame tree is an icicle of its widest frames.
-    heap tree are treemaps of retained size; a line profile and a cell ledger show how
-    far lines and cells rose; other results of a heap show their greatest parts as bars.
-    heap tree are treemaps of retained size; other results of a heap show their greatest parts as bars; a run
-    in a cage shows resident memory over its ballast, with its budget, and a post-mortem the last stretch.
+    snapshot and a difference show their greatest lines; a statement shows its repeats; a line profile and a
+    cell ledger show how far lines and cells rose; a heap graph and a heap tree are treemaps of retained size,
+    other results of a heap show their greatest parts as bars; a flame tree is an icicle of its widest frames.
+    A pool shows its size over time, a hit curve the hit rate over the number of entries; a run in a cage
+    shows resident memory over its ballast, with its budget, and a post-mortem the last stretch.
 
     Args:
         result: any result but an explanation, which is no picture of numbers.
@@ -178,6 +174,8 @@ def _capture(capture: Capture, ax: Axes | None, metric: str | None) -> Axes:
     heights = decorate(axes, capture, rss=rss)
     if rss and heights and values is not None:
         _ticks(axes, min(int(values.min()), *heights), max(int(values.max()), *heights), sizes=True)
+        if capture.spans or capture.marks:
+            leave_room(axes, capture, max(heights))
     if rss and capture.peak is not None:
         peak = capture.peak
         name = words.metric_name("rss_bytes")

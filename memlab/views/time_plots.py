@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from memlab.records.capture import Capture
     from memlab.records.capture_comparison import CaptureComparison
 
-__all__ = ["decorate", "overlay"]
+__all__ = ["decorate", "leave_room", "overlay"]
 
 _BUCKETS = 500
 _HUES = ("native", "good", "accent", "muted")
@@ -28,6 +28,7 @@ _MOST_MARKS = 40
 _NAME = 40
 _LANE = 0.055
 _LANES = 4
+_GAP = 0.02
 _NEAR_LIMIT = 1.5
 _HALF = 0.5
 
@@ -44,6 +45,13 @@ def decorate(axes: Axes, capture: Capture, *, rss: bool) -> list[int]:
     _marks(axes, capture)
     _pauses(axes, capture)
     return [*_peak(axes, capture), *_limit(axes, capture)] if rss else []
+
+
+def leave_room(axes: Axes, capture: Capture, height: int) -> None:
+    """Raise the top until the names of spans and marks stand above ``height``, not in its dashed line."""
+    lanes = min(_LANES, max((span.depth + 1 for span in capture.spans), default=0)) + bool(capture.marks)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, max(high, low + (height - low) / (1 - (lanes * _LANE + _GAP))))
 
 
 def overlay(axes: Axes, comparison: CaptureComparison, metric: str) -> tuple[int, int] | None:
@@ -128,6 +136,7 @@ def _peak(axes: Axes, capture: Capture) -> list[int]:
     axes.axhline(height, color=color, lw=1, ls="--")
     if at is not None:
         axes.plot([at], [height], color=color, marker="o", mfc="white", mew=2, ms=7, ls="")
+    ground = {"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.8}
     words_of = "\n".join(_plain(text) for text in (peak["label"], peak["where"]) if text)
     low, high = axes.get_xlim()
     leftward = at is None or at > (low + high) * _HALF
@@ -139,6 +148,7 @@ def _peak(axes: Axes, capture: Capture) -> list[int]:
         textcoords="offset points",
         color=color,
         parse_math=False,
+        bbox=ground,  # the line that rises to the peak goes behind its words
         **options,
     )
     return [height]

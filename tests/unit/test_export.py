@@ -191,6 +191,38 @@ def test_a_result_of_memlab_keeps_its_frame_and_the_policy_knows_its_script(note
         assert "unsafe-inline" not in policy.partition("script-src")[2].partition(";")[0]
 
 
+FOLD = "No page below?"
+
+
+def test_the_word_about_an_untrusted_notebook_is_left_out_where_the_page_is_there(notebook, tmp_path):
+    """In a notebook that is not trusted the frame is missing, and the fold says why; a page has its frame."""
+    results = (samples.leak_report(), samples.capture(), samples.memit_result())
+    summaries = [render_summary(result) for result in results]
+    assert all((FOLD in summary) == ("<iframe" in summary) for summary in summaries)
+    assert sum(FOLD in summary for summary in summaries) >= 2
+    export_notebook(notebook(*(output(text__html=summary) for summary in summaries)), tmp_path / "out.html")
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert FOLD not in page
+    assert "is not trusted" not in page
+    # Only that is gone: the other folds and the frames are there.
+    frames, folds = ("".join(summaries).count(tag) for tag in ("<iframe", "<details"))
+    assert page.count("<iframe") == frames
+    assert page.count("<details") == folds - sum(FOLD in summary for summary in summaries)
+
+
+def test_a_fold_of_the_readers_own_stays(notebook, tmp_path):
+    """Only the very words are memlab's, and nothing after the end of the fold goes with it."""
+    own = "<details><summary>No page today</summary><p>kept one</p></details>"
+    ours = f"<details><summary>{FOLD}</summary><p>gone</p></details>"
+    after = "\n<p>kept two</p><details><p>kept three</p></details>"
+    shown = output(text__html=own + ours + after)
+    export_notebook(notebook(shown, markdown=f"# {FOLD}"), tmp_path / "out.html")
+    page = (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert "gone" not in page
+    assert all(f"kept {number}" in page for number in ("one", "two", "three"))
+    assert f"{FOLD}</h1>" in page
+
+
 def test_a_folder_of_notebooks_gets_a_list(tmp_path, notebook):
     """Each notebook becomes a page, and the index names all of them with their titles and first words."""
     first = notebook(markdown="# One\n\nThe *first* of [two](x.html).")

@@ -22,7 +22,7 @@ from memlab.analyses.flame import flame_tree
 from memlab.errors import MissingExtraError, UsageError
 from memlab.faces.ipython.flame_widget import explore
 from memlab.records.flame import FlameTree
-from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot import NATIVE, Snapshot
 from memlab.views.flame_data import flame_columns, frame_label, package_hues, scales, tone, widths
 from memlab.views.flame_map import flame_block, places_block
 from memlab.views.flame_words import growth_headline, live_headline, own_lines
@@ -68,6 +68,14 @@ def test_a_difference_is_told_in_words():
     same = flame_tree(two()[0], two()[0])
     assert growth_headline(same) == "Nothing changed between the two snapshots"
     assert live_headline(flame_tree(two()[0])) == "139 KiB live in 4 blocks, most at app/db.py:7: 120 KiB"
+
+
+def test_native_code_without_symbols_is_called_that_in_the_headline():
+    """``<native> <unknown> in <unknown>`` says nothing to a reader."""
+    before = two()[0]
+    nameless = tuple(NATIVE + "<unknown>" if file == "app/db.py" else file for file in before.files)
+    one = flame_tree(dataclasses.replace(before, files=nameless))
+    assert live_headline(one).endswith(", most in native code without symbols: 120 KiB")
 
 
 def test_own_lines_get_the_stacks_that_they_lead_to_once():

@@ -15,6 +15,7 @@ from hostile import refill, strings
 from matplotlib.figure import Figure
 
 from memlab.errors import MissingExtraError, UnavailableError, UsageError
+from memlab.records.chain import Link
 from memlab.records.columns import ints
 from memlab.records.heap_results import (
     Freed,
@@ -152,6 +153,20 @@ def test_the_text_of_a_difference_names_the_container_and_its_line():
     assert "  1. app.registry._live (set): +117 MiB, +5,000 objects; 4,000 references, +1,000" in lines
     assert "     allocated at    app/models.py:42 in Session.__init__" in lines
     assert "  tuple       -2     -160 B           10     800 B" in lines
+
+
+def test_a_container_without_a_name_is_told_by_the_nearest_one_above_it():
+    """``dict retains +117 MiB`` names nobody."""
+    whole = samples.heap_diff()
+    (first, *_) = whole.containers
+    links = (*first.chain.links, Link("[value]", "dict", "builtins.dict"))
+    nameless = dataclasses.replace(
+        first, name="dict", type_name="builtins.dict", chain=dataclasses.replace(first.chain, links=links)
+    )
+    diff = dataclasses.replace(whole, containers=(nameless,))
+    assert build_page(diff).lead.startswith("dict under _live (set) retains +117 MiB of it.")
+    alone = dataclasses.replace(nameless, chain=None)
+    assert build_page(dataclasses.replace(whole, containers=(alone,))).lead.startswith("dict retains +117")
 
 
 def test_the_text_of_holdings_says_what_frees_each():
