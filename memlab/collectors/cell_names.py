@@ -1,4 +1,4 @@
-"""Which file names are a notebook's cells, as IPython tells. Imports no record, no numpy: recordings use it."""
+"""Which file names are a notebook's cells, as IPython tells. Imports no record and no numpy."""
 
 from __future__ import annotations
 
