@@ -126,7 +126,16 @@ def _late(test: GrowthTest) -> bool:
 
 def slows(tests: Sequence[GrowthTest]) -> bool:
     """Tell whether something rose throughout but is slowing down: worth running longer."""
-    return any(t.grew and not t.sustained for t in tests) and not rises(tests)
+    return any(_slows(t) for t in tests) and not rises(tests)
+
+
+def _slows(test: GrowthTest) -> bool:
+    """Tell whether it grew, does so less and less, and still at a rate that this run can tell from none."""
+    if not test.grew or test.sustained or test.per_iteration <= 0:
+        return False
+    steps, half = len(test.minima) - 1, len(test.minima) // 2
+    iterations = test.minima[-1] / test.per_iteration * (steps - half) / steps
+    return test.minima[-1] - test.minima[half] >= test.least * iterations
 
 
 def judge(found: Findings) -> Judgement:
@@ -140,7 +149,7 @@ def judge(found: Findings) -> Judgement:
             else f"{few}; give a larger budget or a faster step",
         )
     if slows(found.tests):
-        what = " and ".join(_words(t.metric) for t in found.tests if t.grew)
+        what = " and ".join(_words(t.metric) for t in found.tests if _slows(t))
         return Judgement(Verdict.WARMING_UP, f"{what} rose in every block of rounds but ever more slowly")
     if begins_late(found.tests):
         what = " and ".join(_words(t.metric) for t in found.tests if t.metric not in _OF_PROCESS and _late(t))
@@ -299,7 +308,11 @@ def _no_leak_reason(found: Findings) -> str:
             parts.append(
                 f"{format_bytes(test.least)} an iteration" if metric == "rss_bytes" else _one_in(test.least)
             )
-    return f"nothing rose in every block of rounds; a leak of {' or of '.join(parts)} would have been seen"
+    stopped = " and ".join(_words(t.metric) for t in found.tests if t.grew)
+    what = (
+        f"{stopped} rose at first and all but stopped" if stopped else "nothing rose in every block of rounds"
+    )
+    return f"{what}; a leak of {' or of '.join(parts)} would have been seen"
 
 
 def _one_in(rate: float) -> str:

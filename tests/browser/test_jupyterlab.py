@@ -172,8 +172,8 @@ class Visit:
         cells = self.page.evaluate(RUN_ALL, self.notebook)
         for cell in cells:
             for output in cell["outputs"]:
-                trouble = (output.get("ename"), output.get("evalue"))
-                assert output["output_type"] != "error", (cell["id"], *trouble)
+                if output["output_type"] == "error":
+                    pytest.fail(f"cell {cell['id']}: {output.get('ename')}: {output.get('evalue')}")
         return {cell["id"]: cell for cell in cells}
 
 

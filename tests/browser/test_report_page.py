@@ -167,7 +167,7 @@ def test_the_page_reads_whole_without_scripts(visit):
     """With scripts off every table, chart and section is there, and no button that would do nothing."""
     page = visit(RESULTS["leak"], java_script_enabled=False)
     assert page.locator("button:visible, input:visible").count() == 0
-    assert page.locator("table:visible").count() == 6
+    assert page.locator("table:visible").count() == 7
     assert page.locator("svg[role=img]:visible").count() == 3
     for said in ("app/models.py:42 in Session.__init__", "module app.registry", "1 in 720"):
         assert page.get_by_text(said).first.is_visible()

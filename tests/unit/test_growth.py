@@ -163,6 +163,20 @@ def test_a_leak_just_above_the_stated_least_is_found():
 
 
 @pytest.mark.parametrize(
+    ("rises", "verdict"),
+    [((90, 60, 22, 19, 18), "warming up"), ((90, 60, 3, 1, 1), "no leak"), ((40, 6, 4, 1, 1), "no leak")],
+)
+def test_what_slowed_to_less_than_could_be_told_has_stopped(rises, verdict):
+    """A table that took its last few entries rose in every block; so few would be noise by themselves."""
+    minima = (0, *itertools.accumulate(rises))
+    rate = minima[-1] / 800
+    blocks = GrowthTest("allocated_blocks", True, False, rate, 0.0, 2 * rate, minima, 1 / 720, 48 / 800)
+    judged = judge(Findings((blocks,), enough=True))
+    assert judged.verdict == verdict
+    assert ("all but stopped" in judged.reason) is (verdict == "no leak")
+
+
+@pytest.mark.parametrize(
     ("minima", "verdict"),
     [
         ((0, 85, 119, 147, 166, 185), "inconclusive"),  # measured: a healthy test under anyio, blocks alone
