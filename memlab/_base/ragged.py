@@ -38,7 +38,7 @@ def merge_equal(entries: _Ints, lengths: _Ints) -> tuple[_Ints, _Ints]:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     starts = lengths.cumsum() - lengths
     position = np.arange(len(entries)) - starts.repeat(lengths)
-    hashes = np.add.reduceat(_mixed(entries, position), starts)
+    hashes = np.add.reduceat(_hashes(entries, position, int(lengths.max())), starts)
     first, group = group_keys(hashes.view(np.int64))
     like = first[group]
     if bool((lengths == lengths[like]).all()):
@@ -61,11 +61,20 @@ def take_rows(entries: _Ints, lengths: _Ints, rows: _Ints) -> tuple[_Ints, _Ints
     return entries[starts[rows].repeat(taken) + position], taken
 
 
-def _mixed(entries: _Ints, position: _Ints) -> npt.NDArray[np.uint64]:
-    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014) over entry and position."""
-    mixed: npt.NDArray[np.uint64] = (
-        entries.astype(np.uint64) + (position.astype(np.uint64) + np.uint64(1)) * _GOLDEN
-    )
+def _hashes(entries: _Ints, position: _Ints, deepest: int) -> npt.NDArray[np.uint64]:
+    """Mix each entry, times an odd number for its position. Entries that are dense are mixed once each."""
+    count = int(entries.max()) + 1
+    if int(entries.min()) >= 0 and count <= len(entries):
+        mixed = _mixed(np.arange(1, count + 1))[entries]
+    else:
+        mixed = _mixed(entries)
+    mixed *= (_mixed(np.arange(1, deepest + 1)) | np.uint64(1))[position]
+    return mixed
+
+
+def _mixed(numbers: _Ints) -> npt.NDArray[np.uint64]:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    mixed: npt.NDArray[np.uint64] = numbers.astype(np.uint64) * _GOLDEN
     for shift, factor in zip(_SHIFTS, _MIX, strict=False):
         mixed = (mixed ^ (mixed >> shift)) * factor
     mixed ^= mixed >> _SHIFTS[2]

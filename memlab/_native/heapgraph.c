@@ -315,6 +315,7 @@ typedef struct {
     uint32_t *last_slots;
     uint32_t **chunks; /* each holds TABLES tables, the first ALONE only one */
     size_t chunks_count, chunks_room, tables; /* tables: how many the last chunk has given out */
+    size_t most; /* so many tables at most, each in a chunk of its own; 0: no bound */
 } PageMap;
 
 #define ALONE 16 /* so many tables for small heaps come one by one */
@@ -341,7 +342,10 @@ map_free(PageMap *map)
 static uint32_t *
 map_table(PageMap *map)
 {
-    if (map->chunks_count > ALONE && map->tables < TABLES) {
+    if (map->most && map->chunks_count >= map->most) {
+        return NULL;
+    }
+    if (!map->most && map->chunks_count > ALONE && map->tables < TABLES) {
         return map->chunks[map->chunks_count - 1] + SLOTS * map->tables++;
     }
     if (map->chunks_count == map->chunks_room) {
@@ -353,7 +357,7 @@ map_table(PageMap *map)
         map->chunks = chunks;
         map->chunks_room = room;
     }
-    uint32_t *chunk = take(SLOTS * sizeof(uint32_t) * (map->chunks_count < ALONE ? 1 : TABLES), 1);
+    uint32_t *chunk = take(SLOTS * sizeof(uint32_t) * (map->chunks_count < ALONE || map->most ? 1 : TABLES), 1);
     if (chunk != NULL) {
         map->chunks[map->chunks_count++] = chunk;
         map->tables = 1;
@@ -420,6 +424,22 @@ map_slot(PageMap *map, const void *address)
     uintptr_t page = ((uintptr_t)address >> PAGE_SHIFT) + 1;
     if (page != map->last_page) {
         uint32_t *slots = map_page(map, page, 1);
+        if (slots == NULL) {
+            return NULL;
+        }
+        map->last_page = page;
+        map->last_slots = slots;
+    }
+    return &map->last_slots[((uintptr_t)address >> SLOT_SHIFT) & (SLOTS - 1)];
+}
+
+/* Return the entry of an address; NULL when its page was never met. Takes no memory. */
+static inline uint32_t *
+map_find(PageMap *map, const void *address)
+{
+    uintptr_t page = ((uintptr_t)address >> PAGE_SHIFT) + 1;
+    if (page != map->last_page) {
+        uint32_t *slots = map_page(map, page, 0);
         if (slots == NULL) {
             return NULL;
         }
@@ -577,7 +597,8 @@ typedef struct {
     PyObject *huge;      /* list of (number, size) */
     size_t number_size[3]; /* of exact ints of no, one and two digits of 30 bits; 0 where digits are others */
     uint8_t *flags;
-    size_t limit;
+    size_t limit, edges_limit;
+    int bounded;         /* it has a budget of bytes: where it ends, so does the graph */
     int failed;          /* memory ran out, or a Python error is set */
     int complete;
 } Capture;
@@ -622,11 +643,32 @@ number_object(Capture *c, PyObject *object, uint32_t *slot)
     return 0;
 }
 
+/* Return the entry of an object, NULL when there is none. Once the graph has all that it may have, and where the
+ * budget for the map is spent, an object that is not in it gets no entry: it would cost memory for nothing. */
+static inline uint32_t *
+entry_of(Capture *c, PyObject *object)
+{
+    if (c->count < c->limit) {
+        uint32_t *slot = map_slot(&c->map, object);
+        if (slot != NULL || !c->bounded) {
+            return slot;
+        }
+    }
+    uint32_t *slot = map_find(&c->map, object);
+    static uint32_t none;
+    if (slot == NULL) {
+        c->complete = 0;
+        none = SKIPPED;
+        return &none;
+    }
+    return slot;
+}
+
 static int
 visit(PyObject *object, void *arg)
 {
     Capture *c = arg;
-    uint32_t *slot = map_slot(&c->map, object);
+    uint32_t *slot = entry_of(c, object);
     if (slot == NULL) {
         c->failed = 1;
         return 1;
@@ -638,7 +680,7 @@ visit(PyObject *object, void *arg)
     if (*slot == SKIPPED || *slot == 0) {
         return 0;
     }
-    if (c->edges.length >= NO_NODE - 1) {
+    if (c->edges.length >= c->edges_limit) {
         c->complete = 0;
         return 0;
     }
@@ -1002,7 +1044,14 @@ number_list(Capture *c, PyObject *objects, int mark)
     Py_ssize_t length = PyList_Size(objects);
     for (Py_ssize_t i = 0; i < length; i++) {
         PyObject *object = PyList_GetItem(objects, i);
-        uint32_t *slot = map_slot(&c->map, object);
+        uint32_t *slot = mark || c->count < c->limit ? map_slot(&c->map, object) : NULL;
+        if (slot == NULL && !mark && (c->bounded || c->count >= c->limit)) { /* no more of them */
+            c->complete = 0;
+            if (PyList_SetSlice(objects, i, length, NULL) < 0) {
+                return -1;
+            }
+            break;
+        }
         if (slot == NULL) {
             return -1;
         }
@@ -1029,7 +1078,7 @@ number_seeds(Capture *c, PyObject *seeds)
 {
     for (Py_ssize_t i = 0; i < PyList_Size(seeds); i++) {
         PyObject *object = PyList_GetItem(seeds, i);
-        uint32_t *slot = map_slot(&c->map, object);
+        uint32_t *slot = entry_of(c, object);
         if (slot == NULL || (*slot == 0 && number_object(c, object, slot) < 0)) {
             return -1;
         }
@@ -1043,7 +1092,7 @@ discount(Capture *c, PyObject *objects)
 {
     Py_ssize_t length = PyList_Size(objects);
     for (Py_ssize_t i = 0; i < length; i++) {
-        uint32_t *slot = map_slot(&c->map, PyList_GetItem(objects, i));
+        uint32_t *slot = map_find(&c->map, PyList_GetItem(objects, i));
         if (slot != NULL && *slot != 0 && *slot != SKIPPED && *slot - 1 < c->count) {
             uint32_t *refs = &c->refs.at[*slot - 1];
             if ((int32_t)*refs > 0) {
@@ -1087,11 +1136,28 @@ numbers_of(Capture *c, PyObject *objects)
     }
     uint32_t *number = (uint32_t *)PyBytes_AsString(bytes);
     for (Py_ssize_t i = 0; i < length; i++) {
-        uint32_t *slot = map_slot(&c->map, PyList_GetItem(objects, i));
+        uint32_t *slot = map_find(&c->map, PyList_GetItem(objects, i));
         int known = slot != NULL && *slot != 0 && *slot != SKIPPED && *slot - 1 < c->count;
         number[i] = known ? *slot - 1 : NO_NODE;
     }
     return bytes;
+}
+
+/* Number the skipped objects, those of the list, and the seeds. A limit leaves room for the seeds, without which
+ * nothing would have a root; a budget also for what only references lead to: text, bytes, numbers. */
+static int
+number_all(Capture *c, PyObject *objects, PyObject *seeds, PyObject *skip, size_t map_most)
+{
+    size_t limit = c->limit, wanted = (size_t)PyList_Size(seeds);
+    if (number_list(c, skip, 1) < 0) {
+        return -1;
+    }
+    c->limit = c->bounded ? limit / 2 : limit - (wanted < limit / 2 ? wanted : limit / 2);
+    c->map.most = map_most / 2;
+    int failed = number_list(c, objects, 0) < 0;
+    c->limit = limit;
+    c->map.most = map_most;
+    return failed || number_seeds(c, seeds) < 0 ? -1 : 0;
 }
 
 static void
@@ -1117,12 +1183,12 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
 {
     PyObject *objects, *seeds, *skip, *untraversed;
     Capture c;
-    unsigned long long limit;
+    unsigned long long limit, budget;
     double seconds;
     memset(&c, 0, sizeof c);
-    if (!PyArg_ParseTuple(args, "OOOOOOOOOOkKd:capture", &objects, &seeds, &skip, &untraversed, &c.expanders,
+    if (!PyArg_ParseTuple(args, "OOOOOOOOOOkKdK:capture", &objects, &seeds, &skip, &untraversed, &c.expanders,
                           &c.arrays, &c.lookup, &c.sizeof_name, &c.sizer_type, &c.plain_sizer, &c.preheader, &limit,
-                          &seconds)) {
+                          &seconds, &budget)) {
         return NULL;
     }
     if (!PyList_Check(objects) || !PyList_Check(seeds) || !PyList_Check(skip) || !PyTuple_Check(c.expanders)
@@ -1132,15 +1198,24 @@ capture(PyObject *Py_UNUSED(module), PyObject *args)
         return NULL;
     }
     c.limit = limit < NO_NODE - 2 ? (size_t)limit : NO_NODE - 2;
+    c.edges_limit = NO_NODE - 1;
     c.complete = 1;
+    size_t map_most = 0;
+    if (budget) { /* half for the map, a quarter for references, a quarter for what is kept of each object */
+        size_t most = budget < (size_t)PTRDIFF_MAX ? (size_t)budget : (size_t)PTRDIFF_MAX;
+        c.bounded = 1;
+        map_most = most / 2 / (SLOTS * sizeof(uint32_t)) + 2;
+        c.edges_limit = most / 4 / sizeof(uint32_t) < c.edges_limit ? most / 4 / sizeof(uint32_t) : c.edges_limit;
+        c.limit = most / 160 + 1 < c.limit ? most / 160 + 1 : c.limit;
+    }
     int collecting = PyGC_Disable();
     double deadline = seconds > 0 ? now() + seconds : 0;
     PyObject *result = NULL, *seed_numbers = NULL;
     c.huge = PyList_New(0);
     size_t expected = (size_t)PyList_Size(objects) + (size_t)PyList_Size(objects) / 2 + 4096;
-    if (c.huge == NULL || column_reserve(&c.edges, expected) < 0
+    if (c.huge == NULL || column_reserve(&c.edges, expected < c.edges_limit ? expected : c.edges_limit) < 0
         || reserve_nodes(&c, expected < c.limit ? expected : c.limit) < 0 || size_numbers(&c) < 0
-        || number_list(&c, skip, 1) < 0 || number_list(&c, objects, 0) < 0 || number_seeds(&c, seeds) < 0) {
+        || number_all(&c, objects, seeds, skip, map_most) < 0) {
         goto failed;
     }
     uint32_t number = 0;

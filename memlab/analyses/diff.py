@@ -9,6 +9,7 @@ different depths are cut to the lesser one. Order is that of ``tracemalloc``'s `
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,14 +19,13 @@ from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.units import format_bytes
 from memlab.analyses.axes import axis_of, checked
 from memlab.analyses.grouping import rank_tied, site_sums, traceback_totals
-from memlab.analyses.moved_lines import moves_between
+from memlab.analyses.moved_lines import Moves, moves_between
 from memlab.errors import UsageError
 from memlab.records.columns import ints, no_ints
 from memlab.records.snapshot import SnapshotDiff
 
 if TYPE_CHECKING:
     from memlab.analyses.axes import Axis
-    from memlab.analyses.moved_lines import Moves
     from memlab.records.columns import Ints
     from memlab.records.snapshot import By, Cumulative, Sites, Snapshot
 
@@ -53,9 +53,8 @@ def diff_snapshots(
     check_comparable(newer, older)
     if type(per) is not int or per < 1:
         raise UsageError(f"comparing snapshots: per must be a number of iterations from 1, not {per!r}")
-    moves = moves_between(newer, older)
+    moves, axis = _aligned(newer, older, by, callers=bool(mode))
     pair = (newer, moves.older)
-    axis = axis_of(pair, by, (newer.frame_line, moves.lines), callers=bool(mode))
     joined = _by_traceback(pair, axis) if by == "traceback" else _by_site(pair, axis, by, mode)
     size, blocks = joined.size, joined.blocks
     size_diff, blocks_diff = size - joined.old_size, blocks - joined.old_blocks
@@ -83,6 +82,36 @@ def diff_snapshots(
         older=older,
         newer=newer,
     )
+
+
+def _aligned(newer: Snapshot, older: Snapshot, by: By, *, callers: bool) -> tuple[Moves, Axis]:
+    """Return what became of the older one's lines, and both one's codes; kept for the next question.
+
+    The newer snapshot keeps them for the one it was last compared with, which it does not keep alive.
+    """
+    known: _Kept | None = newer.kept.get("compared")
+    if known is None or known.older() is not older:
+        moves = moves_between(newer, older)
+        if moves.older is not older:  # some of its files have other names now: a snapshot of its own
+            return moves, axis_of((newer, moves.older), by, (newer.frame_line, moves.lines), callers=callers)
+        known = newer.kept["compared"] = _Kept(weakref.ref(older), moves.lines, moves.notes, moves.edited, {})
+    moves = Moves(older, known.lines, known.notes, known.edited)
+    axis = known.axes.get((by, callers))
+    if axis is None:
+        axis = axis_of((newer, older), by, (newer.frame_line, moves.lines), callers=callers)
+        known.axes[by, callers] = axis
+    return moves, axis
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What a comparison found: see ``Moves`` and ``Axis``."""
+
+    older: weakref.ref[Snapshot]
+    lines: Ints
+    notes: tuple[str, ...]
+    edited: bool
+    axes: dict[tuple[By, bool], Axis]
 
 
 def check_comparable(newer: Snapshot, older: Snapshot) -> None:

@@ -58,11 +58,13 @@ def _look_up(snapshot: Snapshot, callers: bool) -> tuple[tuple[str, ...], Ints]:
         lines = _lines(snapshot, file, labels)
         if lines is None:
             continue
-        named = [index.setdefault(name or "<module>", len(index)) for name in lines.functions]
-        frames = np.flatnonzero((snapshot.frame_file == file) & (function_of < 0))
+        frames = np.flatnonzero((snapshot.frame_file == file) & wanted)
         line = snapshot.frame_line[frames]
         there = (line >= 1) & (line <= len(lines.function_of))
-        function_of[frames[there]] = np.array(named, np.int64)[lines.function_of[line[there] - 1]]
+        # A file has hundreds of functions, and a snapshot lines of few: only their names are put in.
+        used, place = np.unique(lines.function_of[line[there] - 1], return_inverse=True)
+        named = [index.setdefault(lines.functions[at] or "<module>", len(index)) for at in used.tolist()]
+        function_of[frames[there]] = np.array(named, np.int64)[place]
     if bool((function_of < 0).any()):
         function_of[function_of < 0] = index.setdefault(UNKNOWN, len(index))
     return tuple(index), function_of

@@ -137,6 +137,7 @@ def take_heap(
     marks: BirthMarks | None = None,
     mark_id: str = "",
     skip: Sequence[Any] = (),
+    budget_bytes: int = 0,
 ) -> Taken:
     """Capture all objects and references of this process.
 
@@ -148,6 +149,7 @@ def take_heap(
         marks: birth marks begun earlier; they serve this capture only.
         mark_id: the capture that the marks were begun with.
         skip: objects that shall not be in the graph.
+        budget_bytes: see ``Order``.
 
     Raises:
         UnavailableError: on a free-threaded interpreter while other threads run.
@@ -161,7 +163,7 @@ def take_heap(
     if marks is not None:
         ours += [marks, *_insides(marks)]
     roots = _roots(paths)
-    raw = heap_engine.capture(Order(objects, roots.seeds(), ours, limit, seconds))
+    raw = heap_engine.capture(Order(objects, roots.seeds(), ours, limit, seconds, budget_bytes))
     graph = _graph(raw, objects, roots, marks)
     graph = dataclasses.replace(
         graph,

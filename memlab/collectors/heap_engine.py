@@ -82,6 +82,8 @@ class Order:
             list ``objects`` as well.
         limit: at most so many nodes.
         seconds: stop after so long; 0 for never.
+        budget_bytes: end the graph where the capture itself has taken so much; 0 for no bound. Half of it is
+            for tracked objects, half for what only they lead to. The twin in Python turns it into a limit.
     """
 
     objects: list[Any]
@@ -89,6 +91,7 @@ class Order:
     skip: list[Any]
     limit: int
     seconds: float = 0.0
+    budget_bytes: int = 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -188,6 +191,7 @@ def capture(order: Order) -> Raw:
     parts = native.capture(
         *(order.objects, order.seeds, order.skip, untraversed(), outside.expanders, outside.arrays),
         *(_LOOKUP, _SIZEOF, MethodDescriptorType, _PLAIN, PREHEADER, order.limit, order.seconds),
+        order.budget_bytes,
     )
     kinds = (np.uint64, np.uint32, np.uint32, np.uint8, np.uint32, np.uint32, np.uint32, np.int64, np.uint32)
     columns: list[Any] = [

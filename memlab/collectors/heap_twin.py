@@ -31,6 +31,7 @@ __all__ = ["capture"]
 _BATCH = 4096
 _SKIPPED = NO_NODE
 _SLOTS = 1 << 16
+_BYTES_EACH = 400  # of the budget for an object
 _PAGE_SHIFT = np.uint64(20)
 _SLOT_SHIFT = np.uint64(4)
 _HAVE_GC = 1 << 14
@@ -153,7 +154,16 @@ class _Twin:
         ours = set(map(id, order.skip))
         if ours:  # out of the list, so that the n-th object is node n
             order.objects[:] = [item for item in order.objects if id(item) not in ours]
+        limit = order.limit
+        if order.budget_bytes:
+            limit = min(limit, order.budget_bytes // _BYTES_EACH + 1)
+        # Room for the seeds, without which nothing would have a root; see the engine in C.
+        order.limit = limit // 2 if order.budget_bytes else limit - min(len(order.seeds), limit // 2)
+        if len(order.objects) > order.limit:
+            del order.objects[order.limit :]
+            self.complete = False
         self._number(order.objects)
+        order.limit = limit
         self._number(order.seeds)
         deadline = time.monotonic() + order.seconds if order.seconds > 0 else None
         done = 0

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.descriptors import close_all
 from memlab.collectors import gc_pauses
+from memlab.collectors.cell_names import CellLabels
 from memlab.collectors.frames import collector_at_rest, is_own
-from memlab.collectors.notebook import CellLabels
 from memlab.collectors.sampler_script import Series, Sink, columns_frame, json_frame
 from memlab.collectors.streams import Notices
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Ceiling", "Ceilings", "Machine", "Stalls", "cage"]
+__all__ = ["Ceiling", "Ceilings", "Machine", "Stalls", "address_room", "cage"]
 
 _KIB = 1024
 _UNLIMITED = 1 << 60
@@ -350,6 +350,19 @@ class Machine:
 
     def _is_folder(self, path: str) -> bool:
         return os.path.isdir(self._root + path)  # noqa: PTH112
+
+
+def address_room() -> int | None:
+    """Return what is left of this process's address space under its own limits; None where there is no limit.
+
+    It reads one small file and imports nothing but ``resource``: for who has no memory left.
+    """
+    try:
+        found = Machine()._process_limits()  # noqa: SLF001 - of this module
+    except _AbsentError:
+        return None
+    rooms = [ceiling.room_bytes for ceiling in found]
+    return min((room for room in rooms if room is not None), default=None)
 
 
 class _AbsentError(LookupError):

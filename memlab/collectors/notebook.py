@@ -8,70 +8,24 @@ that start at the last exception (kind LAST_EXCEPTION).
 
 from __future__ import annotations
 
-import linecache
 import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from memlab._base.paths import PathLabels
 from memlab.collectors.roots import module_namespace
 from memlab.records.chain import RootKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from memlab.records.chain import ReferenceChain
 
-__all__ = ["Bookkeeping", "CellLabels", "cell_aliases", "listed", "notebook_remedy"]
+__all__ = ["Bookkeeping", "listed", "notebook_remedy"]
 
 _NAMES = re.compile(r"_{1,3}|_\d+|_i{1,3}|_i\d+|In|Out|_ih|_oh|_dh|get_ipython")
 _OUTPUTS = ("Out", "_oh")
 _LAST = ("last_value", "last_exc", "last_traceback", "last_type")
 _CELL = re.compile(r"(?:Out\[|_)(\d+)\]?")
-
-
-def cell_aliases() -> dict[str, str]:
-    """Return the file names under which a notebook's cells were compiled, each with its cell: ``Cell In[3]``.
-
-    Nothing outside of IPython, which is asked where it is loaded and never imported.
-    """
-    tell = _teller()
-    if tell is None:
-        return {}
-    said = {name: tell(name) for name in list(linecache.cache)}
-    return {name: " ".join(words) for name, words in said.items() if words is not None}
-
-
-def _teller() -> Callable[[str], Sequence[str] | None] | None:
-    """Return what says ``("Cell", "In[3]")`` of a cell's file name, and None of any other."""
-    ipython = sys.modules.get("IPython")
-    shell = getattr(ipython, "get_ipython", lambda: None)()
-    return getattr(getattr(shell, "compile", None), "format_code_name", None)
-
-
-class CellLabels(PathLabels):
-    """Labels that know cells also when they are run after these were made, as in a long recording.
-
-    Each file is asked about once, when it is met first.
-
-    Example:
-        >>> CellLabels({"/tmp/4711.py": "Cell In[3]"}).label("/tmp/4711.py")
-        'Cell In[3]'
-    """
-
-    def _label(self, filename: str) -> str:
-        self._learn(filename)
-        return super()._label(filename)
-
-    def _is_own(self, filename: str) -> bool:
-        self._learn(filename)
-        return super()._is_own(filename)
-
-    def _learn(self, filename: str) -> None:
-        tell = _teller() if filename not in self.aliases else None
-        words = tell(filename) if tell is not None else None
-        if words is not None:
-            self.aliases[filename] = " ".join(words)
 
 
 class Bookkeeping:

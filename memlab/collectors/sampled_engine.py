@@ -153,7 +153,7 @@ class SampledEngine:
     def snapshot(self, label: str, measure: str, sources: str) -> Snapshot:
         """Return a snapshot of ``live`` blocks, or of all that were ``allocated`` since the start."""
         from memlab._base.paths import PathLabels
-        from memlab.collectors.notebook import cell_aliases
+        from memlab.collectors.cell_names import cell_aliases
         from memlab.collectors.sampled_maker import sampled_snapshot
         from memlab.collectors.trace_blocks import without_collector
 

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from memlab._base.paths import OWN_FOLDER
-from memlab.collectors.notebook import CellLabels
+from memlab.collectors.cell_names import CellLabels
 from memlab.collectors.sampler_script import columns_frame, json_frame
 
 if TYPE_CHECKING:

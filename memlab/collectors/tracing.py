@@ -15,8 +15,8 @@ import tracemalloc
 from typing import TYPE_CHECKING, Any, Self
 
 from memlab._base.paths import PathLabels
+from memlab.collectors.cell_names import cell_aliases
 from memlab.collectors.interpreters import count_interpreters
-from memlab.collectors.notebook import cell_aliases
 from memlab.collectors.snapshot_maker import to_snapshot, warm_up
 from memlab.collectors.trace_blocks import read_columns, without_collector
 from memlab.collectors.trace_table import Frames, RawTraces, grown, read_traces, site_of

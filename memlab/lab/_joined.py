@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from memlab._base.safety import instance_type_name
 from memlab.analyses.leak_verdict import OF_PYTHON
-from memlab.collectors.census import native_size
+from memlab.collectors.census import addresses, native_size
 from memlab.collectors.frontier import find_frontier
 from memlab.collectors.tracing import RawTraces, grown
-from memlab.lab._suspects import Evidence, explain_suspects, name_site, sites_as_suspects
+from memlab.lab._suspects import Edge, Evidence, explain_suspects, name_site, sites_as_suspects
+from memlab.records.columns import Ints, no_ints
 from memlab.records.leak_report import ContainerGrowth, SiteGrowth, Suspect, TypeGrowth
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ class TracedFacts:
     traced_rate: float | None
     blocks_rate: float | None
     notes: tuple[str, ...] = ()
+    edges: tuple[tuple[Edge, ...], ...] = ()
+    """For each suspect the references that keep it, by address."""
+    fresh: Ints = dataclasses.field(default_factory=no_ints)
+    """Addresses of what the pass left behind."""
 
     def is_of_python(self, rate: float) -> bool:
         """Tell whether Python's own memory accounts for a growth of the process, in bytes per iteration."""
@@ -54,7 +59,7 @@ def explain(
     progress("looking at what is left", 0.0)
     evidence = _evidence(survey, rates, labels)
     progress("searching who holds it", 0.5)
-    containers, suspects = explain_suspects(evidence)
+    containers, suspects, edges = explain_suspects(evidence)
     sites = _site_growth(survey, labels)
     types = _type_growth(survey)
     return TracedFacts(
@@ -68,6 +73,8 @@ def explain(
         traced_rate=_rate(survey.traces, survey.per_stretch, 0),
         blocks_rate=_rate(survey.traces, survey.per_stretch, 1),
         notes=survey.notes,
+        edges=edges,
+        fresh=addresses(survey.fresh),
     )
 
 

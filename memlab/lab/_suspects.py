@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from memlab.collectors.frontier import Frontier, Group
 
 __all__ = [
+    "Edge",
     "Evidence",
     "NamedContainer",
     "explain_suspects",
@@ -114,8 +115,35 @@ class NamedContainer:
     chain: ReferenceChain | None
 
 
-def explain_suspects(evidence: Evidence) -> tuple[list[NamedContainer], tuple[Suspect, ...]]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class Edge:
+    """Who holds what leaks, by address: it outlives the search, which lets every object go.
+
+    Attributes:
+        holder: address of the container or other object.
+        type_name: its type, to know it again.
+        whole: it is a container that gains, and all its entries are meant; else what is new under it alone.
+    """
+
+    holder: int
+    type_name: str
+    whole: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Draft:
+    """A suspect in the making, and the references that keep it."""
+
+    suspect: Suspect
+    edges: tuple[Edge, ...]
+
+
+def explain_suspects(
+    evidence: Evidence,
+) -> tuple[list[NamedContainer], tuple[Suspect, ...], tuple[tuple[Edge, ...], ...]]:
     """Return the gaining containers with who holds each, and the suspects: who leaves most behind is first.
+
+    With each suspect go the references that keep it; none where no Python object is seen to hold it.
 
     One walk over the heap finds the chains to all of them: it is what takes longest.
     """
@@ -128,20 +156,31 @@ def explain_suspects(evidence: Evidence) -> tuple[list[NamedContainer], tuple[Su
     least = _LEAST_SHARE * sum(_weight(group) * share for group, share in kept) / evidence.calls
     covered = {id(group.holder) for group, _ in kept}
     drafts = [
-        _suspect(evidence, group, share, chain, by_address.get(id(group.holder)))
+        _Draft(
+            _suspect(evidence, group, share, chain, by_address.get(id(group.holder))),
+            _edges(group.holder, whole=id(group.holder) in by_address),
+        )
         for (group, share), chain in zip(kept, chains, strict=True)
     ]
-    drafts = [draft for draft in _put_together(drafts) if draft.bytes_per_iteration >= least]
+    drafts = [draft for draft in _put_together(drafts) if draft.suspect.bytes_per_iteration >= least]
     drafts += [
-        _container_suspect(evidence, c)
+        _Draft(_container_suspect(evidence, c), _edges(c.container, whole=True))
         for c in containers
         if id(c.container) not in covered and _holds_leaves(c.container)
     ]
-    total = sum(s.bytes_per_iteration for s in drafts) or 1.0
+    total = sum(d.suspect.bytes_per_iteration for d in drafts) or 1.0
     # A weak reference holds nothing: it stays because what it refers to does.
-    ranked = sorted(drafts, key=lambda s: (s.type_name in _WEAK, -s.bytes_per_iteration))[:_MOST_SUSPECTS]
-    suspects = (dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s)) for s in ranked)
-    return containers, tuple(suspects)
+    drafts.sort(key=lambda d: (d.suspect.type_name in _WEAK, -d.suspect.bytes_per_iteration))
+    ranked = drafts[:_MOST_SUSPECTS]
+    suspects = (
+        dataclasses.replace(s, share=s.bytes_per_iteration / total, prose=_prose(s))
+        for s in (d.suspect for d in ranked)
+    )
+    return containers, tuple(suspects), tuple(d.edges for d in ranked)
+
+
+def _edges(holder: Any, *, whole: bool) -> tuple[Edge, ...]:
+    return (Edge(id(holder), instance_type_name(holder), whole),) if holder is not None else ()
 
 
 def _chosen(evidence: Evidence, gaining: frozenset[int]) -> list[tuple[Group, float]]:
@@ -238,15 +277,18 @@ def name_site(frames: RawSite, labels: PathLabels) -> Site | None:
 # -- containers of one kind
 
 
-def _put_together(drafts: Sequence[Suspect]) -> list[Suspect]:
+def _put_together(drafts: Sequence[_Draft]) -> list[_Draft]:
     """Make one suspect of those that differ in a key alone.
 
     A registry that keeps a list for each user leaks once, not once for each user.
     """
-    alike: dict[Any, list[Suspect]] = {}
+    alike: dict[Any, list[_Draft]] = {}
     for place, draft in enumerate(drafts):
-        alike.setdefault(_shape(draft) or place, []).append(draft)
-    return [_sum_of(group) for group in alike.values()]
+        alike.setdefault(_shape(draft.suspect) or place, []).append(draft)
+    return [
+        _Draft(_sum_of([d.suspect for d in group]), tuple(edge for d in group for edge in d.edges))
+        for group in alike.values()
+    ]
 
 
 def _shape(draft: Suspect) -> tuple[Any, ...] | None:

@@ -1,7 +1,7 @@
 """Watch the collector: every collection's pause, generation and yield, and a decorator that logs them.
 
 The monitor is a subscription to the one owner of ``gc.callbacks`` (``collectors/gc_pauses.py``): while it
-runs a collection costs some half a microsecond more, and nothing is computed until somebody asks.
+runs a collection costs about a microsecond more, and nothing is computed until somebody asks.
 """
 
 from __future__ import annotations

@@ -80,6 +80,34 @@ def heap(
     )
 
 
+def heap_within(
+    budget_bytes: int, *, title: str = "", max_objects: int | None = None, seconds: float | None = None
+) -> HeapGraph:
+    """Capture what a budget of memory allows: for a process that has nearly none left.
+
+    Half of the objects are tracked ones, youngest first, then oldest; half is what the roots and they lead
+    to. The graph's notes say that it is not complete.
+
+    Args:
+        budget_bytes: for the capture; what is made of it takes about as much again.
+        title: a name for the capture.
+        max_objects: stop after so many, at most.
+        seconds: stop capturing after so long.
+    """
+    _check(max_objects or _MOST_OBJECTS, seconds or 0.0)
+    return _finished(
+        lambda paths: take_heap(
+            limit=max_objects or _MOST_OBJECTS,
+            seconds=seconds or 0.0,
+            title=title,
+            paths=paths,
+            budget_bytes=budget_bytes,
+        ),
+        reveal_keys=False,
+        aliases=None,
+    )
+
+
 @dataclasses.dataclass(slots=True)
 class HeapWindow:
     """Two captures with what happened between them.

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 from memlab._base.safety import instance_type_name
+from memlab.collectors.limits import address_room
 from memlab.errors import MemlabError, UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,10 @@ AT: Final = ("exit", "memory-error", "signal")
 DEFAULT_PATH: Final = "heap-{pid}.memlab"
 _RESERVE_BYTES: Final = 64 * 1024 * 1024
 _DEEPEST_GROUP: Final = 20
+_MEMORY_ERROR: Final = "memory error"
+_DIVISORS: Final = (2, 4, 8, 16)
+"""Where all of the heap cannot be taken: parts of the room that is left, tried in turn."""
+_LEAST_BUDGET: Final = 2 * 1024 * 1024
 # Python code cannot handle these: the interpreter would return to the instruction that failed.
 _FAULTS: Final = ("SIGSEGV", "SIGFPE", "SIGBUS", "SIGILL", "SIGABRT", "SIGKILL", "SIGSTOP")
 # Sent to end a program: after the dump they do.
@@ -188,7 +193,7 @@ class HeapDumper:
                 self.memory_errors += 1
                 occasion.release_reserve()
                 with contextlib.suppress(KeyboardInterrupt):  # it ends the dump, and nothing else is running
-                    self._dump("memory error")
+                    self._dump(_MEMORY_ERROR)
 
     def _dump_at_exit(self, why: str) -> None:
         if os.getpid() == self._pid:
@@ -204,11 +209,11 @@ class HeapDumper:
         failed = "heap not written"
         try:
             place = filled(self._path, len(self.paths) + 1, self._pid)
-            graph = _take(*self._options)
-            graph.save(place)
+            graph = self._written(place, short=why == _MEMORY_ERROR)
             self.paths.append(place)
             failed = "failed after the heap was written"
-            self._say(f"heap of {len(graph):,} objects written to {place} ({why})")
+            part = "" if graph.complete else "part of the "
+            self._say(f"{part}heap of {len(graph):,} objects written to {place} ({why})")
             if self._then is not None:
                 self._then(graph, place)
         except MemlabError as error:
@@ -218,6 +223,19 @@ class HeapDumper:
             self._warn(f"{failed} ({why}): {instance_type_name(error).removeprefix('builtins.')}")
         finally:
             self._busy = False
+
+    def _written(self, place: str, *, short: bool) -> HeapGraph:
+        """Take the heap and save it: all of it, or, where memory is short, what there is room for."""
+        try:
+            return _saved(_take(*self._options), place)
+        except MemoryError:
+            if not short:
+                raise
+        # Out of the handler, so that what the failed one had made is gone.
+        for divisor in _DIVISORS[:-1]:
+            with contextlib.suppress(MemoryError):
+                return _saved(_take_within(_room() // divisor, *self._options), place)
+        return _saved(_take_within(_room() // _DIVISORS[-1], *self._options), place)
 
 
 def signal_of(name: int | str) -> int:
@@ -362,8 +380,9 @@ class _OnSignal:
 
 def _preload() -> None:
     """Import now what a dump needs: where memory has run out, or at the very end, nothing can be imported."""
-    for name in ("json", "sqlite3", "memlab.lab.heap", "memlab.store.capture_file"):
-        importlib.import_module(name)
+    for name in ("json", "resource", "sqlite3", "memlab.lab.heap", "memlab.store.capture_file"):
+        with contextlib.suppress(ModuleNotFoundError):  # resource, on Windows
+            importlib.import_module(name)
 
 
 def _take(title: str, max_objects: int | None, seconds: float | None) -> HeapGraph:
@@ -371,6 +390,23 @@ def _take(title: str, max_objects: int | None, seconds: float | None) -> HeapGra
 
     limits: dict[str, Any] = {"max_objects": max_objects, "seconds": seconds}
     return heap(title=title, **{name: value for name, value in limits.items() if value is not None})
+
+
+def _take_within(budget: int, title: str, max_objects: int | None, seconds: float | None) -> HeapGraph:
+    from memlab.lab.heap import heap_within
+
+    return heap_within(max(budget, _LEAST_BUDGET), title=title, max_objects=max_objects, seconds=seconds)
+
+
+def _saved(graph: HeapGraph, place: str) -> HeapGraph:
+    graph.save(place)
+    return graph
+
+
+def _room() -> int:
+    """Return what address space is left under its limits; where there is none, what was kept back."""
+    room = address_room()
+    return _RESERVE_BYTES if room is None else room
 
 
 def filled(path: str | os.PathLike[str], number: int, own_pid: int | None = None) -> str:

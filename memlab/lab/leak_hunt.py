@@ -30,10 +30,12 @@ from memlab.collectors.probe import Probe
 from memlab.collectors.tracing import TracemallocOwner
 from memlab.errors import UsageError
 from memlab.lab._bare_pass import BarePass, Stop
+from memlab.lab._cutting import Cutter
 from memlab.lab._joined import TracedFacts, explain
 from memlab.lab._native_pass import NativePass
+from memlab.lab._surroundings import Surroundings
 from memlab.lab._traced_pass import Appetite, Rates, TracedPass
-from memlab.lab.steps import Step, failed_at, step_traceback
+from memlab.lab.steps import Loop, Step, failed_at, step_traceback
 from memlab.records.leak_report import GrowthTest, LeakReport, Protocol, StepFailure, Suspect, Verdict
 
 if TYPE_CHECKING:
@@ -57,6 +59,8 @@ _BRIEF_SHARE = 0.05
 _NATIVE_SHARE = 0.15
 _SEARCH = 12.0
 """What is done to the whole heap after the first pass takes, in censuses, about: counts, walks and so on."""
+_CUT = 1.0
+"""What taking the graph and the first cuts takes, in censuses, about; the capture itself stops in time."""
 _LEAST_BARE = 0.15
 """Part of the budget that the first pass has however long the search will take."""
 _COUNTED = ("tracked_objects", "allocated_blocks")
@@ -79,6 +83,7 @@ def find_leaks(
     step: Callable[[], Any],
     setup: Callable[[], Any] | None = None,
     *,
+    teardown: Callable[[], Any] | None = None,
     budget_s: float = 30.0,
     iterations: int | None = None,
     warmup: int | None = None,
@@ -95,7 +100,11 @@ def find_leaks(
 
     Args:
         step: called without arguments; ought to leave nothing behind. A coroutine function is awaited.
-        setup: called once before.
+        setup: called once before, and not part of what is judged. Also a context manager, a function that
+            makes one by ``contextlib.contextmanager``, or a generator that yields once: what follows its
+            yield then runs after the hunt. Coroutines and asynchronous forms run in the step's own loop.
+        teardown: called once after, whatever happened: also when the step, or the set-up itself, raised. The
+            exception that came first is the one that goes on.
         budget_s: seconds to spend, about. A step that takes longer than a hundredth of it is run less often.
         iterations: calls in the first pass; default: as many as the budget allows.
         warmup: calls before the first reading that counts; default: a few, and a quarter of the readings.
@@ -106,7 +115,7 @@ def find_leaks(
         progress: called as ``progress(stage, done)`` between rounds, ``done`` from 0 to 1.
 
     Raises:
-        StepError: when ``step`` or ``setup`` cannot be called.
+        StepError: when ``step``, ``setup`` or ``teardown`` cannot be called.
         UsageError: when a number is out of range.
 
     Example:
@@ -118,10 +127,20 @@ def find_leaks(
         >>> str(report.verdict), round(report.objects_per_iteration)
         ('leak', 1)
         >>> kept.clear()
+
+        A set-up like a fixture's, with its tear-down below the ``yield``:
+
+        >>> def database():
+        ...     kept.append("open")
+        ...     yield
+        ...     kept.clear()
+        >>> str(memlab.find_leaks(lambda: len(kept), database, iterations=200).verdict), kept
+        ('no leak', [])
     """
     hunt = LeakHunt(
         step,
         setup,
+        teardown=teardown,
         budget_s=budget_s,
         iterations=iterations,
         warmup=warmup,
@@ -162,6 +181,7 @@ class LeakHunt:
         step: Callable[[], Any] | Step,
         setup: Callable[[], Any] | None = None,
         *,
+        teardown: Callable[[], Any] | None = None,
         budget_s: float = 30.0,
         iterations: int | None = None,
         warmup: int | None = None,
@@ -174,7 +194,8 @@ class LeakHunt:
     ) -> None:
         self.options = _checked(_Options(budget_s, iterations, warmup, depth, trace))
         self._step = step if isinstance(step, Step) else Step(step, label)
-        self._setup = Step(setup, role="setup") if setup is not None else None
+        self._loop = Loop()
+        self._around = Surroundings(setup, teardown, self._loop)
         self._labels = PathLabels(aliases)
         self._progress = progress or _silent
         self._clock = clock
@@ -210,9 +231,8 @@ class LeakHunt:
         self._began = self._clock()
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
         try:
-            with self._step.ready():
-                self._hunt()
-            self._complete = True
+            with self._loop, self._step.ready(self._loop):
+                self._hunt_inside()
         except BaseException as error:
             # Nothing that goes wrong with the report may take the place of the step's own exception.
             with contextlib.suppress(Exception):
@@ -223,12 +243,31 @@ class LeakHunt:
         self._report = self._conclude()
         return self._report
 
+    @property
+    def blame(self) -> str:
+        """Whose exception ended the hunt, where it was not the step's: ``setup`` or ``teardown``."""
+        return self._around.blame
+
     # -- the protocol
 
+    def _hunt_inside(self) -> None:
+        """Set up, hunt, and tear down whatever happened."""
+        under_way: BaseException | None = None
+        try:
+            self._around.make()
+            self._hunt()
+            self._complete = True
+        except BaseException as error:
+            under_way = error
+            raise
+        finally:
+            try:
+                self._around.take_away(under_way)
+            finally:
+                under_way = None  # else this frame and the exception would hold each other
+                self._notes.extend(self._around.notes)
+
     def _hunt(self) -> None:
-        if self._setup is not None:
-            with self._setup.ready():
-                self._setup.run(1)
         self._warm_up()
         with contextlib.ExitStack() as stack:
             heap = FrozenHeap()
@@ -241,15 +280,26 @@ class LeakHunt:
                 with TracemallocOwner.subscribe(1):
                     pass  # what tracing needs is imported before the first census
             gc.collect()  # garbage of the program's past would count as objects that die during the hunt
-            began = self._clock()
-            self._before = take_census()
-            self._census_s = self._clock() - began
+            self._before = self._first_census()
             stack.enter_context(heap)
             self._measure(heap, lambda: probe.value("rss_bytes"))
             if self._needs_trace():
                 heap.thaw()
                 self._explain(heap, Appetite(lambda: probe.value("rss_bytes"), _growth_allowed()))
+                self._cut()
                 self._find_native(lambda: probe.value("rss_bytes"))
+
+    def _first_census(self) -> Census:
+        """Count, and time it: twice where that is quick, since the first time numpy and caches are cold."""
+        while True:
+            began = self._clock()
+            census = take_census()
+            took = self._clock() - began
+            if self._census_s or took > _A_LITTLE * self.options.budget_s:
+                self._census_s = min(took, self._census_s or took)
+                return census
+            self._census_s = took
+            del census  # its containers would be in the next
 
     def _warm_up(self) -> None:
         self._stage = "warm-up"
@@ -319,15 +369,30 @@ class LeakHunt:
         self._facts = explain(traced.run(rates, seconds, self._progress), rates, self._labels, self._progress)
         self._notes.extend(self._facts.notes)
 
+    def _cut(self) -> None:
+        """Tell what would go if the suspects' holders let go, where the verdict will name them at all."""
+        facts = self._facts
+        if facts is None or not facts.edges:
+            return
+        self._stage = "cutting references"
+        self._progress("asking what would be freed", 0.0)
+        left = self._until(1.0) - self._clock() - self._kept_for_native(facts)
+        if self.options.iterations is not None:  # who counts calls does not count seconds
+            left = max(left, self.options.budget_s)
+        fits = left >= self._search_s() * _CUT / _SEARCH
+        cutter = Cutter(facts.fresh, self._labels, left if fits else 0.0, self._clock)
+        suspects = cutter.cut(facts.suspects, facts.edges)
+        self._facts = dataclasses.replace(facts, suspects=suspects)
+
+    def _kept_for_native(self, facts: TracedFacts) -> float:
+        """Return seconds that the search for native memory will want."""
+        return _NATIVE_SHARE * self.options.budget_s if self._lost_rate(facts) is not None else 0.0
+
     def _find_native(self, read_rss: Callable[[], int | None]) -> None:
         """Find the lines that lose native memory, where Python's own does not account for the growth."""
-        tests = {t.metric: t for t in self._tests()}
-        risen = [
-            test.per_iteration
-            for metric in ("malloc_bytes", "rss_bytes")
-            if (test := tests.get(metric)) is not None and _risen(test)
-        ]
-        if not risen or self._facts is None or self._facts.is_of_python(risen[0]):
+        facts = self._facts
+        rate = self._lost_rate(facts) if facts is not None else None
+        if rate is None:
             return
         if self._step.elsewhere:
             self._notes.append("lines that lose native memory were not looked for: other threads do the work")
@@ -337,8 +402,17 @@ class LeakHunt:
         left = self._until(1.0) - self._clock()
         seconds = max(min(_NATIVE_SHARE * self.options.budget_s, 0.8 * left), 0.02 * self.options.budget_s)
         self._native = NativePass(self._step, self._clock, self._labels, read_rss)
-        self._lost = self._native.run(risen[0], seconds)
+        self._lost = self._native.run(rate, seconds)
         self._notes.extend(self._native.notes)
+
+    def _lost_rate(self, facts: TracedFacts) -> float | None:
+        """Return the bytes that an iteration loses, where Python's own memory does not account for them."""
+        tests = {t.metric: t for t in self._tests()}
+        for metric in ("malloc_bytes", "rss_bytes"):
+            test = tests.get(metric)
+            if test is not None and _risen(test):
+                return None if facts.is_of_python(test.per_iteration) else test.per_iteration
+        return None
 
     def _counts_rise(self) -> bool:
         return any(t.grew and t.sustained for t in self._tests() if t.metric in _COUNTED)
@@ -384,6 +458,8 @@ class LeakHunt:
         return tuple(found)
 
     def _fail(self, error: BaseException) -> None:
+        if self._complete:
+            return  # the tear-down's own: what the hunt had found stands, and a note tells of it
         stage = self._stage
         if stage == "round" and self._bare is not None:
             stage = f"round {self._bare.rounds + 1}"

@@ -18,10 +18,10 @@ from memlab._base.paths import PathLabels
 from memlab._base.safety import clean, instance_type_name
 from memlab._base.source import source_block
 from memlab.collectors.allocator import LITTLE_BYTES, allocator_cache, unseen
+from memlab.collectors.cell_names import cell_aliases
 from memlab.collectors.gauges import make_gauge
 from memlab.collectors.high_water import Region
 from memlab.collectors.line_engine import RESOLUTION_S, LineSession
-from memlab.collectors.notebook import cell_aliases
 from memlab.errors import UnavailableError, UsageError
 from memlab.lab.profiled_code import find_code, first_line, last_line
 from memlab.records.columns import ints

@@ -19,10 +19,10 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Self, TypeVar
 
 from memlab._base.paths import PathLabels
+from memlab.collectors.cell_names import cell_aliases
 from memlab.collectors.memray_engine import MemrayRun, depth_of, frames_outside, refuse_existing
 from memlab.collectors.memray_files import MEASURES, check_installed
 from memlab.collectors.native_maker import native_snapshot
-from memlab.collectors.notebook import cell_aliases
 from memlab.collectors.snapshot_maker import warm_up
 from memlab.errors import UnavailableError, UsageError
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from memlab._base.environment import describe_environment
 from memlab._base.safety import clean
+from memlab.collectors.cell_names import cell_aliases
 from memlab.collectors.cgroups import surroundings
 from memlab.collectors.high_water import Following
 from memlab.collectors.inside import FIRST_NUMBER, Inside
-from memlab.collectors.notebook import cell_aliases
 from memlab.collectors.probe import Probe
 from memlab.collectors.sampler_script import MAGIC, Series, Sink, json_frame
 from memlab.collectors.streams import Stream

@@ -15,10 +15,59 @@ from memlab.errors import StepError
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterator
+    from typing import Self
 
     from memlab._base.paths import PathLabels
 
-__all__ = ["Step", "check_step", "failed_at", "step_traceback"]
+__all__ = ["Loop", "Step", "check_callable", "check_step", "failed_at", "step_traceback"]
+
+
+class Loop:
+    """One event loop for all that a hunt awaits: the set-up, every iteration, the tear-down.
+
+    Made when it is first needed, so that a hunt without a coroutine imports nothing.
+    """
+
+    def __init__(self) -> None:
+        self._runner: asyncio.Runner | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            runner.close()
+
+    def open(self) -> None:
+        """Make the loop now.
+
+        Raises:
+            StepError: where one is running in this thread already.
+        """
+        if self._runner is not None:
+            return
+        import asyncio
+
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            self._runner = asyncio.Runner()
+            return
+        raise StepError(
+            "the step is a coroutine function and an event loop is running here already; "
+            "hunt in a plain script, or in a thread: await asyncio.to_thread(memlab.find_leaks, step)"
+        )
+
+    def run(self, awaited: Any) -> Any:
+        """Await one coroutine."""
+        try:
+            self.open()
+        except StepError:
+            awaited.close()  # it was never begun, and would warn
+            raise
+        assert self._runner is not None
+        return self._runner.run(awaited)
 
 
 class Step:
@@ -40,38 +89,27 @@ class Step:
         self.function = function
         self.label = clean(label or _name(function))
         self.calls = 0
-        self._runner: asyncio.Runner | None = None
+        self._loop: Loop | None = None
         self._is_async = inspect.iscoroutinefunction(inspect.unwrap(function))
 
     @contextlib.contextmanager
-    def ready(self) -> Iterator[None]:
+    def ready(self, loop: Loop) -> Iterator[None]:
         """Hold what calling needs: an event loop, for a coroutine function."""
         if not self._is_async:
             yield
             return
-        import asyncio
-
+        loop.open()
+        self._loop = loop
         try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            pass
-        else:
-            raise StepError(
-                "the step is a coroutine function and an event loop is running here already; "
-                "hunt in a plain script, or in a thread: await asyncio.to_thread(memlab.find_leaks, step)"
-            )
-        with asyncio.Runner() as runner:
-            self._runner = runner
-            try:
-                yield
-            finally:
-                self._runner = None
+            yield
+        finally:
+            self._loop = None
 
     def run(self, times: int) -> None:
         """Call the step ``times`` times; its exception passes through."""
         function = self.function
-        if self._runner is not None:
-            function = functools.partial(_await, self._runner, self.function)
+        if self._loop is not None:
+            function = functools.partial(_await, self._loop, self.function)
         if times and not self.calls:
             times -= 1
             self.calls += 1
@@ -108,8 +146,8 @@ def step_traceback(error: BaseException) -> Any:
     return trace
 
 
-def _await(runner: asyncio.Runner, function: Callable[[], Any]) -> None:
-    runner.run(function())
+def _await(loop: Loop, function: Callable[[], Any]) -> None:
+    loop.run(function())
 
 
 def check_step(step: Any, name: str) -> Callable[[], Any]:
@@ -121,20 +159,29 @@ def check_step(step: Any, name: str) -> Callable[[], Any]:
     Raises:
         StepError: says what it is instead, and what to give.
     """
-    if not callable(step):
-        raise StepError(
-            f"{name} must be something to call without arguments, not {_article(step)}; "
-            "wrap what you want to repeat in a function"
-        )
+    check_callable(step, name)
     if inspect.isgeneratorfunction(step) or inspect.isasyncgenfunction(step):
         raise StepError(
             f"{name} is a generator function, so calling it runs nothing; give one that exhausts it"
         )
-    missing = _missing_arguments(step)
-    if missing:
-        raise StepError(f"{name} needs arguments ({missing}); give a function that is called without any")
     found: Callable[[], Any] = step
     return found
+
+
+def check_callable(function: Any, name: str) -> None:
+    """Refuse what cannot be called without arguments.
+
+    Raises:
+        StepError: says what it is instead, and what to give.
+    """
+    if not callable(function):
+        raise StepError(
+            f"{name} must be something to call without arguments, not {_article(function)}; "
+            "wrap what you want to repeat in a function"
+        )
+    missing = _missing_arguments(function)
+    if missing:
+        raise StepError(f"{name} needs arguments ({missing}); give a function that is called without any")
 
 
 def _missing_arguments(step: Callable[..., Any]) -> str:

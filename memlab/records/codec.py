@@ -183,6 +183,16 @@ def _decode_text(value: Any, where: str) -> str:
     raise CaptureError(f"reading {where}: expected Unicode text of at most {MAX_TEXT:,} characters")
 
 
+def _are_texts(values: list[Any]) -> bool:
+    """Tell whether all are texts that a record may hold; where one is not, it is found one by one."""
+    try:
+        whole = "".join(values)
+        whole.encode()
+    except (TypeError, UnicodeEncodeError):
+        return False
+    return len(whole) <= MAX_TEXT or max(map(len, values)) <= MAX_TEXT
+
+
 def _decode_union(hint: Any, value: Any, where: str, held: _Held, depth: int) -> Any:
     members = typing.get_args(hint)
     if value is None and type(None) in members:
@@ -205,6 +215,8 @@ def _decode_tuple(hint: Any, value: Any, where: str, held: _Held, depth: int) ->
     if type(value) is not list or len(value) > MAX_ITEMS:
         raise CaptureError(f"reading {where}: expected a list of at most {MAX_ITEMS}")
     item, *_ = typing.get_args(hint)  # only tuple[X, ...] is used in records
+    if item is str and _are_texts(value):  # names by the hundred: looked at together
+        return tuple(value)
     return tuple(_decode(item, v, f"{where}[{i}]", held, depth + 1) for i, v in enumerate(value))
 
 

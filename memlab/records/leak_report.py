@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from memlab.records._result import Result
 from memlab.records.chain import ReferenceChain
+from memlab.records.heap_results import Freed
 from memlab.records.snapshot import Site
 from memlab.records.timeline import Timeline
 
@@ -138,8 +139,11 @@ class Suspect:
         entry: where the object is allocated that the container directly holds, when that is another line.
         source: what it was seen by: ``objects``, ``entries`` of a container, ``traced blocks``, ``malloc``
             (blocks that native code took and did not give back) or ``rss`` (resident memory by line).
-        retained_bytes: what the objects of the second pass weigh that this holder alone keeps: what would be
-            freed of them if it let go. None where nothing in Python holds them.
+        retained_bytes: what would be freed if the holder let go: all entries of the container that gains,
+            however old, without its own table; without such a container, what the holder has come to hold in
+            the second pass. None where that is not known.
+        freed: the same cut in full: objects and bytes by type, and what stays since others hold it too.
+        freed_absent: why ``freed`` and ``retained_bytes`` are None.
     """
 
     type_name: str
@@ -154,6 +158,8 @@ class Suspect:
     entry: Site | None = None
     source: str = "objects"
     retained_bytes: int | None = None
+    freed: Freed | None = None
+    freed_absent: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -245,6 +251,38 @@ class LeakReport(Result):
     def test(self, metric: str) -> GrowthTest | None:
         """Return the test of one metric, or None when it was not tested."""
         return next((t for t in self.tests if t.metric == metric), None)
+
+    def what_if(self, suspect: int = 0) -> Freed:
+        """Return what would be freed if what holds a suspect let go: objects and bytes by type.
+
+        The hunt cut the references on the graph of the whole heap, exactly, at its end; nothing of the heap
+        is kept but the answer, so a loaded report gives it too.
+
+        Args:
+            suspect: index into ``suspects``; the first leaks most.
+
+        Raises:
+            UsageError: when there is no such suspect, or the hunt could not tell; the sentence says why.
+
+        Example:
+            >>> import memlab
+            >>> kept = []
+            >>> report = memlab.find_leaks(lambda: kept.append(bytearray(1000)), iterations=300)
+            >>> freed = report.what_if()
+            >>> freed.contents[0].type_name, freed.objects == len(kept)
+            ('builtins.bytearray', True)
+            >>> kept.clear()
+        """
+        from memlab.errors import UsageError
+
+        if type(suspect) is not int or not 0 <= suspect < len(self.suspects):
+            many = f"suspects 0 to {len(self.suspects) - 1}" if self.suspects else "no suspects"
+            raise UsageError(f"asking what a cut would free: this report has {many}, not {suspect!r}")
+        found = self.suspects[suspect]
+        if found.freed is None:
+            why = found.freed_absent or "this hunt did not cut its references"
+            raise UsageError(f"asking what a cut would free: not known for suspect {suspect}: {why}")
+        return found.freed
 
     def verify(
         self, step: Callable[[], Any], setup: Callable[[], Any] | None = None, **options: Any

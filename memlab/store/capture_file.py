@@ -29,7 +29,7 @@ from memlab.errors import CaptureError, UsageError
 from memlab.records import codec
 from memlab.store import schema
 from memlab.store.foreign import RefusedError, naming, opened, stream_content
-from memlab.store.kinds import KINDS
+from memlab.store.kinds import KINDS, kind_of
 from memlab.store.packing import GREATEST_RATIO, pack, unpack
 from memlab.store.stream import read_stream
 
@@ -100,7 +100,7 @@ def save(result: Result, path: str | os.PathLike[str]) -> None:
     ...     load(file).increment_bytes
     3072
     """
-    kind = next((kind for kind, known in KINDS.items() if type(result) is known), None)
+    kind = kind_of(result)
     if kind is None:
         raise UsageError(f"save: needs a result of memlab, not {instance_type_name(result)}")
     encoded = codec.encode(result)

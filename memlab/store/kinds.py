@@ -1,87 +1,91 @@
-"""Which class a stored kind is read as. A literal table: no name in a file ever picks what is imported."""
+"""Which class a stored kind is read as. A literal table: no name in a file ever picks what is imported.
+
+The classes are imported when they are asked for: a program that is recorded shall not pay for forty kinds of
+records when the one of its recording is written.
+"""
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from memlab.records.benchmark import BenchmarkTable, RegressionReport, RunHistory
-from memlab.records.cache import CacheStats, HitCurve
-from memlab.records.capture import Capture
-from memlab.records.capture_comparison import CaptureComparison
-from memlab.records.cell_ledger import CellLedger
-from memlab.records.chain import Explanation
-from memlab.records.fix_check import FixCheck
-from memlab.records.flame import FlameTree
-from memlab.records.gc_pauses import GcPauses
-from memlab.records.gc_results import GcAdvice, GcDecisions, GcStats
-from memlab.records.heap_graph import HeapGraph
-from memlab.records.heap_results import (
-    Freed,
-    HeapCensus,
-    HeapCycles,
-    HeapDiff,
-    HeapDuplicates,
-    HeapHoldings,
-    HeapOwners,
-    HeapSuspects,
-    HeapTree,
-)
-from memlab.records.leak_report import LeakReport
-from memlab.records.line_profile import LineProfile
-from memlab.records.memit import MemitResult
-from memlab.records.pool import PoolStats, PoolWorth
-from memlab.records.pressure import PostMortem, PressureRun
-from memlab.records.report import Report
-from memlab.records.site_timeline import SiteTimeline
-from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
-from memlab.records.timeline import Timeline
-from memlab.records.where import MemoryWhere
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
     from memlab.records._result import Result
 
-__all__ = ["KINDS"]
+__all__ = ["KINDS", "kind_of"]
 
-KINDS: Final[Mapping[str, type[Result]]] = {
-    "benchmarks": BenchmarkTable,
-    "history": RunHistory,
-    "regression report": RegressionReport,
-    "cache stats": CacheStats,
-    "capture": Capture,
-    "cell ledger": CellLedger,
-    "capture comparison": CaptureComparison,
-    "explanation": Explanation,
-    "fix check": FixCheck,
-    "flame tree": FlameTree,
-    "freed": Freed,
-    "gc advice": GcAdvice,
-    "gc decisions": GcDecisions,
-    "gc pauses": GcPauses,
-    "gc stats": GcStats,
-    "heap census": HeapCensus,
-    "heap cycles": HeapCycles,
-    "heap diff": HeapDiff,
-    "heap duplicates": HeapDuplicates,
-    "heap graph": HeapGraph,
-    "heap owners": HeapOwners,
-    "heap suspects": HeapSuspects,
-    "heap tree": HeapTree,
-    "hit curve": HitCurve,
-    "holdings": HeapHoldings,
-    "leak report": LeakReport,
-    "line profile": LineProfile,
-    "memit": MemitResult,
-    "pool stats": PoolStats,
-    "pool worth": PoolWorth,
-    "post-mortem": PostMortem,
-    "pressure run": PressureRun,
-    "report": Report,
-    "site timeline": SiteTimeline,
-    "snapshot": Snapshot,
-    "snapshot diff": SnapshotDiff,
-    "snapshot table": SnapshotTable,
-    "timeline": Timeline,
-    "where": MemoryWhere,
+_WHERE: Final[Mapping[str, tuple[str, str]]] = {
+    "benchmarks": ("benchmark", "BenchmarkTable"),
+    "history": ("benchmark", "RunHistory"),
+    "regression report": ("benchmark", "RegressionReport"),
+    "cache stats": ("cache", "CacheStats"),
+    "capture": ("capture", "Capture"),
+    "cell ledger": ("cell_ledger", "CellLedger"),
+    "capture comparison": ("capture_comparison", "CaptureComparison"),
+    "explanation": ("chain", "Explanation"),
+    "fix check": ("fix_check", "FixCheck"),
+    "flame tree": ("flame", "FlameTree"),
+    "freed": ("heap_results", "Freed"),
+    "gc advice": ("gc_results", "GcAdvice"),
+    "gc decisions": ("gc_results", "GcDecisions"),
+    "gc pauses": ("gc_pauses", "GcPauses"),
+    "gc stats": ("gc_results", "GcStats"),
+    "heap census": ("heap_results", "HeapCensus"),
+    "heap cycles": ("heap_results", "HeapCycles"),
+    "heap diff": ("heap_results", "HeapDiff"),
+    "heap duplicates": ("heap_results", "HeapDuplicates"),
+    "heap graph": ("heap_graph", "HeapGraph"),
+    "heap owners": ("heap_results", "HeapOwners"),
+    "heap suspects": ("heap_results", "HeapSuspects"),
+    "heap tree": ("heap_results", "HeapTree"),
+    "hit curve": ("cache", "HitCurve"),
+    "holdings": ("heap_results", "HeapHoldings"),
+    "leak report": ("leak_report", "LeakReport"),
+    "line profile": ("line_profile", "LineProfile"),
+    "memit": ("memit", "MemitResult"),
+    "pool stats": ("pool", "PoolStats"),
+    "pool worth": ("pool", "PoolWorth"),
+    "post-mortem": ("pressure", "PostMortem"),
+    "pressure run": ("pressure", "PressureRun"),
+    "report": ("report", "Report"),
+    "site timeline": ("site_timeline", "SiteTimeline"),
+    "snapshot": ("snapshot", "Snapshot"),
+    "snapshot diff": ("snapshot", "SnapshotDiff"),
+    "snapshot table": ("snapshot", "SnapshotTable"),
+    "timeline": ("timeline", "Timeline"),
+    "where": ("where", "MemoryWhere"),
 }
+
+
+class _Kinds(Mapping[str, "type[Result]"]):
+    """The table, each class imported on first use."""
+
+    def __getitem__(self, kind: str) -> type[Result]:
+        module, name = _WHERE[kind]
+        found: type[Result] = getattr(importlib.import_module(f"memlab.records.{module}"), name)
+        return found
+
+    def __contains__(self, kind: object) -> bool:
+        return kind in _WHERE
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_WHERE)
+
+    def __len__(self) -> int:
+        return len(_WHERE)
+
+
+KINDS: Final[Mapping[str, type[Result]]] = _Kinds()
+
+
+def kind_of(result: object) -> str | None:
+    """Return the kind that a result is stored as; None for what is none of memlab's.
+
+    >>> kind_of("text") is None
+    True
+    """
+    kind = getattr(type(result), "kind", None)
+    return kind if isinstance(kind, str) and kind in KINDS and KINDS[kind] is type(result) else None

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from memlab.records.chain import Link, ReferenceChain
+    from memlab.records.heap_results import Freed
     from memlab.records.leak_report import ContainerGrowth, GrowthTest, LeakReport, Suspect, TypeGrowth
     from memlab.records.snapshot import Frame, Site
     from memlab.views.page import Block
@@ -225,7 +226,24 @@ def _card(number: int, suspect: Suspect) -> Card:
         under=_types_table(f"under-{number}", "Left behind under it", suspect.types, _MOST_UNDER)
         if suspect.types
         else None,
+        freed=words.freed_sentence(suspect),
+        cut=_freed_table(number, suspect.freed)
+        if suspect.freed is not None and suspect.freed.contents
+        else None,
     )
+
+
+def _freed_table(number: int, freed: Freed) -> Table:
+    columns = (Column("Type"), Column("Objects", number=True), Column("Shallow size", number=True))
+    rows = tuple(
+        (
+            type_cell(t.type_name),
+            Cell(f"{t.objects:,}", sort=float(t.objects)),
+            Cell(format_bytes(t.shallow_bytes), sort=float(t.shallow_bytes)),
+        )
+        for t in freed.contents[:_MOST_UNDER]
+    )
+    return Table(f"freed-{number}", "What would be freed", columns, rows, len(freed.contents))
 
 
 def _codes(suspect: Suspect) -> tuple[Code, ...]:

@@ -248,6 +248,8 @@ class Card:
     unheld: str
     container: str
     under: Table | None
+    freed: str = ""  # what a cut would free
+    cut: Table | None = None  # the same by type
     id: str = "suspect"  # with its number, the element's
 
 

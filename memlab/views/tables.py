@@ -57,7 +57,8 @@ def to_frame(result: Result, table: str | None = None) -> DataFrame:
 
     Columns, with what each does not include in the record's own documentation:
 
-    - leak report: ``suspects`` (default), ``tests``, ``types``, ``sites``, ``containers``, ``series``.
+    - leak report: ``suspects`` (default), ``tests``, ``types``, ``sites``, ``containers``, ``freed``
+      (what would go with each suspect's holder, by type), ``series``.
       Columns that end in ``_per_iteration`` are rates, ``bytes`` in bytes, others in counts.
     - explanation: one row a link: ``chain``, ``step``, ``root``, ``via``, ``label``, ``type``.
     - snapshot: one row a traceback and domain, greatest first: ``file``, ``line``, ``size_bytes``,
@@ -337,6 +338,9 @@ def _suspects(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
         "held_by",
         "container",
         "entries_per_iteration",
+        "retained_bytes",
+        "retained_objects",
+        "retained_absent",
     )
     rows = (
         (
@@ -349,6 +353,9 @@ def _suspects(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
             words.chain_text(s.chain) if s.chain is not None else None,
             s.container.name if s.container is not None else None,
             s.container.entries_per_iteration if s.container is not None else None,
+            s.retained_bytes,
+            s.freed.objects if s.freed is not None else None,
+            s.freed_absent or None,
         )
         for s in report.suspects
     )
@@ -408,10 +415,22 @@ def _containers(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
     return columns, rows
 
 
+def _freed(report: LeakReport) -> tuple[tuple[str, ...], Iterable[Row]]:
+    columns = ("suspect", "cut", "type", "objects", "shallow_bytes")
+    rows = (
+        (number, " and ".join(s.freed.cut), row.type_name, row.objects, row.shallow_bytes)
+        for number, s in enumerate(report.suspects)
+        if s.freed is not None
+        for row in s.freed.contents
+    )
+    return columns, rows
+
+
 _TABLES: dict[str, Callable[[LeakReport], tuple[tuple[str, ...], Iterable[Row]]]] = {
     "suspects": _suspects,
     "tests": _tests,
     "types": _types,
     "sites": _sites,
     "containers": _containers,
+    "freed": _freed,
 }

@@ -331,6 +331,9 @@ def _suspect(number: int, suspect: Suspect) -> list[str]:
         more = len(suspect.types) - len(under)
         text = ", ".join(under) + (f", and {more:,} more types" if more else "")
         lines += labelled("per iteration", text, indent, column)
+    freed = words.freed_sentence(suspect)
+    if freed:
+        lines += labelled("if it let go", words.printable(freed, 400), indent, column)
     return lines
 
 

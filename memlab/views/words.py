@@ -261,6 +261,20 @@ def suspect_objects(suspect: Suspect) -> str:
     return format_things(suspect.objects_per_iteration, "object")
 
 
+def freed_sentence(suspect: Suspect) -> str:
+    """Say what would be freed if a suspect's holder let go; empty where an older version did not ask."""
+    freed = suspect.freed
+    if freed is None:
+        return f"Not known: {suspect.freed_absent}." if suspect.freed_absent else ""
+    what = " and ".join(freed.cut) or "it"
+    if freed.objects:
+        much = f"{format_bytes(freed.freed_bytes)} in {format_things(freed.objects, 'object')}"
+        text = f"{much} would go with {what}."
+    else:
+        text = f"Nothing would go with {what}."
+    return " ".join((text, *freed.notes))
+
+
 def link_text(link: Link) -> str:
     """Return one link of a chain; a name that stands in both its parts is said once.
 

@@ -7,7 +7,7 @@ import os
 import pytest
 from unit.shells import one_shell, run, shell  # noqa: F401 - fixtures
 
-from memlab.collectors.notebook import CellLabels, cell_aliases
+from memlab.collectors.cell_names import CellLabels, cell_aliases
 
 GROW = """
 def grow(size):

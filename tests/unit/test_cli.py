@@ -60,6 +60,14 @@ def prepare():
 def prepare_badly():
     raise ValueError("no database")
 
+def opened():
+    print("open")
+    yield
+    print("shut")
+
+def closed():
+    print("closed")
+
 def raises_memlabs_own():
     import memlab
     memlab.load("/nowhere/at/all")
@@ -257,6 +265,35 @@ def test_a_setup_that_raises_is_named_as_the_setup(app, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("memlab leaks: the setup raised ValueError (no database) at ")
+
+
+def test_a_setup_that_yields_and_a_teardown_run_around_the_hunt(app, capsys):
+    """Each once, the tear-down also when the step raises."""
+    assert leaks(f"{app}:fine", "--setup", "opened", "--teardown", "closed") == 0
+    out = capsys.readouterr().out.splitlines()
+    assert [line for line in out if line in ("open", "shut", "closed")] == ["open", "shut", "closed"]
+    assert leaks(f"{app}:raises_in_40", "--teardown", "closed") == 2
+    assert "closed" in capsys.readouterr().out.splitlines()
+
+
+def test_a_teardown_that_raises_is_named_and_the_report_is_shown(app, capsys):
+    """What was found is not lost."""
+    assert leaks(f"{app}:fine", "--teardown", "prepare_badly") == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("NO LEAK")
+    assert err.splitlines()[-1].startswith("memlab leaks: the teardown raised ValueError (no database) at ")
+
+
+def test_show_tells_what_a_cut_would_free(app, capsys):
+    """Of a saved report, by the suspect's number; one sentence where there is none."""
+    assert main(["leaks", f"{app}:leaks", *SHORT, "--save", "x.memlab"]) == 1
+    capsys.readouterr()
+    assert main(["show", "x.memlab", "--what-if", "1"]) == 0
+    out = capsys.readouterr().out
+    assert f"all entries of {app}.kept" in out
+    assert "Order" in out
+    assert main(["show", "x.memlab", "--what-if", "2"]) == 2
+    assert "suspects are numbered from 1 to 1" in one_line(capsys)
 
 
 def test_an_interrupt_shows_what_was_seen(app, capsys):

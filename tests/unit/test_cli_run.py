@@ -40,6 +40,20 @@ def test_run_writes_the_recording_and_one_line_and_gives_back_the_exit_code(tmp_
     assert str(tmp_path).encode() not in shown
 
 
+def test_a_recorded_program_does_not_pay_for_numpy_nor_for_other_records(tmp_path):
+    """While it runs none of it is there, and the table of kinds brings no record with it."""
+    (tmp_path / "job.py").write_text(
+        "import sys\n"
+        "weight = lambda: sorted({'numpy', 'pandas', 'memlab.records.snapshot'} & sys.modules.keys())\n"
+        "print(weight())\n"
+        "import memlab.store.kinds as kinds\n"
+        "print(len(kinds.KINDS) > 30, [m for m in sys.modules if m.startswith('memlab.records.')])\n"
+    )
+    code, out, errors = memlab("run", "--quiet", "-o", "m.memlab", "job.py", cwd=tmp_path)
+    assert (code, out.splitlines(), errors) == (0, ["[]", "True []"], [])
+    assert load(tmp_path / "m.memlab").sites is not None
+
+
 def test_run_of_a_module_and_of_a_program_that_records_itself(tmp_path):
     (tmp_path / "pack").mkdir()
     (tmp_path / "pack" / "__main__.py").write_text(

@@ -214,7 +214,7 @@ def test_ragged_rows_are_merged_by_content(rows):
 def test_rows_that_share_a_hash_are_still_told_apart(monkeypatch):
     import memlab._base.ragged as ragged
 
-    monkeypatch.setattr(ragged, "_mixed", lambda entries, position: np.zeros(len(entries), np.uint64))
+    monkeypatch.setattr(ragged, "_mixed", lambda numbers: np.zeros(len(numbers), np.uint64))
     entries, lengths = ints([1, 2, 2, 1, 1, 2]), ints([2, 2, 2])
     first, of = merge_equal(entries, lengths)
     assert of.tolist() == [0, 1, 0]

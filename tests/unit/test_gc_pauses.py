@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
+from array import array
 
 import numpy as np
 import pytest
@@ -96,6 +98,82 @@ def test_subscribers_share_one_callback_and_see_only_their_own_time():
     second.close()
     second.close()
     assert callbacks == []
+
+
+needs_native = pytest.mark.skipif(
+    gc_pauses.native is None and os.environ.get("MEMLAB_REQUIRE_NATIVE") != "1",
+    reason="the C extension was not built here",
+)
+
+
+@needs_native
+def test_the_callback_in_c_writes_what_its_twin_writes():
+    """The same rows and state from the same collections, a row that is written over and a fork included."""
+    ours, theirs = (
+        (array("q", bytes(8 * 5 * 3)), array("q", (0, 0, 0))),
+        (array("q", bytes(8 * 5 * 3)), array("q", (0, 0, 0))),
+    )
+    in_c = gc_pauses.native.recording(*ours)
+    twin = gc_pauses._recording(*theirs, 3, time.perf_counter_ns)
+    for number in range(7):
+        before = time.perf_counter_ns()
+        for callback in (in_c, twin):
+            if number:
+                callback("start", {"generation": number % 3, "collected": 0, "uncollectable": 0})
+            callback(
+                "stop", {"generation": number % 3, "collected": 10**12 + number, "uncollectable": number}
+            )
+        after = time.perf_counter_ns()
+    for ring, state in (ours, theirs):
+        assert state.tolist() == [6, 0, 0]
+        last = 5 % 3 * 5
+        assert before <= ring[last] <= ring[last + 1] <= after
+    assert [v for n, v in enumerate(ours[0]) if n % 5 > 1] == [
+        v for n, v in enumerate(theirs[0]) if n % 5 > 1
+    ]
+    ours[1][2] = 1
+    in_c("start", {})
+    assert ours[1].tolist() == [6, 0, 1]
+
+
+@needs_native
+def test_the_callback_in_c_refuses_what_is_no_collection_and_keeps_its_arrays():
+    ring, state = array("q", bytes(8 * 5)), array("q", (0, 0, 0))
+    for wrong in [(array("q"), state), (ring, array("q", (0,))), (b"read only" * 99, state), (ring, None)]:
+        with pytest.raises((ValueError, TypeError, BufferError)):
+            gc_pauses.native.recording(*wrong)
+    callback = gc_pauses.native.recording(ring, state)
+    for wrong in [(), ("start",), (1, {}), ("stop", [])]:
+        with pytest.raises(TypeError):
+            callback(*wrong)
+    callback("start", {})
+    with pytest.raises(TypeError):
+        callback("stop", {"generation": "young"})
+    with pytest.raises(BufferError):
+        ring.append(1)
+    assert gc.is_tracked(callback) is True
+    before = sys.getrefcount(None)
+    for _ in range(1000):
+        callback("start", {})
+        callback("stop", {"generation": 2, "collected": 5})
+    assert sys.getrefcount(None) - before < 100
+    assert (ring[2], ring[3], ring[4], state[0]) == (2, 5, 0, 1000)
+    del callback
+    ring.append(1)
+
+
+@needs_native
+def test_the_process_wide_watch_uses_c_where_the_clock_is_the_kernels(monkeypatch):
+    with subscribe():
+        built_in = [c for c in gc.callbacks if getattr(c, "__name__", "") == "on_collection"]
+        assert [type(c).__name__ for c in built_in] == [
+            "builtin_function_or_method" if sys.platform == "linux" else "function"
+        ]
+    monkeypatch.setattr(gc_pauses, "native", None)
+    with subscribe() as pauses:
+        gc.collect()
+        assert type(gc.callbacks[-1]).__name__ == "function"
+    assert len(pauses.read()) >= 1
 
 
 def test_who_subscribes_in_the_midst_of_a_collection_does_not_see_it():

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from heaps import graph_of
 
@@ -172,6 +173,49 @@ def test_a_memory_error_is_dumped_whatever_hook_the_program_has(folder):
     (folder / "app.py").write_text("raise ValueError")
     heap("--at", "memory-error", "--dump", "z.memlab", "app.py")
     assert saved(folder) == ["x.memlab", "y.memlab"]
+
+
+FULL = """
+import resource, sys
+
+class Order:
+    def __init__(self, number):
+        self.items = [number, str(number)]
+
+def fill(orders):
+    limit = 700 << 20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    while True:
+        orders.append(Order(len(orders)))
+        if len(orders) > 300_000 and len(orders) % 20_000 == 0:
+            orders.append(bytearray(20 << 20))
+
+def main():
+    backlog = []
+    fill(backlog)
+
+main()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a real limit on address space")
+def test_a_real_memory_error_is_dumped_as_far_as_memory_goes(folder):
+    """Under RLIMIT_AS, with a million objects: a part, which says so and names the holder."""
+    (folder / "app.py").write_text(FULL)
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}  # its buffers would be most of the limit
+    done = heap("--at", "memory-error", "--dump", "x.memlab", "app.py", env=environment)
+    assert done.returncode == 1
+    assert "MemoryError" in done.stderr
+    assert "memlab heap: part of the heap of " in done.stderr, done.stderr[-600:]
+    graph = load("x.memlab")
+    assert isinstance(graph, HeapGraph)
+    assert not graph.complete
+    assert any("A limit ended the capture" in note for note in graph.notes)
+    types = np.array(graph.types)[graph.type_of]
+    assert int((types == "__main__.Order").sum()) > 10_000
+    first = graph.suspects().suspects[0]
+    assert "backlog" in first.label
+    assert saved(folder) == ["x.memlab"]
 
 
 def test_quiet_says_nothing_but_failures(folder):

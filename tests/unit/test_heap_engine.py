@@ -434,6 +434,44 @@ def test_a_limit_cuts_and_says_so(engine, limit):
     assert not len(raw.text_node) or raw.text_node.max() < limit
 
 
+class _Counted:
+    def __init__(self, number):
+        self.number = [number]
+
+
+def test_a_limit_leaves_room_for_the_roots(engine):
+    """What holds everything is in a graph that holds a part, and the n-th object is still node n."""
+    held = [_Counted(number) for number in range(20_000)]
+    order = Order(gc.get_objects(), [held, held[-1]], [], 5_000)
+    raw = heap_engine.capture(order)
+    assert not raw.complete
+    assert (raw.seed_node != NO_NODE).all()
+    listed = len(order.objects)
+    assert listed < 5_000
+    assert raw.address[:listed].tolist() == list(map(id, order.objects))
+
+
+@pytest.mark.parametrize("budget", [1, 1 << 20, 4 << 20])
+def test_a_budget_cuts_and_says_so(engine, budget):
+    """Within the memory it was given, the graph holds roots, tracked objects and what only they lead to."""
+    held = [_Counted(number) for number in range(40_000)]
+    texts = ["".join(["text", str(number)]) for number in range(500)]
+    order = Order(gc.get_objects(), [texts], [], MOST, 0.0, budget)
+    raw = heap_engine.capture(order)
+    nodes, references = len(raw.address), len(raw.edges)
+    assert not raw.complete
+    assert nodes <= budget // 160 + 1
+    assert references * 4 <= max(budget // 4, 4 * nodes) or engine == "python"
+    assert not references or raw.edges.max() < nodes
+    assert raw.starts[-1] == references
+    assert raw.seed_node[0] != NO_NODE or budget == 1
+    if budget >= 1 << 20:
+        kinds = [raw.types[number] for number in np.unique(raw.type_of).tolist()]
+        assert str in kinds
+        assert len(order.objects) <= nodes
+    assert len(held) == 40_000
+
+
 def test_a_deadline_cuts_and_says_so(engine):
     """Out of time at once: nothing was asked, which is a graph as well."""
     raw = raw_of(seconds=1e-9)

@@ -10,7 +10,9 @@ import shutil
 import subprocess
 import sys
 import threading
+import traceback
 import tracemalloc
+import weakref
 
 import pytest
 
@@ -415,6 +417,168 @@ def test_an_async_step_inside_a_running_loop_is_refused_with_the_way_out():
         asyncio.run(main())
 
 
+SHORT = {"iterations": 40, "trace": False}
+
+
+def generator(log):
+    def opened():
+        log.append("up")
+        yield
+        log.append("down")
+
+    return opened
+
+
+def manager(log, *, swallow=False):
+    @contextlib.contextmanager
+    def opened():
+        log.append("up")
+        try:
+            yield
+        except ZeroDivisionError:
+            if not swallow:
+                raise
+        finally:
+            log.append("down")
+
+    return opened
+
+
+class Door:
+    """A context manager by its own two methods."""
+
+    def __init__(self, log):
+        self.log = log
+
+    def __enter__(self):
+        self.log.append("up")
+        return self
+
+    def __exit__(self, *details):
+        self.log.append("down")
+
+
+FORMS = {
+    "generator": generator,
+    "manager": manager,
+    "manager that swallows": functools.partial(manager, swallow=True),
+    "object": Door,
+    "object of a decorator": lambda log: manager(log)(),
+    "functions": lambda log: lambda: log.append("up"),
+}
+
+
+@pytest.mark.parametrize("raises", [False, True])
+@pytest.mark.parametrize("form", FORMS)
+def test_what_a_setup_opens_is_closed_once_and_the_steps_exception_is_its_own(form, raises):
+    """Every form of set-up: opened before the first call, closed after the last, the exception unchanged."""
+    log = []
+    teardown = (lambda: log.append("down")) if form == "functions" else (lambda: log.append("teardown"))
+    mine = ZeroDivisionError()
+
+    def step():
+        assert log == ["up"]
+        if raises:
+            raise mine
+
+    with pytest.raises(ZeroDivisionError) if raises else contextlib.nullcontext() as caught:
+        find_leaks(step, FORMS[form](log), teardown=teardown, **SHORT)
+    assert log == ["up", "down", "teardown"][: 2 if form == "functions" else 3]
+    if raises:
+        assert caught.value is mine
+        assert mine.__traceback__.tb_next.tb_frame.f_code.co_name == "find_leaks"
+        assert "opened" not in [f.name for f in traceback.extract_tb(mine.__traceback__)]
+
+
+def test_a_coroutine_step_shares_its_loop_with_its_setup_and_teardown():
+    """What a set-up makes in a loop works in the step and in the tear-down."""
+    loops = []
+
+    async def note():
+        loops.append(asyncio.get_running_loop())
+
+    async def fixture():
+        await note()
+        yield
+        await note()
+
+    @contextlib.asynccontextmanager
+    async def managed():
+        await note()
+        try:
+            yield
+        finally:
+            await note()
+
+    async def step():
+        if len(loops) < 5:
+            await note()
+
+    for setup in (note, fixture, managed, managed()):
+        loops.clear()
+        find_leaks(step, setup, teardown=note, **SHORT)
+        assert len(loops) >= 6
+        assert len(set(map(id, loops))) == 1
+        assert loops[0].is_closed()
+
+
+def test_a_teardown_runs_when_the_setup_fails_and_on_an_interrupt():
+    """The first exception is the one that goes on; what the tear-down raises then is a note."""
+    log = []
+
+    def fails():
+        raise LookupError
+
+    def teardown():
+        log.append("teardown")
+        raise ZeroDivisionError
+
+    hunt = LeakHunt(lambda: None, fails, teardown=teardown, **SHORT)
+    with pytest.raises(LookupError) as caught:
+        hunt.run()
+    assert [f.name for f in traceback.extract_tb(caught.value.__traceback__)][-1] == "fails"
+    assert hunt.blame == "setup"
+    assert hunt.report.failure.stage == "set-up"
+    assert log == ["teardown"]
+    assert "the tear-down raised builtins.ZeroDivisionError" in hunt.report.notes
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        find_leaks(interrupted, teardown=teardown, **SHORT)
+    assert log == ["teardown"] * 2
+
+
+def test_a_teardown_that_raises_after_the_hunt_leaves_the_verdict():
+    """Its exception goes to the caller, and the report says what was found all the same."""
+    hunt = LeakHunt(leaks_nothing, teardown=lambda: 1 / 0, **QUICK)
+    with pytest.raises(ZeroDivisionError):
+        hunt.run()
+    assert hunt.blame == "teardown"
+    assert hunt.report.verdict is Verdict.NO_LEAK
+    assert hunt.report.complete
+    assert hunt.report.failure is None
+    assert "the tear-down raised builtins.ZeroDivisionError" in hunt.report.notes
+
+
+@pytest.mark.parametrize(
+    ("setup", "teardown", "says"),
+    [
+        (3, None, "the setup must be something to call without arguments, not an int"),
+        (None, 3, "the teardown must be something to call without arguments, not an int"),
+        (lambda x: x, None, "the setup needs arguments (x)"),
+        (lambda: (x for x in ()), None, "yields nothing"),
+        (lambda: (x for x in (1, 2)), None, "yields twice"),
+    ],
+)
+def test_a_setup_or_teardown_that_makes_no_sense_is_refused(setup, teardown, says):
+    """One sentence says what is wrong."""
+    with pytest.raises(StepError) as caught:
+        find_leaks(lambda: None, setup, teardown=teardown, **SHORT)
+    assert says in str(caught.value)
+
+
 def test_setup_runs_once_before_the_step():
     """What set-up makes is there from the start and is no leak."""
     order = []
@@ -635,3 +799,95 @@ def test_a_bound_is_read_from_the_owner_of_each_container():
         (10, "attribute maxsize"),
         (20, "attribute maxsize"),
     ]
+
+
+# -- what would be freed
+
+
+def test_what_a_registry_keeps_is_told_to_the_byte():
+    """Everything that only the container's entries keep, old entries with new ones, and nothing else."""
+    old = [Session(0) for _ in range(50)]
+    registry.update((next(counter), session) for session in old)
+    report = find_leaks(leaks_sessions, **QUICK)
+    suspect = report.suspects[0]
+    freed = report.what_if()
+    assert suspect.freed is freed
+    by_type = {t.type_name: t.objects for t in freed.contents}
+    # a session and its list go, but for those that the test holds, too
+    assert by_type[f"{__name__}.Session"] == len(registry) - 50
+    assert by_type["builtins.list"] == len(registry) - 50
+    assert freed.cut == (f"all entries of {__name__}.registry",)
+    assert any(note.startswith("50 of ") for note in freed.notes)
+    assert suspect.retained_bytes == freed.freed_bytes == sum(t.shallow_bytes for t in freed.contents)
+    gone = [value for value in registry.values() if not any(value is one for one in old)]
+    own = sum(map(sys.getsizeof, gone)) + sum(sys.getsizeof(one.tags) for one in gone)
+    assert freed.freed_bytes >= own
+    assert "would go with all entries of" in " ".join(str(report).split())
+    assert "If it let go" in report.to_html()
+    row = report.to_frame().iloc[0]
+    assert (row.retained_bytes, row.retained_objects) == (freed.freed_bytes, freed.objects)
+
+
+def test_a_holder_that_is_no_container_lets_go_of_what_is_new():
+    """A chain of links grows under one attribute: the reference to its newest link is the one to cut."""
+
+    class Link:
+        def __init__(self, before):
+            self.before = before
+            self.load = bytearray(100)
+
+    class Owner:
+        newest = None
+
+    owner = Owner()
+    events.append(owner)
+
+    def step():
+        owner.newest = Link(owner.newest)
+
+    report = find_leaks(step, **QUICK)
+    freed = report.what_if()
+    links = {t.type_name: t.objects for t in freed.contents}
+    assert links[f"{Link.__module__}.{Link.__qualname__}"] == report.protocol.iterations
+    assert freed.freed_bytes >= 100 * report.protocol.iterations
+
+
+def test_what_two_hold_goes_with_neither():
+    """Cutting one of two holders frees nothing, and the report says that the rest stays."""
+
+    def step():
+        thing = Session(1)
+        events.append(thing)
+        registry[next(counter)] = thing
+
+    report = find_leaks(step, **QUICK)
+    assert report.verdict is Verdict.LEAK
+    freed = report.what_if(0)
+    assert f"{__name__}.Session" not in {t.type_name for t in freed.contents}
+    assert "held from elsewhere too, and would stay" in freed.notes[-1]
+
+
+def test_a_cut_that_had_no_time_says_so(monkeypatch):
+    """None with its reason, never 0; the report is whole otherwise."""
+    monkeypatch.setattr(LeakHunt, "_kept_for_native", lambda *_: 1e9)
+    report = find_leaks(leaks_sessions, budget_s=1)
+    assert report.verdict is Verdict.LEAK
+    assert report.suspects[0].retained_bytes is None
+    assert "a larger budget_s" in report.suspects[0].freed_absent
+    assert "Not known: the budget left no time" in " ".join(str(report).split())
+    with pytest.raises(UsageError, match="not known for suspect 0: the budget left no time"):
+        report.what_if()
+    for wrong in (1, -1, True, "0"):
+        with pytest.raises(UsageError, match="this report has suspects 0 to 0"):
+            report.what_if(wrong)
+
+
+def test_a_cut_keeps_nothing_alive():
+    """The graph, the addresses and the answer refer to no object of the step's."""
+    hunt = LeakHunt(leaks_sessions, **QUICK)
+    report = hunt.run()
+    assert report.what_if().objects
+    gone = weakref.ref(registry[next(iter(registry))])
+    registry.clear()
+    gc.collect()
+    assert gone() is None

@@ -191,6 +191,19 @@ def test_a_setup_that_raises_fails_the_cell_and_shows_no_report(run):
     assert "INCONCLUSIVE" not in done.out
 
 
+def test_a_teardown_runs_once_after_the_cell_whatever_happened(run, shell):
+    """In the notebook's namespace; its own error leaves the report shown."""
+    run("done = []")
+    run(f'%%leaks -q {FAST} --teardown "done.append(1)"\npass')
+    assert shell.user_ns["done"] == [1]
+    failed = run(f'%%leaks -q {FAST} --teardown "done.append(2)"\n1/0')
+    assert isinstance(failed.error_in_exec, ZeroDivisionError)
+    assert shell.user_ns["done"] == [1, 2]
+    failed = run(f"%%leaks {FAST} --teardown 1/0\npass")
+    assert isinstance(failed.error_in_exec, ZeroDivisionError)
+    assert "NO LEAK" in failed.out
+
+
 def test_memlabs_own_error_raised_by_the_step_stays_what_it_is(run):
     """It is the user's exception there, not a wrong use of the magic."""
     done = run(f"%%leaks {FAST}\nimport memlab\nmemlab.load('/nowhere/at/all')")

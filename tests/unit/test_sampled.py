@@ -9,7 +9,6 @@ import os
 import random
 import subprocess
 import sys
-import textwrap
 import threading
 import tracemalloc
 import weakref
@@ -25,6 +24,7 @@ from memlab.collectors import sampled_engine
 from memlab.collectors.sampled_engine import SampledEngine
 from memlab.errors import UnavailableError, UsageError
 from memlab.lab.engines import choose
+from tests.kit.bounded_child import in_child
 
 if os.environ.get("MEMLAB_REQUIRE_NATIVE") == "1":
     from memlab._native import sites
@@ -67,22 +67,6 @@ def make_bytearray(size):
 
 def make_array(size):
     return np.zeros(size, np.uint8)
-
-
-def in_child(code, *, ok=True):
-    """Run code in a process of its own, with 2 GiB at most."""
-    head = "import resource\nresource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))\n"
-    if "ASAN_OPTIONS" in os.environ:  # its shadow is terabytes of addresses
-        head = ""
-    child = subprocess.run(
-        [sys.executable, "-c", head + textwrap.dedent(code)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (child.returncode == 0) is ok, child.stderr
-    return child.stdout
 
 
 # -- figures

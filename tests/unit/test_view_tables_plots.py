@@ -21,7 +21,8 @@ RESULTS = samples.all_results()
 PLOTTED = sorted(set(RESULTS) - {"explanation"})
 COLUMNS = {
     "leak": "type objects_per_iteration bytes_per_iteration share made_at source your_line entry_made_at"
-    " held_by container entries_per_iteration",
+    " held_by container entries_per_iteration"
+    " retained_bytes retained_objects retained_absent",
     "explanation": "chain step root via label type",
     "snapshot": "file line size_bytes blocks domain traceback",
     "snapshot diff": "file line function size_diff_bytes blocks_diff size_bytes blocks change moved_from",
@@ -103,7 +104,7 @@ def test_a_timelines_frame_is_a_copy_indexed_by_seconds():
 @pytest.mark.parametrize("table", ["nonsense", ""])
 def test_an_unknown_table_is_refused_with_those_there_are(table):
     """The message names every table."""
-    with pytest.raises(UsageError, match="suspects, tests, types, sites, containers and series"):
+    with pytest.raises(UsageError, match="suspects, tests, types, sites, containers, freed and series"):
         to_frame(samples.leak_report(), table)
     with pytest.raises(UsageError):
         to_frame(samples.snapshot(), "types")

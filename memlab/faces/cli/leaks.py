@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from memlab.errors import UsageError
+from memlab.errors import StepError, UsageError
 from memlab.faces.cli.parser import BAD_USE, EXIT_CODES, describe
 from memlab.faces.cli.target import Target, import_target, importable, parse_target
 from memlab.faces.hunt_options import HUNT_OPTIONS, hunt_keywords
@@ -29,8 +29,9 @@ __all__ = ["HELP", "TEXTS", "add_arguments", "run"]
 HELP = "hunt a leak in a function: verdict, line, holder"
 TEXTS = describe(
     "Call a function again and again, and tell whether it leaks: what, which line makes it, who holds it.\n"
-    "TARGET and the argument of --setup are package.module:function or path/to/file.py:function; --setup\n"
-    "also takes the name of a function beside TARGET's. What the function prints goes to stdout as ever;\n"
+    "TARGET and the arguments of --setup and --teardown are package.module:function or\n"
+    "path/to/file.py:function; the last two also take the name of a function beside TARGET's. What the\n"
+    "function prints goes to stdout as ever;\n"
     "with --json it goes to stderr, and stdout is exactly one JSON document.",
     "memlab leaks app/jobs.py:handle_one --budget 10 --report leak.html\n"
     "  memlab leaks --budget 60 --run server.py --port 8000",
@@ -57,7 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="watch a program under its own load instead, written last; memlab.mark_iteration() in it counts "
         "requests, else an iteration is 20 ms",
     )
-    parser.add_argument("--setup", metavar="TARGET", help="called once before the first iteration")
+    parser.add_argument(
+        "--setup",
+        metavar="TARGET",
+        help="called once before the first iteration; a generator or context manager ends after the last",
+    )
+    parser.add_argument("--teardown", metavar="TARGET", help="called once after the last, whatever happened")
     for option in HUNT_OPTIONS:
         if option.kind is None:
             parser.add_argument(f"--{option.name}", action="store_true", help=option.help)
@@ -89,14 +95,13 @@ def run(args: argparse.Namespace, console: Console) -> int:
     with importable(target), stdout:
         module, found = import_target(target)
         step = Watched(check_step(found, target.text))
-        setup = None
-        if args.setup is not None:
-            setup = _watched_setup(parse_target(args.setup, beside=target))
+        setup, teardown = (_beside(name, target) for name in (args.setup, args.teardown))
         from memlab.lab.leak_hunt import LeakHunt
 
         hunt = LeakHunt(
             step.call,
-            setup.call if setup is not None else None,
+            setup,
+            teardown=teardown,
             label=target.text,
             progress=console.progress,
             **hunt_keywords(vars(args)),
@@ -104,18 +109,21 @@ def run(args: argparse.Namespace, console: Console) -> int:
         show = functools.partial(_show, console=console, outputs=outputs, as_json=args.json, before=before)
         forgot = args.setup is None and callable(vars(module).get("setup"))
         hint = HAS_SETUP if forgot else ""
-        return _hunt(hunt, step, setup, console=console, show=show, hint=hint)
+        return _hunt(hunt, step, console=console, show=show, hint=hint)
 
 
-def _watched_setup(target: Target) -> Watched:
-    with importable(target):
-        return Watched(check_step(import_target(target)[1], target.text))
+def _beside(name: str | None, target: Target) -> Any:
+    """Return what --setup or --teardown names."""
+    if name is None:
+        return None
+    named = parse_target(name, beside=target)
+    with importable(named):
+        return import_target(named)[1]
 
 
 def _hunt(
     hunt: LeakHunt,
     step: Watched,
-    setup: Watched | None,
     *,
     console: Console,
     show: Callable[[LeakReport | None], None],
@@ -129,10 +137,14 @@ def _hunt(
         console.error("interrupted")
         return INTERRUPTED
     except BaseException as error:  # SystemExit too: a step that leaves is a step that raises
-        if setup is not None and setup.raised is error:
-            console.error(f"the setup raised {_describe(error)} at {error_line(error)} (its own exception)")
-            return BAD_USE
         seen = hunt.report
+        if hunt.blame and not isinstance(error, StepError):
+            if hunt.blame == "teardown":
+                show(seen)
+            console.error(
+                f"the {hunt.blame} raised {_describe(error)} at {error_line(error)} (its own exception)"
+            )
+            return BAD_USE
         if step.raised is not error or seen is None or seen.failure is None:
             raise
         show(seen)

@@ -161,7 +161,7 @@ def run_watched(args: argparse.Namespace, console: Console, show: Callable[[Leak
 
 
 def _check(args: argparse.Namespace) -> None:
-    for option in ("target", "setup"):
+    for option in ("target", "setup", "teardown"):
         if getattr(args, option) is not None:
             name = "TARGET" if option == "target" else f"--{option}"
             raise UsageError(f"--run watches a program as it is: leave {name} out, and write --run last")

@@ -44,7 +44,13 @@ __all__ = ["MemlabMagics", "register", "unregister"]
 
 RETURN = Option("return", "o", None, "", "", "return the result as well")
 QUIET = Option("quiet", "q", None, "", "", "show nothing")
-LEAKS_OPTIONS = (*HUNT_OPTIONS, Option("setup", "", str, "STMT", "", "run once before"), RETURN, QUIET)
+LEAKS_OPTIONS = (
+    *HUNT_OPTIONS,
+    Option("setup", "", str, "STMT", "", "run once before"),
+    Option("teardown", "", str, "STMT", "", "run once after, whatever happened"),
+    RETURN,
+    QUIET,
+)
 WHY_OPTIONS = (
     Option("keys", "k", None, "", "", "show the keys of mappings"),
     Option("chains", "n", int, "N", "", "how many chains to look for"),
@@ -114,6 +120,8 @@ class MemlabMagics(
           Do not trace allocations: no lines in the report, and much faster.
         --setup "STATEMENT"
           Run once before the first iteration.
+        --teardown "STATEMENT"
+          Run once after the last, whatever happened.
         --save FILE, --report OUT.html
           Write the result as a capture, or as one HTML page that opens offline.
         -o
@@ -137,17 +145,16 @@ class MemlabMagics(
             options, rest = parse("leaks", line, LEAKS_OPTIONS)
             outputs = Outputs(options.get("save"), options.get("report"))
             showing = Showing(self.shell, magic, quiet=options.get("quiet", False))
-            step, setup, keywords = self._steps(magic, rest, cell, options)
+            step, keywords = self._steps(magic, rest, cell, options)
             from memlab.lab.leak_hunt import LeakHunt
 
             hunt = LeakHunt(
                 step.call,
-                setup.call if setup is not None else None,
                 progress=showing.progress,
                 **keywords,
                 **hunt_keywords(options),
             )
-        report = _run(hunt, (step, setup), outputs, showing)
+        report = _run(hunt, step, outputs, showing)
         return report if options.get("return") else None
 
     @no_var_expand
@@ -195,8 +202,8 @@ class MemlabMagics(
 
     def _steps(
         self, magic: str, rest: str, cell: str | None, options: dict[str, Any]
-    ) -> tuple[Watched, Watched | None, dict[str, Any]]:
-        """Return the step, the setup, and how the report shall name their code."""
+    ) -> tuple[Watched, dict[str, Any]]:
+        """Return the step, and its set-up and tear-down with how the report shall name their code."""
         if cell is not None and rest:
             raise UsageError(f"%%leaks: {rest!r} is no option; code goes below, a setup after --setup")
         label = None
@@ -206,12 +213,13 @@ class MemlabMagics(
             code = Code(self.shell, magic, rest if cell is None else cell)
             step, label = code.function(), code.label
             aliases[code.filename] = code.label
-        setup = None
-        if "setup" in options:
-            before = Code(self.shell, "%leaks --setup", options["setup"])
-            setup = Watched(before.function())
-            aliases[before.filename] = before.label
-        return Watched(step), setup, {"label": label, "aliases": cell_names(self.shell) | aliases}
+        around: dict[str, Any] = {}
+        for name in ("setup", "teardown"):
+            if name in options:
+                code = Code(self.shell, f"%leaks --{name}", options[name])
+                around[name] = code.function()
+                aliases[code.filename] = code.label
+        return Watched(step), {"label": label, "aliases": cell_names(self.shell) | aliases, **around}
 
 
 def register(shell: Any) -> None:
@@ -247,24 +255,20 @@ def unregister(shell: Any) -> None:
     transformers[:] = [one for one in transformers if not isinstance(one, Awaiting)]
 
 
-def _run(
-    hunt: LeakHunt, watched: tuple[Watched, Watched | None], outputs: Outputs, showing: Showing
-) -> LeakReport:
+def _run(hunt: LeakHunt, step: Watched, outputs: Outputs, showing: Showing) -> LeakReport:
     """Hunt and show; when the step raises, or on an interrupt, show what was seen and let it pass."""
     __tracebackhide__ = True
-    step, setup = watched
     try:
         report = hunt.run()
     except BaseException as error:
         is_steps = step.raised is error or isinstance(error, KeyboardInterrupt)
-        seen = hunt.report if is_steps else None
+        seen = hunt.report if is_steps or hunt.blame == "teardown" else None
         showing.finish(seen)
         if seen is not None:
             outputs.write(seen)
-        is_setups = setup is not None and setup.raised is error
-        if isinstance(error, MemlabError) and not is_steps and not is_setups:
+        if isinstance(error, MemlabError) and not is_steps and not hunt.blame:
             raise ShellUsageError(str(error)) from None
-        if is_steps or is_setups:
+        if is_steps or hunt.blame:
             error.__traceback__ = drop_memlab_frames(error.__traceback__)
         raise
     showing.finish(report)
