@@ -156,6 +156,8 @@ def build(target: Path, builder: str = "html") -> int:
         code = build_main(
             ["-q", "-W", "--keep-going", "-b", builder, "-d", f"{folder}/.doctrees", folder, str(target)]
         )
+    # Sphinx copies the pictures of Markdown, not those of an <img> that says its width.
+    shutil.copytree(ROOT / "docs" / "images", target / "images", dirs_exist_ok=True)
     for left in (".buildinfo", "objects.inv"):
         (target / left).unlink(missing_ok=True)
     return code
