@@ -684,6 +684,7 @@ HAND = {
     "LeakHunt": plain(lambda: memlab.LeakHunt(step)),
     "LeakHunt.run": plain(stopped_hunt),
     "LeakHunt.report": plain(stopped_hunt),
+    "LeakHunt.blame": plain(lambda: memlab.LeakHunt(step).blame),
     "LineProfiler": line_profiler(),
     "LineProfiler.__enter__": line_profiler(),
     "LineProfiler.start": line_profiler(),
