@@ -156,7 +156,10 @@ def measure(frames: int, blocks: int, rounds: int) -> dict[str, Any]:
     for _ in range(rounds):
         for by in BY:
             newer.kept.pop("totals", None)
+            newer.kept.pop("compared", None)  # what two snapshots have in common is kept: not for this row
             note(f"memlab diff by {by}", functools.partial(newer.diff, older, by))
+            newer.kept.pop("totals", None)
+            note(f"memlab next diff by {by}", functools.partial(newer.diff, older, by))
     their_newer = tracemalloc.take_snapshot()
     for by in ("line", "traceback"):
         note(f"tracemalloc diff by {by}", functools.partial(their_newer.compare_to, theirs, KEY[by]))
