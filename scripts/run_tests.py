@@ -109,7 +109,9 @@ def run(job: Job, seed: int) -> Run:
 
 
 def _in_order(seed: int, folder: str) -> list[str]:
-    return ["-p", "randomly", f"--randomly-seed={seed}", f"--junitxml={folder}/outcomes.xml"]
+    # The older family, which a test may add properties to.
+    report = ["-o", "junit_family=xunit1", f"--junitxml={folder}/outcomes.xml"]
+    return ["-p", "randomly", f"--randomly-seed={seed}", *report]
 
 
 def _outcomes(job: Job, written: Path) -> dict[str, str]:

@@ -337,14 +337,18 @@ def _stopped(found: Findings) -> bool:
 
 
 def _uneven_blocks(found: Findings) -> bool:
-    """Tell whether blocks alone rose, not in each iteration or at a rate that is not sure to half.
+    """Tell whether blocks alone rose, not in each iteration, at a rate that is not sure to half, or not alike.
 
-    No second pass confirms it here, and tables that fill look like this.
+    No second pass confirms it here, and tables that fill look like this: ever slower, while a step that
+    leaves something behind leaves as much each time.
     """
     objects, blocks = found.test("tracked_objects"), found.test("allocated_blocks")
     if blocks is None or (objects is not None and _sustained(objects)):
         return False
-    return blocks.low < _EVEN_BLOCKS * blocks.per_iteration or blocks.per_iteration < _A_BLOCK
+    steps = [b - a for a, b in itertools.pairwise(blocks.minima)]
+    alike = min(steps) >= _STEADY * max(steps)
+    sure = blocks.low >= _EVEN_BLOCKS * blocks.per_iteration
+    return not (alike and sure and blocks.per_iteration >= _A_BLOCK)
 
 
 def _unconfirmed(found: Findings) -> bool:
