@@ -337,7 +337,7 @@ def _stopped(found: Findings) -> bool:
 
 
 def _uneven_blocks(found: Findings) -> bool:
-    """Tell whether blocks alone rose, not in each iteration, at a rate that is not sure to half, or not alike.
+    """Tell whether blocks alone rose, not in each iteration, not surely, or not alike.
 
     No second pass confirms it here, and tables that fill look like this: ever slower, while a step that
     leaves something behind leaves as much each time.
