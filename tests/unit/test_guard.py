@@ -9,11 +9,11 @@ import subprocess
 import sys
 import textwrap
 import time
+import uuid
 
 import psutil
 import pytest
 
-import memlab
 from memlab.errors import UnavailableError, UsageError
 from memlab.lab._guard_watcher import Line, Watcher, thinned
 from memlab.lab._post_mortem import free_name
@@ -21,6 +21,7 @@ from memlab.lab.guard import MemoryGuard, guard
 from memlab.store.capture_file import load
 
 MIB = 2**20
+MARK = "MEMLAB_TEST_OF_GUARD"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 
 
@@ -305,19 +306,24 @@ def no_watcher_is_left(seconds=10.0):
     return False
 
 
+@pytest.fixture(autouse=True)
+def marked(monkeypatch):
+    """Mark what a test starts: these tests run for another Python at the same time, with watchers too."""
+    monkeypatch.setenv(MARK, uuid.uuid4().hex)
+
+
 def watchers():
+    """Return the watchers that this test or a child of its started, and that live."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
-        words = process.info["cmdline"] or []
-        if any("_guard_watcher" in word for word in words) and str(package_root()) in " ".join(words):
-            found.append(process.pid)
+        try:
+            if any("_guard_watcher" in word for word in process.info["cmdline"] or []) and (
+                process.environ().get(MARK) == os.environ[MARK]
+            ):
+                found.append(process.pid)
+        except (psutil.Error, OSError):
+            continue
     return found
-
-
-def package_root():
-    from pathlib import Path
-
-    return Path(memlab.__file__).resolve().parents[1]
 
 
 # -- in this process, with a limit that is far away
@@ -331,6 +337,7 @@ def test_on_off_and_status():
     assert watching.status() == "the guard is off"
     with watching:
         assert watching.is_on
+        assert len(watchers()) == 1
         assert "the limit is 900 GiB" in watching.status()
         assert "to stay free" in watching.status()
         with pytest.raises(UsageError, match="on already"):
