@@ -101,8 +101,10 @@ if TYPE_CHECKING:
     from memlab.records.pressure import MemoryReading, PostMortem, PressureOutcome, PressurePhase, PressureRun
     from memlab.records.report import Report, ReportPart, ReportTable
     from memlab.records.site_timeline import SiteTimeline
-    from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+    from memlab.records.sites import Frame, Site
+    from memlab.records.snapshot import Snapshot
     from memlab.records.snapshot_filter import SnapshotFilter
+    from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
     from memlab.records.timeline import Timeline
     from memlab.records.where import MemoryWhere
     from memlab.store.baseline import Baseline
@@ -270,7 +272,7 @@ _HOME = {
     "Explanation": "records.chain",
     "FixCheck": "records.fix_check",
     "FlameTree": "records.flame",
-    "Frame": "records.snapshot",
+    "Frame": "records.sites",
     "Freed": "records.heap_results",
     "GCMonitor": "lab.gc_monitor",
     "GCOptimizer": "lab.gc_optimizer",
@@ -328,12 +330,12 @@ _HOME = {
     "ReportPart": "records.report",
     "ReportTable": "records.report",
     "RootKind": "records.chain",
-    "Site": "records.snapshot",
+    "Site": "records.sites",
     "SiteTimeline": "records.site_timeline",
     "Snapshot": "records.snapshot",
-    "SnapshotDiff": "records.snapshot",
+    "SnapshotDiff": "records.snapshot_tables",
     "SnapshotFilter": "records.snapshot_filter",
-    "SnapshotTable": "records.snapshot",
+    "SnapshotTable": "records.snapshot_tables",
     "Span": "records.capture",
     "StackSample": "records.capture",
     "Suspect": "records.leak_report",

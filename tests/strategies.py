@@ -32,7 +32,9 @@ from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PressurePhase
 from memlab.records.report import Report, ReportPart, ReportTable
 from memlab.records.site_timeline import SiteTimeline
-from memlab.records.snapshot import Frame, Site, Sites, Snapshot, SnapshotDiff, SnapshotTable
+from memlab.records.sites import Frame, Site, Sites
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 
 INT64 = st.integers(-(2**63), 2**63 - 1)

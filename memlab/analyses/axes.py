@@ -17,7 +17,7 @@ from memlab._base.grouping import ranked
 from memlab.collectors.function_names import function_names
 from memlab.errors import UsageError
 from memlab.records.columns import ints
-from memlab.records.snapshot import By, Cumulative, Sites
+from memlab.records.sites import By, Cumulative, Sites
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

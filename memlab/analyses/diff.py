@@ -22,12 +22,13 @@ from memlab.analyses.grouping import rank_tied, site_sums, traceback_totals
 from memlab.analyses.moved_lines import Moves, moves_between
 from memlab.errors import UsageError
 from memlab.records.columns import ints, no_ints
-from memlab.records.snapshot import SnapshotDiff
+from memlab.records.snapshot_tables import SnapshotDiff
 
 if TYPE_CHECKING:
     from memlab.analyses.axes import Axis
     from memlab.records.columns import Ints
-    from memlab.records.snapshot import By, Cumulative, Sites, Snapshot
+    from memlab.records.sites import By, Cumulative, Sites
+    from memlab.records.snapshot import Snapshot
 
 __all__ = ["check_comparable", "diff_snapshots"]
 

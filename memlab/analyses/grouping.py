@@ -16,11 +16,12 @@ from memlab._base.ragged import take_rows
 from memlab.analyses.axes import axis_of, checked
 from memlab.collectors.function_names import UNKNOWN
 from memlab.records.columns import ints
-from memlab.records.snapshot import SnapshotTable
+from memlab.records.snapshot_tables import SnapshotTable
 
 if TYPE_CHECKING:
     from memlab.records.columns import Ints
-    from memlab.records.snapshot import By, Cumulative, Sites, Snapshot
+    from memlab.records.sites import By, Cumulative, Sites
+    from memlab.records.snapshot import Snapshot
 
 __all__ = ["rank_tied", "site_sums", "statistics", "traceback_rows", "traceback_totals"]
 

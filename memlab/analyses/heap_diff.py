@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 
     from memlab.records.chain import ReferenceChain
     from memlab.records.columns import Ints, Nodes
-    from memlab.records.snapshot import Site
+    from memlab.records.sites import Site
 
     Mask = npt.NDArray[np.bool_]
 
 __all__ = ["diff_heaps"]
 
 _RESULTS = (
-    *("memlab.records.heap_", "memlab.records.snapshot.Snapshot", "memlab.records.capture."),
+    *("memlab.records.heap_", "memlab.records.snapshot.", "memlab.records.snapshot_tables.Snapshot"),
+    "memlab.records.capture.",
     "memlab.lab.heap.HeapWindow",
 )
 _LISTED = 30

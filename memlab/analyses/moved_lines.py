@@ -19,7 +19,7 @@ import numpy as np
 from memlab.analyses.axes import GONE
 from memlab.analyses.moved_functions import moves_by_function
 from memlab.records.columns import ints
-from memlab.records.snapshot import NATIVE
+from memlab.records.sites import NATIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -11,7 +11,8 @@ from memlab._base.ragged import merge_equal, take_rows
 from memlab._base.units import format_seconds
 from memlab.errors import UsageError
 from memlab.records.columns import frozen, ints
-from memlab.records.snapshot import Frame, Snapshot
+from memlab.records.sites import Frame
+from memlab.records.snapshot import Snapshot
 
 if TYPE_CHECKING:
     import numpy.typing as npt

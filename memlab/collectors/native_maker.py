@@ -21,7 +21,8 @@ from memlab.collectors.memray_files import MEASURES
 from memlab.collectors.own_lines import own_lines
 from memlab.collectors.snapshot_maker import FileTable, FileTexts, cut_rows
 from memlab.records.columns import ints
-from memlab.records.snapshot import NATIVE, Snapshot
+from memlab.records.sites import NATIVE
+from memlab.records.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from memlab._base.paths import PathLabels
     from memlab.collectors.trace_table import Frames
     from memlab.lab.steps import Step
-    from memlab.records.snapshot import Site
+    from memlab.records.sites import Site
 
 __all__ = ["LOST", "NativePass"]
 

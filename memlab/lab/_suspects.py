@@ -23,7 +23,7 @@ from memlab.collectors.edges import name_entry
 from memlab.collectors.references import find_chains
 from memlab.records.chain import ReferenceChain
 from memlab.records.leak_report import ContainerGrowth, SiteGrowth, Suspect, TypeGrowth
-from memlab.records.snapshot import Frame, Site
+from memlab.records.sites import Frame, Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from memlab.records.columns import Nodes
     from memlab.records.heap_graph import HeapGraph
     from memlab.records.heap_results import HeapDiff
-    from memlab.records.snapshot import Site
+    from memlab.records.sites import Site
 
 __all__ = ["HeapWindow", "heap", "heap_window"]
 

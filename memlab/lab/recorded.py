@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from memlab.records.capture import Capture, StackSample
-    from memlab.records.snapshot import Frame
+    from memlab.records.sites import Frame
 
 __all__ = ["completed", "inherited", "noted", "of_another"]
 

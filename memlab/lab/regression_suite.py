@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from memlab.records.benchmark import Regression, RunHistory
-    from memlab.records.snapshot import SnapshotDiff
+    from memlab.records.snapshot_tables import SnapshotDiff
 
 __all__ = ["BASELINE_NAME", "BOOK_NAME", "MemoryRegressionSuite", "against", "find_causes"]
 

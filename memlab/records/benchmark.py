@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from memlab.records import codec
 from memlab.records._result import Result
 from memlab.records.columns import Floats, Ints, check_lengths
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff
 
 __all__ = [
     "BenchmarkResult",

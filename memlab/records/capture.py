@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 from memlab.records._result import Result
 from memlab.records.gc_pauses import GcPauses
 from memlab.records.site_timeline import SiteTimeline
-from memlab.records.snapshot import Frame
+from memlab.records.sites import Frame
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:

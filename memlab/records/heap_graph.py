@@ -20,7 +20,7 @@ import numpy as np
 from memlab.records._result import Result
 from memlab.records.chain import Explanation, RootKind
 from memlab.records.columns import Bytes, Ints, Nodes, Words, check_lengths, frozen, no_ints, no_nodes
-from memlab.records.snapshot import Site
+from memlab.records.sites import Site
 
 if TYPE_CHECKING:
     from pandas import DataFrame

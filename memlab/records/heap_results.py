@@ -8,7 +8,7 @@ from typing import ClassVar
 from memlab.records._result import Result
 from memlab.records.chain import ReferenceChain
 from memlab.records.columns import Ints, check_lengths
-from memlab.records.snapshot import Site
+from memlab.records.sites import Site
 
 __all__ = [
     "ContainerDiff",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from memlab.records._result import Result
 from memlab.records.chain import ReferenceChain
 from memlab.records.heap_results import Freed
-from memlab.records.snapshot import Site
+from memlab.records.sites import Site
 from memlab.records.timeline import Timeline
 
 if TYPE_CHECKING:

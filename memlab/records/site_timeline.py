@@ -19,7 +19,9 @@ from memlab.records.columns import Floats, Ints, check_lengths
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from memlab.records.snapshot import By, Snapshot, SnapshotDiff
+    from memlab.records.sites import By
+    from memlab.records.snapshot import Snapshot
+    from memlab.records.snapshot_tables import SnapshotDiff
 
 __all__ = ["SiteTimeline"]
 

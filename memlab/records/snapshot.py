@@ -4,23 +4,21 @@ A row is what one traceback holds in one domain: a size in bytes and a number of
 frames are interned: the frames of traceback ``t`` are ``frame_of[starts[t]:starts[t + 1]]``, most recent
 call first. A million live traces are some thousand rows.
 
-Grouped (``SnapshotTable``) and compared (``SnapshotDiff``), rows are sites; objects are made of those that
-are looked at. A snapshot keeps each table that it was once asked for.
+Grouped and compared (``snapshot_tables``), rows are sites. A snapshot keeps each table that it was once
+asked for.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from memlab.errors import UsageError
 from memlab.records._result import Result
 from memlab.records.columns import Ints, Nodes, check_lengths, frozen, ints, no_ints, no_nodes
+from memlab.records.sites import NATIVE, By, Cumulative, Frame, check_offsets, check_range, check_tracebacks
 
 if TYPE_CHECKING:
     import os
@@ -28,86 +26,9 @@ if TYPE_CHECKING:
 
     from memlab.records.flame import FlameTree
     from memlab.records.snapshot_filter import SnapshotFilter
+    from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 
-__all__ = [
-    "NATIVE",
-    "By",
-    "Change",
-    "Cumulative",
-    "Frame",
-    "Rows",
-    "Site",
-    "SiteDiff",
-    "SiteTotal",
-    "Sites",
-    "Snapshot",
-    "SnapshotDiff",
-    "SnapshotTable",
-]
-
-NATIVE = "<native> "
-"""How the file of a native frame begins: C, C++, Rust and the like, which have no Python line."""
-
-By = Literal["line", "file", "function", "module", "package", "traceback", "thread"]
-Cumulative = Literal["", "inclusive", "stdlib"]
-"""Where a block counts: at the line that allocated it (``""``), once at each site on its traceback
-(``inclusive``), or, as ``tracemalloc`` does it, at each frame, a recursive one several times (``stdlib``)."""
-
-
-class Change(enum.StrEnum):
-    """What became of a site between two snapshots."""
-
-    APPEARED = "appeared"
-    VANISHED = "vanished"
-    GREW = "grew"
-    SHRANK = "shrank"
-    SAME = "same"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Frame:
-    """One line of code.
-
-    Attributes:
-        file: relative to the project, the standard library or site-packages, else from its package on;
-            notebook cells are ``Cell In[3]``; a native frame's begins with ``NATIVE``.
-        line: 1-based; 0 when unknown.
-        function: qualified name, empty when unknown (tracemalloc does not record it).
-        source: the line's text with the contents of its string literals left out; empty when not read.
-    """
-
-    file: str
-    line: int
-    function: str = ""
-    source: str = ""
-
-    def __str__(self) -> str:
-        if self.file == NATIVE + self.function:  # a symbol without a source
-            return self.file
-        return f"{self.file}:{self.line}" + (f" in {self.function}" if self.function else "")
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Site:
-    """An allocation site: its frames, most recent call (the allocating line) first."""
-
-    frames: tuple[Frame, ...]
-    user_frame: int = -1
-    """Index of the first frame in the user's own code, -1 if every frame is a library's."""
-
-    @property
-    def frame(self) -> Frame:
-        """The line that allocates."""
-        return self.frames[0]
-
-    @property
-    def user(self) -> Frame | None:
-        """The line of the user's own code that leads to the allocation."""
-        return self.frames[self.user_frame] if self.user_frame >= 0 else None
-
-    def __post_init__(self) -> None:
-        if not self.frames or not -1 <= self.user_frame < len(self.frames):
-            raise ValueError("site: needs a frame, and a user_frame among its frames")
+__all__ = ["Snapshot"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -202,12 +123,12 @@ class Snapshot(Result):
             blocks=self.blocks,
         )
         frames = check_lengths("snapshot frames", file=self.frame_file, line=self.frame_line)
-        _check_tracebacks("snapshot", self.starts, self.frame_of)
-        _check_range("traceback", self.traceback, len(self.starts) - 1)
-        _check_range("frame_of", self.frame_of, len(self.frame_file))
+        check_tracebacks("snapshot", self.starts, self.frame_of)
+        check_range("traceback", self.traceback, len(self.starts) - 1)
+        check_range("frame_of", self.frame_of, len(self.frame_file))
         if self.frame_of.dtype != np.uint32:  # wider numbers are taken too
             object.__setattr__(self, "frame_of", frozen(self.frame_of.astype(np.uint32)))
-        _check_range("frame_file", self.frame_file, len(self.files))
+        check_range("frame_file", self.frame_file, len(self.files))
         if any(not 0 <= own < len(self.files) for own in self.own_files):
             raise ValueError("snapshot: own_files points outside its table")
         self._check_optional(rows, frames)
@@ -230,9 +151,9 @@ class Snapshot(Result):
         kept = check_lengths(
             "snapshot sizes", size=self.hist_size, count=self.hist_count, frames=self.hist_frames
         )
-        _check_offsets("hist_starts", self.hist_starts, rows, kept)
-        _check_offsets("text_starts", self.text_starts, files, len(self.text_hash))
-        _check_range("source_frame", self.source_frame, frames)
+        check_offsets("hist_starts", self.hist_starts, rows, kept)
+        check_offsets("text_starts", self.text_starts, files, len(self.text_hash))
+        check_range("source_frame", self.source_frame, frames)
         if len(self.source_frame) != len(self.sources):
             raise ValueError("snapshot: each of source_frame has a line in sources")
 
@@ -415,363 +336,3 @@ class Snapshot(Result):
         from memlab.views.interchange import export
 
         return export(self, path, form)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Sites:
-    """What the rows of a table are sites of: frames by row, interned as in a snapshot.
-
-    Attributes:
-        starts: shape ``(rows + 1,)``, offsets into ``frame_of``.
-        frame_of: frame index, most recent call first.
-        frame_file, frame_line: shape ``(frames,)``; line 0 where a site is no line.
-        files: labels of files, or the names of modules, packages, threads that sites are.
-        frame_function: frame -> index into ``functions``, or empty.
-        functions: qualified names.
-        own_files: indexes into ``files`` of the user's own code.
-    """
-
-    starts: Ints
-    frame_of: Ints
-    frame_file: Ints
-    frame_line: Ints
-    files: tuple[str, ...]
-    frame_function: Ints = dataclasses.field(default_factory=no_ints)
-    functions: tuple[str, ...] = ()
-    own_files: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        frames = check_lengths("sites", file=self.frame_file, line=self.frame_line)
-        _check_tracebacks("sites", self.starts, self.frame_of)
-        _check_range("frame_of", self.frame_of, frames)
-        _check_range("frame_file", self.frame_file, len(self.files))
-        if len(self.frame_function) not in (0, frames):
-            raise ValueError("sites: column frame_function is not as long as the others")
-        _check_range("frame_function", self.frame_function, len(self.functions))
-        if any(not 0 <= own < len(self.files) for own in self.own_files):
-            raise ValueError("sites: own_files points outside its table")
-
-    def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @functools.cached_property
-    def _own(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        own = np.zeros(max(len(self.files), 1), np.bool_)
-        own[list(self.own_files)] = True
-        return own
-
-    @functools.cached_property
-    def _frames(self) -> dict[int, Frame]:
-        return {}
-
-    def frame(self, number: int) -> Frame:
-        """Return one frame of the table."""
-        found = self._frames.get(number)
-        if found is None:  # frames are shared by many sites
-            function = self.functions[int(self.frame_function[number])] if len(self.frame_function) else ""
-            found = Frame(self.files[int(self.frame_file[number])], int(self.frame_line[number]), function)
-            self._frames[number] = found
-        return found
-
-    def __getitem__(self, row: int) -> Site:
-        if not 0 <= row < len(self):
-            raise IndexError(row)
-        entries = self.frame_of[self.starts[row] : self.starts[row + 1]]
-        user = np.flatnonzero(self._own[self.frame_file[entries]])[:1]
-        return Site(tuple(map(self.frame, entries.tolist())), int(user[0]) if len(user) else -1)
-
-    @classmethod
-    def of(cls, sites: Iterable[Site]) -> Self:
-        """Return the columns of some sites."""
-        files: dict[str, int] = {}
-        functions: dict[str, int] = {}
-        frames: dict[tuple[int, int, int], int] = {}
-        frame_of, depths, own = [], [0], set()
-        for site in sites:
-            for frame in site.frames:
-                file = files.setdefault(frame.file, len(files))
-                function = functions.setdefault(frame.function, len(functions))
-                frame_of.append(frames.setdefault((file, frame.line, function), len(frames)))
-            depths.append(len(site.frames))
-            if site.user is not None:
-                own.add(files[site.user.file])
-        return cls(
-            starts=ints(np.cumsum(depths)),
-            frame_of=ints(frame_of),
-            frame_file=ints([file for file, _, _ in frames]),
-            frame_line=ints([line for _, line, _ in frames]),
-            files=tuple(files),
-            frame_function=ints([function for _, _, function in frames]),
-            functions=tuple(functions),
-            own_files=tuple(sorted(own)),
-        )
-
-
-_Row = TypeVar("_Row")
-
-
-class Rows(Sequence[_Row]):
-    """Rows of a table as objects that are made one by one; equal to the tuple of them."""
-
-    __slots__ = ("_count", "_make")
-
-    def __init__(self, count: int, make: Callable[[int], _Row]) -> None:
-        self._count = count
-        self._make = make
-
-    def __len__(self) -> int:
-        return self._count
-
-    @overload
-    def __getitem__(self, row: int) -> _Row: ...
-    @overload
-    def __getitem__(self, row: slice) -> tuple[_Row, ...]: ...
-    def __getitem__(self, row: int | slice) -> _Row | tuple[_Row, ...]:
-        picked = range(self._count)[row]
-        return self._make(picked) if isinstance(picked, int) else tuple(map(self._make, picked))
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, (Rows, tuple)):
-            return NotImplemented
-        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"<{self._count:,} rows>"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SiteTotal:
-    """What one site holds."""
-
-    site: Site
-    size_bytes: int
-    blocks: int
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SnapshotTable(Result):
-    """Sizes and numbers of blocks by site, greatest first.
-
-    Attributes:
-        by: what a site is, see ``Snapshot.statistics``. Sites by package, module or thread are frames whose
-            ``file`` is that name and whose line is 0.
-        places: the sites, by row.
-        size_bytes, blocks: what each site holds, shape ``(sites,)``.
-        total_bytes, total_blocks: what the snapshot holds. Cumulative rows overlap and sum up to more.
-        cumulative: where a block counts, see ``Cumulative``.
-        label: the snapshot's.
-        sample_bytes: mean number of bytes between two samples where sizes are estimates; else 0.
-        low_bytes, high_bytes: bounds of each site's bytes where sizes are estimates, shape ``(sites,)``: they
-            hold the true value in 995 of 1,000 cases; empty where every block was recorded.
-    """
-
-    kind: ClassVar[str] = "snapshot table"
-
-    by: str
-    places: Sites
-    size_bytes: Ints
-    blocks: Ints
-    total_bytes: int
-    total_blocks: int
-    cumulative: str = ""
-    label: str = ""
-    engine: str = "tracemalloc"
-    measure: str = "live"
-    notes: tuple[str, ...] = ()
-    sample_bytes: int = 0
-    low_bytes: Ints = dataclasses.field(default_factory=no_ints)
-    high_bytes: Ints = dataclasses.field(default_factory=no_ints)
-
-    def __post_init__(self) -> None:
-        rows = check_lengths("snapshot table", size_bytes=self.size_bytes, blocks=self.blocks)
-        if {len(self.low_bytes), len(self.high_bytes)} not in ({0}, {rows}):
-            raise ValueError("snapshot table: bounds for each site, or for none")
-        if rows != len(self.places):
-            raise ValueError(f"snapshot table: {rows} rows, {len(self.places)} sites")
-
-    def __len__(self) -> int:
-        return len(self.size_bytes)
-
-    def __getitem__(self, row: int) -> SiteTotal:
-        return SiteTotal(self.places[row], int(self.size_bytes[row]), int(self.blocks[row]))
-
-    def export(self, path: str | os.PathLike[str], form: str | None = None) -> str:
-        """Write the table as ``csv`` or ``parquet``, see ``Snapshot.export``; stacks are the snapshot's."""
-        from memlab.views.interchange import export
-
-        return export(self, path, form)
-
-    @property
-    def sites(self) -> Rows[SiteTotal]:
-        """The rows as objects, each made when it is looked at."""
-        return Rows(len(self), self.__getitem__)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class SiteDiff:
-    """One site in two snapshots; ``size`` and ``blocks`` are those of the newer one.
-
-    ``moved_from`` is the line where the older snapshot has the site, 0 when it is the same one.
-    """
-
-    site: Site
-    size_bytes: int
-    size_diff_bytes: int
-    blocks: int
-    blocks_diff: int
-    change: Change
-    moved_from: int = 0
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class SnapshotDiff(Result):
-    """What changed between two snapshots, greatest absolute growth first.
-
-    Attributes:
-        by: what a site is, see ``Snapshot.statistics``.
-        places: the sites that changed, by row.
-        size_bytes, blocks: what each site holds in the newer snapshot, shape ``(sites,)``.
-        size_diff_bytes, blocks_diff: growth of each site, negative where it shrank.
-        total_diff_bytes: growth over all sites, those not listed included.
-        per: iterations between the two snapshots; 1 when nobody said.
-        cumulative: where a block counts, see ``Cumulative``; sums of overlapping sites mean nothing.
-        moved_from: line of the site in the older snapshot where the file was edited in between and its
-            line is another one now, else 0; shape ``(sites,)``, or empty when no line moved.
-        older_label, newer_label: labels of the two snapshots.
-        older, newer: what was compared, so that stacks can be asked later; None where it was not kept.
-    """
-
-    kind: ClassVar[str] = "snapshot diff"
-
-    by: str
-    places: Sites
-    size_bytes: Ints
-    size_diff_bytes: Ints
-    blocks: Ints
-    blocks_diff: Ints
-    total_diff_bytes: int
-    total_diff_blocks: int
-    per: int = 1
-    cumulative: str = ""
-    moved_from: Ints = dataclasses.field(default_factory=no_ints)
-    older_label: str = ""
-    newer_label: str = ""
-    engine: str = "tracemalloc"
-    measure: str = "live"
-    notes: tuple[str, ...] = ()
-    older: Snapshot | None = None
-    newer: Snapshot | None = None
-
-    def flame(
-        self,
-        *,
-        by: Literal["line", "function", "file"] = "line",
-        inverted: bool = False,
-        rows: int = 10_000,
-    ) -> FlameTree:
-        """Return the stacks of both snapshots merged into one differential tree, see ``Snapshot.flame``.
-
-        Raises:
-            UsageError: when the two snapshots were not kept, or an argument cannot be used.
-        """
-        if self.newer is None or self.older is None:
-            raise UsageError(
-                "making a flame tree: this difference keeps no stacks; compare the two snapshots again"
-            )
-        return self.newer.flame(self.older, by=by, inverted=inverted, rows=rows)
-
-    def __post_init__(self) -> None:
-        rows = check_lengths(
-            "snapshot diff",
-            size_bytes=self.size_bytes,
-            size_diff_bytes=self.size_diff_bytes,
-            blocks=self.blocks,
-            blocks_diff=self.blocks_diff,
-        )
-        if rows != len(self.places) or len(self.moved_from) not in (0, rows):
-            raise ValueError(f"snapshot diff: {rows} rows, {len(self.places)} sites")
-        if self.per < 1:
-            raise ValueError(f"snapshot diff: per must be at least 1, not {self.per}")
-
-    def __len__(self) -> int:
-        return len(self.size_bytes)
-
-    def __getitem__(self, row: int) -> SiteDiff:
-        size, size_diff = int(self.size_bytes[row]), int(self.size_diff_bytes[row])
-        blocks, blocks_diff = int(self.blocks[row]), int(self.blocks_diff[row])
-        moved = int(self.moved_from[row]) if len(self.moved_from) else 0
-        change = _change(size, size_diff, blocks, blocks_diff)
-        return SiteDiff(self.places[row], size, size_diff, blocks, blocks_diff, change, moved)
-
-    @property
-    def sites(self) -> Rows[SiteDiff]:
-        """The rows as objects, each made when it is looked at."""
-        return Rows(len(self), self.__getitem__)
-
-    def export(self, path: str | os.PathLike[str], form: str | None = None) -> str:
-        """Write the difference for another tool, see ``Snapshot.export``.
-
-        Formats of stacks take the sites that grew, by their growth; compared by traceback they are whole.
-        """
-        from memlab.views.interchange import export
-
-        return export(self, path, form)
-
-    def counts(self) -> dict[Change, int]:
-        """Return how many sites appeared, vanished, grew and shrank; what no site did is left out."""
-        appeared = (self.size_bytes == self.size_diff_bytes) & (self.blocks == self.blocks_diff)
-        same = (self.size_diff_bytes == 0) & (self.blocks_diff == 0)
-        vanished = (self.size_bytes == 0) & (self.blocks == 0)
-        rose = np.where(self.size_diff_bytes != 0, self.size_diff_bytes, self.blocks_diff) > 0
-        code = np.select([same, appeared, vanished, rose], [4, 0, 1, 2], 3)
-        return {
-            change: n for change, n in zip(Change, np.bincount(code, minlength=5).tolist(), strict=True) if n
-        }
-
-    @classmethod
-    def of(cls, sites: Iterable[SiteDiff], **fields: Any) -> Self:
-        """Return a diff of given sites; ``fields`` are its other attributes."""
-        rows = tuple(sites)
-        return cls(
-            places=Sites.of(row.site for row in rows),
-            size_bytes=ints([row.size_bytes for row in rows]),
-            size_diff_bytes=ints([row.size_diff_bytes for row in rows]),
-            blocks=ints([row.blocks for row in rows]),
-            blocks_diff=ints([row.blocks_diff for row in rows]),
-            moved_from=ints([row.moved_from for row in rows] if any(r.moved_from for r in rows) else []),
-            **fields,
-        )
-
-
-def _change(size: int, size_diff: int, blocks: int, blocks_diff: int) -> Change:
-    if size_diff == blocks_diff == 0:
-        return Change.SAME
-    if size == size_diff and blocks == blocks_diff:
-        return Change.APPEARED
-    if size == 0 and blocks == 0:
-        return Change.VANISHED
-    return Change.GREW if (size_diff or blocks_diff) > 0 else Change.SHRANK
-
-
-def _check_range(name: str, column: Ints | Nodes, limit: int) -> None:
-    if len(column) and (int(column.min()) < 0 or int(column.max()) >= limit):
-        raise ValueError(f"snapshot: {name} points outside its table")
-
-
-def _check_tracebacks(what: str, starts: Ints, entries: Ints | Nodes) -> None:
-    if len(starts) < 1 or starts[0] != 0 or starts[-1] != len(entries):
-        raise ValueError(f"{what}: starts must run from 0 to the number of frame entries")
-    if bool((starts[1:] <= starts[:-1]).any()):  # a difference could overflow
-        raise ValueError(f"{what}: a traceback has at least one frame")
-
-
-def _check_offsets(name: str, offsets: Ints, groups: int, entries: int) -> None:
-    """Check the offsets of a column that may be left out whole."""
-    if not len(offsets) and not entries:
-        return
-    if len(offsets) != groups + 1 or offsets[0] != 0 or offsets[-1] != entries:
-        raise ValueError(f"snapshot: {name} must run from 0 to {entries}, for {groups} groups")
-    if bool((offsets[1:] < offsets[:-1]).any()):
-        raise ValueError(f"snapshot: {name} must not fall")

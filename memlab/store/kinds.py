@@ -53,8 +53,8 @@ _WHERE: Final[Mapping[str, tuple[str, str]]] = {
     "report": ("report", "Report"),
     "site timeline": ("site_timeline", "SiteTimeline"),
     "snapshot": ("snapshot", "Snapshot"),
-    "snapshot diff": ("snapshot", "SnapshotDiff"),
-    "snapshot table": ("snapshot", "SnapshotTable"),
+    "snapshot diff": ("snapshot_tables", "SnapshotDiff"),
+    "snapshot table": ("snapshot_tables", "SnapshotTable"),
     "timeline": ("timeline", "Timeline"),
     "where": ("where", "MemoryWhere"),
 }

@@ -41,7 +41,7 @@ from memlab.records import codec
 from memlab.records.capture import Capture, Ceiling, Child, Mark, Outcome, Peak, Span, StackSample
 from memlab.records.columns import floats, frozen, ints
 from memlab.records.gc_pauses import GcPauses
-from memlab.records.snapshot import Frame
+from memlab.records.sites import Frame
 from memlab.records.timeline import Timeline
 from memlab.store.stream_sites import SITE_COLUMNS, SiteFrames
 

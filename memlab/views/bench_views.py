@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from memlab.records._result import Result
     from memlab.records.benchmark import MetricHistory, Regression
-    from memlab.records.snapshot import SnapshotDiff
+    from memlab.records.snapshot_tables import SnapshotDiff
 
 __all__ = ["PAGES", "RENDERERS", "ROWS", "cells_of"]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from memlab._base.units import format_bytes, format_signed_bytes
 from memlab.errors import UsageError
-from memlab.records.snapshot import Frame
+from memlab.records.sites import Frame
 from memlab.views import words
 from memlab.views.flame_data import flame_columns
 from memlab.views.flame_map import flame_block, places_block
@@ -30,7 +30,8 @@ from memlab.views.sites import top_lines
 
 if TYPE_CHECKING:
     from memlab.records.flame import FlameTree
-    from memlab.records.snapshot import SiteDiff, Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Snapshot
+    from memlab.records.snapshot_tables import SiteDiff, SnapshotDiff
     from memlab.views.flame_words import OwnLine
 
 __all__ = ["diff_page", "flame_page", "snapshot_page"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from memlab._base.units import format_bytes, format_signed_bytes, format_things
-from memlab.records.snapshot import NATIVE
+from memlab.records.sites import NATIVE
 from memlab.views import words
 from memlab.views.flame_data import frame_label
 

@@ -21,7 +21,8 @@ from memlab._base.atomic import replacing, write_text
 from memlab._base.safety import instance_type_name
 from memlab._base.version import VERSION
 from memlab.errors import MissingExtraError, UsageError
-from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 from memlab.views.tables import to_frame
 from memlab.views.words import printable
 

@@ -12,7 +12,8 @@ from memlab.views import words
 
 if TYPE_CHECKING:
     from memlab.records.leak_report import LeakReport, Suspect
-    from memlab.records.snapshot import Frame, Snapshot
+    from memlab.records.sites import Frame
+    from memlab.records.snapshot import Snapshot
 
 __all__ = ["leak_brief", "lines_brief", "verdict_line"]
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from memlab.records.chain import Link, ReferenceChain
     from memlab.records.heap_results import Freed
     from memlab.records.leak_report import ContainerGrowth, GrowthTest, LeakReport, Suspect, TypeGrowth
-    from memlab.records.snapshot import Frame, Site
+    from memlab.records.sites import Frame, Site
     from memlab.views.page import Block
 
 __all__ = ["chain_block", "chain_step", "leak_page", "site_cell"]

@@ -26,7 +26,8 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.report import Report
-from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import words
 from memlab.views.bench_plots import DRAWERS as BENCH_DRAWERS

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from memlab.records._result import Result
-    from memlab.records.snapshot import SiteDiff
+    from memlab.records.snapshot_tables import SiteDiff
 
 __all__ = ["DRAWERS", "PAGES", "RENDERERS", "ROWS", "sites_section", "sites_text"]
 

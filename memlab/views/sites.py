@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from memlab.records.snapshot import Frame
+from memlab.records.sites import Frame
 
 if TYPE_CHECKING:
     from memlab.records.snapshot import Snapshot

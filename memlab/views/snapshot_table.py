@@ -13,7 +13,7 @@ from memlab.views.page import Bar, Cell, Column, Figure, Page, Section, Table, T
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from memlab.records.snapshot import SnapshotTable
+    from memlab.records.snapshot_tables import SnapshotTable
 
 __all__ = ["COLUMNS", "table_page", "table_rows", "table_text"]
 

@@ -23,7 +23,8 @@ from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.report import Report
-from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import flame_text, words
 from memlab.views.bench_views import ROWS as BENCH_ROWS
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
     from memlab.records._result import Result
-    from memlab.records.snapshot import Site
+    from memlab.records.sites import Site
 
 __all__ = ["table_of", "to_frame"]
 

@@ -19,7 +19,8 @@ from memlab.records.leak_report import LeakReport, Verdict
 from memlab.records.line_profile import LineProfile
 from memlab.records.memit import MemitResult
 from memlab.records.report import Report
-from memlab.records.snapshot import Snapshot, SnapshotDiff, SnapshotTable
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.views import (
     bench_views,
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
     from memlab.records._result import Result
     from memlab.records.leak_report import Suspect, TypeGrowth
-    from memlab.records.snapshot import Frame
+    from memlab.records.sites import Frame
 
 __all__ = ["render_text"]
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         StepFailure,
         Suspect,
     )
-    from memlab.records.snapshot import Frame
+    from memlab.records.sites import Frame
 
 __all__ = [
     "absent",
@@ -221,7 +221,7 @@ def absent(report: LeakReport, metric: str) -> str:
 def place(frame: Frame) -> str:
     """Return ``file:line in function``; an unknown line is left out.
 
-    >>> from memlab.records.snapshot import Frame
+    >>> from memlab.records.sites import Frame
     >>> place(Frame("app.py", 3, "f")), place(Frame("app.py", 0))
     ('app.py:3 in f', 'app.py')
     """

@@ -63,16 +63,9 @@ from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureOutcome, PressurePhase, PressureRun
 from memlab.records.report import Report
 from memlab.records.site_timeline import SiteTimeline
-from memlab.records.snapshot import (
-    Change,
-    Frame,
-    Site,
-    SiteDiff,
-    Sites,
-    Snapshot,
-    SnapshotDiff,
-    SnapshotTable,
-)
+from memlab.records.sites import Frame, Site, Sites
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import Change, SiteDiff, SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.records.where import MemoryPart, MemoryWhere, WhereStage
 

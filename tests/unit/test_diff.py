@@ -13,7 +13,8 @@ from memlab.analyses.diff import diff_snapshots
 from memlab.analyses.grouping import statistics
 from memlab.errors import UsageError
 from memlab.records.columns import ints
-from memlab.records.snapshot import Change, Snapshot
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import Change
 
 FRAMES = st.tuples(st.sampled_from(["a.py", "b.py", "lib/c.py"]), st.integers(0, 3))
 ROWS = st.lists(

@@ -22,7 +22,8 @@ from memlab.analyses.flame import flame_tree
 from memlab.errors import MissingExtraError, UsageError
 from memlab.faces.ipython.flame_widget import explore
 from memlab.records.flame import FlameTree
-from memlab.records.snapshot import NATIVE, Snapshot
+from memlab.records.sites import NATIVE
+from memlab.records.snapshot import Snapshot
 from memlab.views.flame_data import flame_columns, frame_label, package_hues, scales, tone, widths
 from memlab.views.flame_map import flame_block, places_block
 from memlab.views.flame_words import growth_headline, live_headline, own_lines

@@ -10,7 +10,7 @@ import pytest
 
 import memlab
 from memlab.analyses.moved_lines import line_map
-from memlab.records.snapshot import Change
+from memlab.records.snapshot_tables import Change
 
 PROGRAM = """
     import sys

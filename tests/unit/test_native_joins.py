@@ -18,7 +18,7 @@ from memlab.collectors.memray_files import MEASURES, NativeColumns, merge_proces
 from memlab.collectors.native_maker import native_snapshot
 from memlab.errors import UsageError
 from memlab.records.columns import ints
-from memlab.records.snapshot import NATIVE
+from memlab.records.sites import NATIVE
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="memray does not run on Windows")
 

@@ -20,7 +20,7 @@ from memlab.collectors import memray_child, memray_engine, memray_files
 from memlab.collectors.memray_files import check_installed, read_memray
 from memlab.errors import CaptureError, MissingExtraError, UnavailableError, UsageError
 from memlab.lab.native_trace import NativeTrace
-from memlab.records.snapshot import NATIVE
+from memlab.records.sites import NATIVE
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="memray does not run on Windows"),

@@ -42,7 +42,9 @@ from memlab.records.memit import MemitResult
 from memlab.records.pool import PoolStats, PoolWorth
 from memlab.records.pressure import PostMortem, PressureRun
 from memlab.records.site_timeline import SiteTimeline
-from memlab.records.snapshot import Frame, Site, Snapshot, SnapshotDiff, SnapshotTable
+from memlab.records.sites import Frame, Site
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.records.where import MemoryWhere
 from memlab.store.kinds import KINDS

@@ -22,7 +22,9 @@ from memlab.records.chain import Explanation
 from memlab.records.columns import floats, ints
 from memlab.records.leak_report import LeakReport, Protocol, Verdict
 from memlab.records.memit import MemitResult
-from memlab.records.snapshot import Sites, Snapshot, SnapshotDiff, SnapshotTable
+from memlab.records.sites import Sites
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff, SnapshotTable
 from memlab.records.timeline import Timeline
 from memlab.store.capture_file import load, save
 from memlab.views.html import build_page, embed_json, render_page, render_summary, write_page

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import argparse
 
     from memlab.faces.cli.console import Console
-    from memlab.records.snapshot import Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Snapshot
+    from memlab.records.snapshot_tables import SnapshotDiff
 
 __all__ = ["HELP", "TEXTS", "add_arguments", "load_snapshot", "run"]
 
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace, console: Console) -> int:
 
 
 def _diff(args: argparse.Namespace) -> SnapshotDiff:
-    from memlab.records.snapshot import By
+    from memlab.records.sites import By
     from memlab.records.snapshot_filter import SnapshotFilter
 
     assert get_args(By) == _BY

@@ -14,7 +14,8 @@ from memlab.faces.ipython.own_layout import OwnLayout
 from memlab.records.flame import FlameTree
 from memlab.records.heap_graph import HeapGraph
 from memlab.records.heap_results import HeapTree
-from memlab.records.snapshot import Snapshot, SnapshotDiff
+from memlab.records.snapshot import Snapshot
+from memlab.records.snapshot_tables import SnapshotDiff
 from memlab.views.flame_data import flame_columns
 from memlab.views.flame_map import legend_of
 from memlab.views.flame_words import growth_headline

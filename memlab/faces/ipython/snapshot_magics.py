@@ -21,7 +21,8 @@ from memlab.faces.outputs import Outputs
 from memlab.faces.steps import Watched
 
 if TYPE_CHECKING:
-    from memlab.records.snapshot import Snapshot, SnapshotDiff
+    from memlab.records.snapshot import Snapshot
+    from memlab.records.snapshot_tables import SnapshotDiff
 
 __all__ = ["SnapshotMagics"]
 
