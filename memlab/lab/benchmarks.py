@@ -8,7 +8,6 @@ collector and latencies are by the clock, because that is what a program waits.
 from __future__ import annotations
 
 import dataclasses
-import gc
 import statistics
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from memlab._base.atomic import write_text
 from memlab._base.environment import describe_environment
 from memlab._base.machine import machine_class
-from memlab.collectors.probe import Probe
 from memlab.errors import UnavailableError, UsageError
 from memlab.lab.caches.lru import LRUCache
 from memlab.lab.pool import ObjectPool
@@ -37,7 +35,6 @@ _MIB = 1024 * 1024
 _OBJECTS = 20_000
 _PAIRS = 20_000
 _ARRAY_MB = 100
-_GARBAGE = 10_000
 _KEYS = 1_000
 _REQUESTS = 1_000
 
@@ -80,8 +77,8 @@ class _Listed:
 class MemoryBenchmarks:
     """How fast objects, pools, caches and memory are here, against absolute limits.
 
-    Run it in a process of its own (``memlab bench``) where that matters: the collector's pauses grow with
-    what is alive, and a notebook's heap is large.
+    The collector's pauses and the memory that is given back are measured in fresh processes: both depend on
+    what is alive already, and a notebook's heap is large.
 
     Args:
         thresholds: other limits, by name.
@@ -140,7 +137,7 @@ class MemoryBenchmarks:
         samples["gc_pause_avg"] = samples["gc_pause_p99"] = _pause_samples()
         if self.limits:
             self._tell("memory given back, requests", 0.9)
-            samples["memory_given_back"] = [_given_back_alone() for _ in range(3)]
+            samples["memory_given_back"] = _given_back_samples()
             samples["request_latency_avg"] = samples["request_latency_p99"] = _latencies()
         names = [*THRESHOLDS, *(LIMITS if self.limits else ())]
         return [self._result(name, samples[name]) for name in names]
@@ -167,7 +164,7 @@ class MemoryBenchmarks:
         return self._result("memory_bandwidth", _bandwidth_samples())
 
     def gc_pause_avg(self) -> BenchmarkResult:
-        """Measure the mean pause of a full collection of 10,000 dicts that hold lists, over 50 rounds."""
+        """Measure the mean pause of a full collection of 10,000 dicts with lists, in 50 rounds, alone."""
         return self._result("gc_pause_avg", _pause_samples())
 
     def gc_pause_p99(self) -> BenchmarkResult:
@@ -184,7 +181,7 @@ class MemoryBenchmarks:
 
     def memory_given_back(self) -> BenchmarkResult:
         """Measure which part of 100 MiB of Python objects leaves the process when they are released."""
-        return self._result("memory_given_back", [_given_back_alone() for _ in range(3)])
+        return self._result("memory_given_back", _given_back_samples())
 
     def request_latency_avg(self) -> BenchmarkResult:
         """Measure the mean time of a request that makes cyclic garbage, collections included."""
@@ -278,22 +275,9 @@ def _bandwidth_samples(copies: int = 10) -> list[float]:
     return samples
 
 
-def _pause_samples(rounds: int = 50) -> list[float]:
-    gc.collect()
-    samples = []
-    for _ in range(rounds):
-        _make_garbage()
-        began = time.perf_counter()
-        gc.collect()
-        samples.append(time.perf_counter() - began)
-    return samples
-
-
-def _make_garbage() -> None:
-    """Leave 10,000 dicts that hold themselves and a list: only the collector can free them."""
-    for number in range(_GARBAGE):
-        garbage: dict[str, Any] = {"number": number, "data": [0] * 100}
-        garbage["self"] = garbage
+def _pause_samples() -> list[float]:
+    """Return the pauses of a fresh process: in one with much alive, walking that would be measured too."""
+    return _alone("pauses", "the collector's pauses")
 
 
 def _filled(count: int) -> LRUCache[str, int]:
@@ -325,35 +309,27 @@ def _access_samples() -> Iterator[float]:
         yield (time.thread_time() - began) / (2 * _KEYS)
 
 
-def _given_back_alone() -> float:
-    """Return ``_given_back`` of a fresh process: in one with a history, free room would be measured too.
+def _given_back_samples() -> list[float]:
+    """Return what fresh processes give back: in one with a history, free room would be measured too.
 
     What fits into memory that is resident already raises nothing, and one block that lives above it keeps
     all of it: such a process gives back nothing, whatever the allocator would do.
     """
-    code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import _given_back as g; print(g())"
+    return [sample for _ in range(3) for sample in _alone("given_back", "memory that is given back")]
+
+
+def _alone(function: str, what: str) -> list[float]:
+    """Return the samples of a function of ``_bench_alone``, called in a process of its own."""
+    boot = f"import sys; sys.path[:] = {sys.path!r}; from memlab.lab._bench_alone import {function}"
+    code = f"{boot}; print(*{function}())"
     command = [sys.executable, "-I", "-c", code]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)  # noqa: S603 - ours
     except (OSError, subprocess.SubprocessError) as error:
         raise UnavailableError(
-            f"measuring memory that is given back: its process failed ({type(error).__name__}); "
-            "leave limits out"
+            f"measuring {what}: its process failed ({type(error).__name__}); leave this benchmark out"
         ) from None
-    return float(done.stdout)
-
-
-def _given_back() -> float:
-    """Return the part of 100 MiB of lists and bytes that leaves the process when they go."""
-    gc.collect()
-    with Probe() as probe:
-        before = probe.value("rss_bytes") or 0
-        kept = [bytes(1024) for _ in range(100 * 1024)]
-        high = probe.value("rss_bytes") or 0
-        kept.clear()
-        gc.collect()
-        after = probe.value("rss_bytes") or 0
-    return (high - after) / (high - before) if high > before else 0.0
+    return [float(sample) for sample in done.stdout.split()]
 
 
 def _latencies() -> list[float]:
