@@ -22,6 +22,7 @@ import weakref
 from array import array
 from typing import TYPE_CHECKING, Any, Self
 
+from memlab.collectors.sampler_script import subtracted
 from memlab.errors import UsageError
 
 if TYPE_CHECKING:
@@ -189,10 +190,9 @@ class PauseSubscription:
         rows, dropped = self._raw(self._next)
         self._next += len(rows) // _FIELDS + dropped
         shift = round((self._shift_s - (self.origin_s if origin_s is None else origin_s)) / _NS)
-        for at in range(0, len(rows), _FIELDS):
-            began = rows[at]
-            rows[at] = began + shift
-            rows[at + 1] -= began
+        began = rows[::_FIELDS]
+        rows[1::_FIELDS] = subtracted(rows[1::_FIELDS], began)
+        rows[::_FIELDS] = subtracted(began, array("q", [-shift]) * len(began))
         return rows, dropped
 
     def _raw(self, first: int) -> tuple[array[int], int]:

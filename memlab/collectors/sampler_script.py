@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import select
 import struct
@@ -51,6 +52,7 @@ _SLOW_SHARE = 200
 _FAMILY_S = 0.25
 _FAMILY_SHARE = 50
 _RISE_BYTES = 1024 * 1024
+_LEVEL = 3  # half of the time of 6, for files a fortieth greater
 _RISE_GAP_S = 0.02
 _MOST_CHILDREN = 200
 _MOST_KEPT = 16 * 1024 * 1024
@@ -70,19 +72,37 @@ def json_frame(document: dict[str, Any]) -> bytes:
 
 def columns_frame(series: int, columns: list[array[int]]) -> bytes:
     """Return columns of equal length as a frame: differences of neighbours, packed where that pays."""
-    rows = len(columns[0])
-    differences = array("q")
+    values, before = array("q"), array("q")
     for column in columns:
-        last = 0
-        for value in column:
-            differences.append(value - last)
-            last = value
+        values.extend(column)
+        if column:
+            before.append(0)
+            before.extend(column[:-1])
+    differences = subtracted(values, before)
     if sys.byteorder == "big":
         differences.byteswap()
     plain = differences.tobytes()
-    packed = zlib.compress(plain, 6)
+    packed = zlib.compress(plain, _LEVEL)
     flag, content = (PACKED, packed) if len(packed) < len(plain) else (0, plain)
-    return frame(COLUMNS_FRAME, COLUMNS_HEAD.pack(series, len(columns) | flag, rows) + content)
+    return frame(COLUMNS_FRAME, COLUMNS_HEAD.pack(series, len(columns) | flag, len(columns[0])) + content)
+
+
+def subtracted(these: array[int], those: array[int]) -> array[int]:
+    """Subtract 64-bit integers from as many others.
+
+    Each column becomes one great number, with a digit of 64 bits for each integer, and one subtraction does
+    for all: loops over them were half of what the thread of a recording did. The top bit of each digit is set
+    before and turned after, so that none borrows from the next. Negative integers, which have it set
+    already, go one by one.
+    """
+    a = int.from_bytes(these.tobytes(), sys.byteorder)
+    b = int.from_bytes(those.tobytes(), sys.byteorder)
+    tops = int.from_bytes((b"\x80" + bytes(7)) * len(these), "big")
+    if (a | b) & tops:
+        return array("q", map(operator.sub, these, those))
+    found = array("q")
+    found.frombytes(((a + tops - b) ^ tops).to_bytes(8 * len(these), sys.byteorder))
+    return found
 
 
 class Sink:

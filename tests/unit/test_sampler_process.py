@@ -9,11 +9,13 @@ from array import array
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from memlab.collectors import sampler_script as script
 from memlab.collectors.inside import Inside
 from memlab.collectors.sampler_process import SCRIPT, SamplerProcess
-from memlab.collectors.sampler_script import MAGIC, Series, Sink, columns_frame, json_frame
+from memlab.collectors.sampler_script import MAGIC, Series, Sink, columns_frame, json_frame, subtracted
 from memlab.collectors.streams import Notices, Stream
 from memlab.errors import UnavailableError, UsageError
 from memlab.lab.attachment import attach
@@ -47,6 +49,17 @@ def test_columns_come_back_as_they_were():
     assert (np.diff(line.time_s) >= 0).all()
     assert line.metrics["traced_bytes"][:3].tolist() == [-14, 6, 6]
     assert line.time_s[-1] == (1 << 40) * 1e-6
+
+
+def pairs_of(numbers):
+    return st.lists(st.tuples(numbers, numbers))
+
+
+@given(pairs_of(st.integers(0, 2**63 - 1)) | pairs_of(st.integers(-(2**62), 2**62)))
+def test_one_subtraction_of_great_numbers_is_one_of_each_pair(pairs):
+    """Also where digits would borrow from each other, and where a negative number stands among them."""
+    these, those = (array("q", [pair[at] for pair in pairs]) for at in (0, 1))
+    assert subtracted(these, those).tolist() == [this - that for this, that in pairs]
 
 
 def test_equal_readings_become_two_rows_however_many_they_are():
