@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import functools
 import itertools
 import sys
 import tracemalloc
@@ -113,12 +114,26 @@ def grown(traces: Sequence[RawTraces]) -> list[tuple[Frames, list[int], list[int
 
 def site_of(obj: object) -> Frames | None:
     """Return where a live object was allocated, most recent call first; None when it was not traced."""
-    traceback = tracemalloc.get_object_traceback(obj)
-    if traceback is not None:
-        return tuple((frame.filename, frame.lineno) for frame in reversed(traceback))
+    frames: Frames | None = _frames_of(obj)
+    if frames is not None:
+        return frames
     if sys.version_info < (3, 12) and tracemalloc.is_tracing():
         return _site_before_header(obj)
     return None
+
+
+def _public_frames_of(obj: object) -> Frames | None:
+    traceback = tracemalloc.get_object_traceback(obj)
+    if traceback is None:
+        return None
+    return tuple((frame.filename, frame.lineno) for frame in reversed(traceback))
+
+
+# What the public function wraps: an object for each frame, made while every allocation is traced, is most of
+# the time that thousands of questions take.
+_frames_of: Callable[[object], Frames | None] = getattr(
+    sys.modules.get("_tracemalloc"), "_get_object_traceback", _public_frames_of
+)
 
 
 def _site_before_header(obj: object) -> Frames | None:
@@ -129,13 +144,18 @@ def _site_before_header(obj: object) -> Frames | None:
     """
     if not type.__dict__["__flags__"].__get__(type(obj)) & _MANAGED_DICT:
         return None
-    lookup = getattr(ctypes.pythonapi, "_PyTraceMalloc_GetTraceback", None)
-    if lookup is None:
-        return None
-    lookup.restype, lookup.argtypes = ctypes.py_object, [ctypes.c_uint, ctypes.c_size_t]
-    pointers = 4 * ctypes.sizeof(ctypes.c_void_p)
-    found: Frames | None = lookup(0, id(obj) - pointers)
+    lookup = _lookup()
+    found: Frames | None = lookup(0, id(obj) - _BEFORE) if lookup is not None else None
     return found
 
 
+@functools.cache
+def _lookup() -> Callable[[int, int], Frames | None] | None:
+    lookup = getattr(ctypes.pythonapi, "_PyTraceMalloc_GetTraceback", None)
+    if lookup is not None:
+        lookup.restype, lookup.argtypes = ctypes.py_object, [ctypes.c_uint, ctypes.c_size_t]
+    return lookup
+
+
+_BEFORE = 4 * ctypes.sizeof(ctypes.c_void_p)
 _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT

@@ -2,9 +2,9 @@
 
 Before it everything alive is set aside, so that what the collector lists afterwards is exactly what these
 iterations left behind; tracemalloc, started before the first of them, knows where each was allocated. The
-step runs in four equal stretches, the first of which fills what is only replaced later. A count of all
-objects by type before the first pass, before this one and after it tells what grew from what was only
-replaced: a full cache puts new entries in the place of old ones.
+step runs in four equal stretches, three where a call takes long, the first of which fills what is only
+replaced later. A count of all objects by type before the first pass, before this one and after it tells what
+grew from what was only replaced: a full cache puts new entries in the place of old ones.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Appetite", "Rates", "Survey", "TracedPass"]
 
 _STRETCHES = 4
+_FEWEST_STRETCHES = 3
 _MOST_FRESH = 80_000
 """New objects that the second pass may leave behind: enough to tell, few enough to look at each."""
 _MOST_CALLS = 5_000
@@ -166,7 +167,7 @@ class TracedPass:
             readings = self._run_stretches(tracer, rates, seconds, progress)
             # An exception that the step keeps keeps this frame with all its variables: none of them may
             # refer to the user's objects, so the rest is done elsewhere.
-            self._note_sites(tracer, rates.objects)
+            self._note_sites(tracer, rates.objects, seconds)
         return self._look(tracer, middle, self._step.calls - began, readings)
 
     def _watch(self, middle: Census) -> None:
@@ -181,12 +182,13 @@ class TracedPass:
             mine = frozenset(map(id, (everything, self.__dict__, self._before, middle)))
             self._watched = [container for container, _ in _live(everything, gained, mine)]
 
-    def _note_sites(self, tracer: Tracing, objects_rate: float) -> None:
-        """Gather what is new, and where it was made, while it is still traced."""
+    def _note_sites(self, tracer: Tracing, objects_rate: float, seconds: float) -> None:
+        """Gather what is new, and where it was made, while it is still traced; not for longer than that."""
         gc.collect()
         self._new = _fresh(self._known)
         self._known = []
-        self._sites = _sites(self._new, objects_rate, tracer.site_of)
+        until = self._clock() + seconds
+        self._sites = _sites(self._new, objects_rate, tracer.site_of, lambda: self._clock() >= until)
         self._kept = _leaf_sites(_still_there(self._watched), self._sites, tracer.site_of)
         self._watched = []
 
@@ -238,6 +240,8 @@ class TracedPass:
             progress("tracing", number / _STRETCHES)
             if self._appetite.eaten() >= 1:
                 break  # what is left behind grows from call to call
+            if number >= _FEWEST_STRETCHES and self._clock() - began >= 2 * seconds:
+                break  # a call takes longer than was thought
             self._step.run(done)
             _read_traces(tracer, traces)
         return _Readings(done, traces)
@@ -270,12 +274,12 @@ def _most_calls(objects_rate: float) -> int:
 
 
 def _sites(
-    fresh: list[Any], objects_rate: float, site_of: Callable[[Any], Frames | None]
+    fresh: list[Any], objects_rate: float, site_of: Callable[[Any], Frames | None], late: Callable[[], bool]
 ) -> dict[int, Frames]:
-    """Return where new objects were allocated, by address: those of two iterations, and some of each type.
+    """Return where new objects were allocated, by address: some of each type, and those of two iterations.
 
     The collector lists objects about in the order in which they were made, so a stretch of the list is what
-    one iteration left behind.
+    one iteration left behind. When it gets late, the rest is not asked for.
     """
     chosen: dict[int, Any] = {}
     window = int(min(max(2 * objects_rate, 512), _MOST_SITES))
@@ -283,13 +287,20 @@ def _sites(
     by_type: dict[int, list[Any]] = {}
     for obj in fresh:
         by_type.setdefault(id(type(obj)), []).append(obj)
-    for members in by_type.values():
-        for obj in members[:: max(1, len(members) // _PER_TYPE)]:
-            chosen[id(obj)] = obj
+    samples = [members[:: max(1, len(members) // _PER_TYPE)] for members in by_type.values()]
+    for number in range(max(map(len, samples), default=0)):  # one of each type before a second one of any
+        for sample in samples:
+            if number < len(sample):
+                chosen[id(sample[number])] = sample[number]
     for obj in fresh[start : start + window]:
         chosen[id(obj)] = obj
-    found = ((address, site_of(obj)) for address, obj in chosen.items())
-    return {address: frames for address, frames in found if frames}
+    found: dict[int, Frames] = {}
+    for asked, (address, obj) in enumerate(chosen.items()):
+        if asked % _PER_TYPE == 0 and asked and late():
+            break
+        if frames := site_of(obj):
+            found[address] = frames
+    return found
 
 
 def _live(

@@ -18,9 +18,11 @@ import pytest
 
 import memlab
 from memlab import LeakHunt, RootKind, Verdict, find_leaks
+from memlab.collectors import tracing
 from memlab.collectors.bounds import known_bound, owners_of
 from memlab.collectors.census import take_census
 from memlab.collectors.references import find_chains
+from memlab.collectors.trace_table import site_of
 from memlab.errors import StepError, UsageError
 from memlab.lab import _suspects, leak_hunt
 
@@ -766,6 +768,37 @@ def test_the_first_pass_leaves_time_to_search_a_large_heap(monkeypatch, census_s
     hunt = LeakHunt(step, budget_s=20, clock=tick, progress=lambda *_: reached.append(now[0]))
     hunt.run()
     assert soonest <= reached[-1] <= latest
+
+
+def test_a_step_that_is_slow_when_traced_is_traced_three_times_and_no_more(monkeypatch):
+    """Two differences tell what grows; the places of the first of each type are asked for in any case."""
+    now, traced, asked = [0.0], [], []
+
+    def tick():
+        now[0] += 0.001
+        return now[0]
+
+    def step():
+        now[0] += 0.05
+        if tracemalloc.is_tracing():
+            now[0] += 4.0
+            traced.append(now[0])
+        registry.update((object(), Session(number)) for number in range(50))
+
+    def slow_site(self, obj):
+        now[0] += 0.05
+        asked.append(type(obj))
+        return site_of(obj)
+
+    monkeypatch.setattr(tracing.Tracing, "site_of", slow_site)
+    report = LeakHunt(step, budget_s=10, clock=tick).run()
+    registry.clear()
+    assert report.verdict is Verdict.LEAK
+    assert report.suspects[0].type_name.endswith("Session")
+    assert "registry.update" in report.suspects[0].site.frames[0].source
+    assert len(traced) == 3
+    assert Session in asked[:8]
+    assert 64 <= len(asked) < 100  # of 150 and their lists, and a few entries of what gains
 
 
 def test_one_walk_over_the_heap_names_every_holder(monkeypatch):
