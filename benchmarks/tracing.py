@@ -324,7 +324,8 @@ def coverage(runs: int, sample: str, only: str) -> None:
         one = sum(map(sum, held)) / sum(map(len, held))
         print(
             f"{name}, a block each {sample}: of {runs} runs {sum(map(all, held)) / runs:.1%} have all ten "
-            f"sites in their intervals; of single sites {one:.1%}"
+            f"sites in their intervals; of single sites {one:.1%}",
+            flush=True,
         )
 
 

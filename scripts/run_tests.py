@@ -3,6 +3,7 @@
     .venv/bin/python scripts/run_tests.py                            all of tests/
     .venv/bin/python scripts/run_tests.py .venv/bin/python:tests .venv-3.13/bin/python:tests/unit
     .venv/bin/python scripts/run_tests.py --random 5 [--seed 7] …    five times, each in another order
+    .venv/bin/python scripts/run_tests.py --again …                  what failed once more, alone
 
 Each argument is ``PYTHON:PATH,PATH``. Many tests walk the whole heap of their process; in one process for all
 files that heap holds matplotlib, IPython and hypothesis too, is six times as large, and those tests take four
@@ -11,6 +12,10 @@ times as long. Plain ``pytest`` runs all in one process: it finds the test that 
 The tests of a file run in an order that pytest-randomly shuffles, the same one each time: a run that fails
 can be run again. With ``--random`` each round has another seed, which is printed, the files are shuffled too,
 and in the end every test whose outcome was not the same in all rounds is named; any is a failure.
+
+With ``--again`` a file that failed runs a second time when nothing else does, in the same order. What fails
+twice is a failure. What passes then leaned on the machine being free: it is named as unsteady at the end, to
+be mended, and so many of them as to mean something else are a failure, too.
 """
 # ruff: noqa: INP001, T201, S603 - a script, which prints and runs the commands it is for
 
@@ -34,6 +39,7 @@ from xml.etree import ElementTree as ET
 ROOT = Path(__file__).resolve().parent.parent
 ORDER = 2611  # the seed of an ordinary run; `make test-random` looks for the order that this one hides
 COUNTED = re.compile(r"(\d+) (passed|failed|skipped|xfailed|errors?)\b")
+MOST_UNSTEADY = 3
 NO_TESTS = 5  # pytest's exit code when all tests of a file were left out, as the long ones are
 # What takes longest goes first, so that no core waits at the end; within a folder the size of the file tells.
 FIRST = ("browser", "notebooks", "reliability")
@@ -135,12 +141,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("paths", nargs="*", default=["tests"], metavar="[PYTHON:]PATH,PATH")
     parser.add_argument("--random", type=int, default=0, metavar="TIMES", help="that often, in other orders")
     parser.add_argument("--seed", type=int, help="the number of the order, or of the first")
+    parser.add_argument("--again", action="store_true", help="run what failed once more, alone")
     options = parser.parse_args(arguments)
     jobs = [job for argument in options.paths for job in jobs_of(argument)]
     if not options.random:
         jobs.sort(key=lambda job: job.weight, reverse=True)
         counted: Counter[str] = Counter()
-        code = _round(jobs, ORDER if options.seed is None else options.seed, counted, {})
+        seed = ORDER if options.seed is None else options.seed
+        code = _round(jobs, seed, counted, {}, again=options.again)
         print(f"{counted['passed']} passed, {counted['failed'] + counted['error']} failed")
         return code
     first = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
@@ -163,31 +171,61 @@ def main(arguments: list[str]) -> int:
     return 1 if differing else worst
 
 
-def _round(jobs: list[Job], seed: int, totals: Counter[str], outcomes: dict[str, list[str]]) -> int:
+def _round(
+    jobs: list[Job], seed: int, totals: Counter[str], outcomes: dict[str, list[str]], *, again: bool = False
+) -> int:
     """Run all jobs once."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     began = time.monotonic()
-    failed: list[str] = []
+    failed: list[Job] = []
+    first = Counter[str]()
     with ThreadPoolExecutor(max(2, cores)) as pool:
         running = {pool.submit(run, job, seed): job for job in jobs}
         for future in as_completed(running):
             job = running[future]
             result = future.result()
-            _tell(job, result, totals, failed)
+            _tell(job, result)
+            if result.code not in (0, NO_TESTS):
+                failed.append(job)
+            if not (again and job in failed):
+                totals += _counts(result)
+            else:
+                first += _counts(result)
             for name, outcome in result.outcomes.items():
                 outcomes.setdefault(name, []).append(outcome)
+    unsteady = _once_more(failed, seed, totals, first) if again else []
     told = ", ".join(f"{count} {what}" for what, count in sorted(totals.items()))
     print(f"{len(jobs)} files: {told}, in {time.monotonic() - began:.0f} s")
-    for name in failed:
-        print(f"failed: {name}")
-    return 1 if failed or not totals["passed"] else 0
+    for job in failed:
+        print(f"{'unsteady' if job in unsteady else 'failed'}: {job.name}")
+    return 1 if len(failed) > len(unsteady) or not totals["passed"] else 0
 
 
-def _tell(job: Job, result: Run, totals: Counter[str], failed: list[str]) -> None:
+def _once_more(failed: list[Job], seed: int, totals: Counter[str], first: Counter[str]) -> list[Job]:
+    """Run what failed again, one at a time, and return what passed then; nothing when too many failed."""
+    if len(failed) > MOST_UNSTEADY:
+        totals += first
+        return []
+    unsteady = []
+    for job in failed:
+        print(f"once more, alone: {job.name}")
+        result = run(job, seed)
+        _tell(job, result)
+        totals += _counts(result)
+        if result.code == 0:
+            unsteady.append(job)
+    return unsteady
+
+
+def _counts(result: Run) -> Counter[str]:
+    """Return how many tests passed, failed and were left out, by pytest's last line."""
+    last = result.text.strip().rpartition("\n")[2]
+    return Counter({what.rstrip("s"): int(count) for count, what in COUNTED.findall(last)})
+
+
+def _tell(job: Job, result: Run) -> None:
     """Print a line for a job that went well, and all that another one said."""
     last = result.text.strip().rpartition("\n")[2]
-    for count, what in COUNTED.findall(last):
-        totals[what.rstrip("s")] += int(count)
     took = f"{result.seconds:6.1f} s, {result.work_s:5.1f} s of work"
     if result.code in (0, NO_TESTS):
         print(f"{took}  {job.name}: {last}", flush=True)
@@ -195,7 +233,6 @@ def _tell(job: Job, result: Run, totals: Counter[str], failed: list[str]) -> Non
             if line.startswith("SKIPPED"):
                 print("         ", line)
     else:
-        failed.append(job.name)
         print(f"{took}  {job.name} FAILED\n{result.text}", flush=True)
 
 
