@@ -9,7 +9,7 @@ E. Feuer, "Confidence intervals for directly standardized rates", Statistics in 
 the lower bound gives way by one block that was missed, of the size that such a block has on average. It
 holds at least as often as it says.
 
-The level is so high because tables are read by their greatest ten sites: all ten lie in their intervals 95
+The level is so high because tables are read by their greatest ten sites: all ten lie in their intervals 98
 times of a hundred.
 """
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LEVEL", "bounds", "gamma_quantile", "unseen_bytes"]
 
-LEVEL = 0.995
+LEVEL = 0.998
 """Share of intervals that hold the true value."""
 _HALVINGS = 60
 _LARGE = 400.0

@@ -60,7 +60,7 @@ class SnapshotTable(Result):
         label: the snapshot's.
         sample_bytes: mean number of bytes between two samples where sizes are estimates; else 0.
         low_bytes, high_bytes: bounds of each site's bytes where sizes are estimates, shape ``(sites,)``: they
-            hold the true value in 995 of 1,000 cases; empty where every block was recorded.
+            hold the true value in 998 of 1,000 cases; empty where every block was recorded.
     """
 
     kind: ClassVar[str] = "snapshot table"
