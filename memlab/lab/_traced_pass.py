@@ -45,6 +45,7 @@ _MOST_CALLS = 5_000
 _FEWEST_CALLS = 16
 _MOST_CONTAINERS = 100
 _MOST_SITES = 8_000
+_FEWEST_SITES = 1_000
 _PER_TYPE = 64
 
 
@@ -279,7 +280,7 @@ def _sites(
     """Return where new objects were allocated, by address: some of each type, and those of two iterations.
 
     The collector lists objects about in the order in which they were made, so a stretch of the list is what
-    one iteration left behind. When it gets late, the rest is not asked for.
+    one iteration left behind. When it gets late, the rest is not asked for, but a thousand are.
     """
     chosen: dict[int, Any] = {}
     window = int(min(max(2 * objects_rate, 512), _MOST_SITES))
@@ -296,7 +297,7 @@ def _sites(
         chosen[id(obj)] = obj
     found: dict[int, Frames] = {}
     for asked, (address, obj) in enumerate(chosen.items()):
-        if asked % _PER_TYPE == 0 and asked and late():
+        if asked >= _FEWEST_SITES and asked % _PER_TYPE == 0 and late():
             break
         if frames := site_of(obj):
             found[address] = frames
