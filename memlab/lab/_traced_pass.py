@@ -2,9 +2,9 @@
 
 Before it everything alive is set aside, so that what the collector lists afterwards is exactly what these
 iterations left behind; tracemalloc, started before the first of them, knows where each was allocated. The
-step runs in four equal stretches, three where a call takes long, the first of which fills what is only
-replaced later. A count of all objects by type before the first pass, before this one and after it tells what
-grew from what was only replaced: a full cache puts new entries in the place of old ones.
+step runs in four equal stretches (three where calls take long and leave much), the first of which fills what
+is only replaced later. A count of all objects by type before the first pass, before this one and after it
+tells what grew from what was only replaced: a full cache puts new entries in the place of old ones.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _STRETCHES = 4
 _FEWEST_STRETCHES = 3
 _MOST_FRESH = 80_000
 """New objects that the second pass may leave behind: enough to tell, few enough to look at each."""
+_ENOUGH_FRESH = 2_000
 _MOST_CALLS = 5_000
 _FEWEST_CALLS = 16
 _MOST_CONTAINERS = 100
@@ -241,8 +242,9 @@ class TracedPass:
             progress("tracing", number / _STRETCHES)
             if self._appetite.eaten() >= 1:
                 break  # what is left behind grows from call to call
-            if number >= _FEWEST_STRETCHES and self._clock() - began >= 2 * seconds:
-                break  # a call takes longer than was thought
+            enough = number >= _FEWEST_STRETCHES and number * done * rates.objects >= _ENOUGH_FRESH
+            if enough and self._clock() - began >= 2 * seconds:
+                break  # a call takes longer than was thought, and has left plenty behind
             self._step.run(done)
             _read_traces(tracer, traces)
         return _Readings(done, traces)

@@ -111,7 +111,7 @@ native_bytes()
 work(min({times} // 2, 500))
 resident_before = resident()
 grown = []
-for _ in range(4):
+for _ in range(7):
     before = native_bytes()
     work({times} // 2)
     grown.append(native_bytes() - before)
@@ -168,7 +168,7 @@ def test_captures_under_eight_busy_threads(python, seconds):
 def test_captures_leak_nothing(times):
     """After hundreds of captures malloc has given out no more than before.
 
-    A leak grows in each of four windows; a table that doubled once or a cache that filled does so in one.
+    A leak grows in each of seven windows; a table that doubled once or a cache that filled does so in one.
     """
     grown, resident = run(MANY.format(times=times), 110 if times < 1000 else 3500)
     assert min(grown) < 1536  # 31 bytes a capture at 50 of them; a leaked column would be 3,000 and more
