@@ -27,7 +27,7 @@ GROUPS = (
     (
         "snapshots",
         "Snapshots, differences and flame graphs",
-        ("snapshot", "flame", "engines", "native", "lab.profiler"),
+        ("snapshot", "records.sites", "flame", "engines", "native", "lab.profiler"),
     ),
     ("recordings", "Recordings and timelines", ("capture", "timeline", "live", "cell_ledger", "where")),
     ("measuring", "Measuring", ("memit", "line_profile")),
