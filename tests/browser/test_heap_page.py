@@ -137,13 +137,15 @@ def test_a_row_whose_parts_were_cut_says_how_many_there_are(visit):
 
 
 def test_three_thousand_rows_do_not_hold_the_page_up(visit):
+    """What is made at first is a part of them, however fast the machine; the time is a limit for a hang."""
     page = visit(wide_tree())
     assert page.locator("html").get_attribute("data-heap") == "ready"
+    assert page.evaluate("document.querySelectorAll('*').length") < 1_000  # 831 on the day it was written
     took = page.evaluate(
         """() => { const entry = performance.getEntriesByType("navigation")[0];
                    return entry.domContentLoadedEventEnd - entry.responseEnd; }"""
     )
-    assert took < 10_000  # well under a second on a quiet machine, more where other tests run beside it
+    assert took < 10_000  # 0.4 to 0.5 s by itself, 1.2 s beside other tests on two busy cores
 
 
 def cells_of(page):
