@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from memlab._base.safety import instance_type_name, short_name
 from memlab.errors import PoolTimeoutError, UnavailableError, UsageError
 from memlab.lab._pool_parts import Ageing, Marks, SizeHistory, Waiter, hashes_by_identity
+from memlab.lab._pool_quick import QuickPool
 from memlab.records.columns import floats, ints
 from memlab.records.pool import PoolStats
 
@@ -32,7 +33,7 @@ _NOT_COUNTED = "this pool was made with counters=False"
 _log = logging.getLogger("memlab.pool")
 
 
-class PoolCore(Generic[T]):
+class PoolCore(QuickPool, Generic[T]):
     """What a pool knows, and what it does when the quick path does not do."""
 
     def __init__(
@@ -206,6 +207,18 @@ class PoolCore(Generic[T]):
 
     # -- closing
 
+    def _lay_down(self, obj: T) -> None:
+        """Reset an object whose mark is gone and lay it down, where there is more to it than that."""
+        if self._alert and self._is_too_many(obj):
+            return
+        try:
+            call(obj, "reset")
+            self._idle.append(obj)
+        except BaseException as error:  # noqa: BLE001 - told apart there
+            self._discard(obj, error)
+        if self._alert:
+            self._settle()
+
     def _is_too_many(self, obj: T) -> bool:
         """Close an object that came back to a closed pool, or to one that has more than it keeps."""
         with self._lock:
@@ -294,7 +307,7 @@ class PoolCore(Generic[T]):
             self._bury()
         with self._lock:
             out = len(self._out)
-            taken = counter_value(self._taken) if self.counters else None
+            taken = self._taken_in_c + counter_value(self._taken) if self.counters else None
             times, sizes = self._history.until_now(self._size)
             return PoolStats(
                 objects_created=self._created,

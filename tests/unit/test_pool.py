@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import inspect
 import threading
 import time
 import tracemalloc
+import weakref
 
 import pytest
 from contracts import PoolContract
@@ -15,6 +17,25 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kit.everyline import interrupt_everywhere
 
 from memlab import MemlabError, ObjectPool, PoolableObject, PoolTimeoutError, UnavailableError, UsageError
+from memlab.lab import _pool_quick
+from memlab.lab.pool import _Uncounted
+
+native = pytest.mark.skipif(not _pool_quick.is_native, reason="the extension was not built")
+if _pool_quick.is_native:
+
+    class InPython(ObjectPool):
+        """A pool whose quick path is the twin of the one in C."""
+
+        acquire = ObjectPool._acquire
+        release = ObjectPool._release
+
+    class UncountedInPython(_Uncounted):
+        """The same, without counting."""
+
+        release = ObjectPool._release
+
+else:
+    InPython, UncountedInPython = ObjectPool, _Uncounted
 
 
 class Item:
@@ -38,6 +59,16 @@ class TestPlain(PoolContract):
 class TestUncounted(PoolContract):
     def make(self, factory=Item, **options):
         return ObjectPool(factory, counters=False, **options)
+
+
+class TestInPython(PoolContract):
+    def make(self, factory=Item, **options):
+        return InPython(factory, **options)
+
+
+class TestUncountedInPython(PoolContract):
+    def make(self, factory=Item, **options):
+        return UncountedInPython(factory, counters=False, **options)
 
 
 class TestAgeing(PoolContract):
@@ -308,11 +339,13 @@ def test_no_code_of_the_users_runs_under_the_lock():
 class Model(RuleBasedStateMachine):
     """A pool against lists of what is out and what is idle."""
 
+    kind, ttl = ObjectPool, 10.0
+
     def __init__(self):
         super().__init__()
         self.now = 0.0
         self.made = []
-        self.pool = ObjectPool(self.make, 1, 3, ttl=10, clock=lambda: self.now)
+        self.pool = self.kind(self.make, 1, 3, ttl=self.ttl, clock=lambda: self.now)
         self.out = []
         self.gone = set()
 
@@ -359,8 +392,103 @@ class Model(RuleBasedStateMachine):
         assert stats.hits + stats.misses == stats.acquired
 
 
+class PlainModel(Model):
+    """Without a lifetime: the path in C, where it was built."""
+
+    ttl = None
+
+
+class PlainModelInPython(PlainModel):
+    """The same in Python."""
+
+    kind = InPython
+
+
 TestModel = Model.TestCase
-TestModel.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+TestPlainModel = PlainModel.TestCase
+TestPlainModelInPython = PlainModelInPython.TestCase
+for tests in (TestModel, TestPlainModel, TestPlainModelInPython):
+    tests.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+
+
+@native
+def test_the_calls_in_c_say_what_their_twins_say():
+    """The same words and signatures, whichever is there; and wrong calls are TypeErrors of both."""
+    pool, twin = ObjectPool(Item), InPython(Item)
+    for name in ("acquire", "release"):
+        ours, theirs = getattr(ObjectPool, name), getattr(InPython, name)
+        assert ours is not theirs
+        assert inspect.getdoc(ours) == inspect.getdoc(theirs)
+        assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
+    for one in (pool, twin):
+        item = one.acquire(timeout=None)
+        one.release(obj=item)
+        assert one.acquire(None) is item
+        for wrong in (
+            lambda one=one: one.acquire(1, 2),
+            lambda one=one: one.acquire(1, timeout=2),
+            lambda one=one: one.acquire(time=1),
+            lambda one=one: one.release(),
+            lambda one=one: one.release(1, 2),
+            lambda one=one: one.release(object=1),
+            lambda one=one: one.release(1, obj=2),
+        ):
+            with pytest.raises(TypeError):
+                wrong()
+        assert (one.stats.acquired, one.stats.in_use) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", [ObjectPool, InPython], ids=["built", "in Python"])
+def test_a_stranger_whose_equality_uses_the_pool_harms_nothing(kind):
+    """Its own code may take, give back and close while the pool looks it up."""
+    pool = kind(Item, max_size=4)
+    mine = pool.acquire()
+
+    class Stranger:
+        def __hash__(self):
+            return hash(mine)
+
+        def __eq__(self, other):
+            pool.release(pool.acquire())
+            return False
+
+    class Liar(Stranger):
+        def __hash__(self):
+            raise RuntimeError("no hash today")
+
+    with pytest.raises(UsageError, match="not of this pool"):
+        pool.release(Stranger())
+    with pytest.raises(RuntimeError, match="no hash today"):
+        pool.release(Liar())
+    assert (pool.stats.in_use, pool.stats.size) == (1, 2)
+    pool.release(mine)
+
+
+@native
+def test_a_pool_in_c_is_collected_with_what_it_holds():
+    """A ring through the pool, its idle and its lent objects goes with the collector."""
+
+    class Knot(Item):
+        pool = None
+
+    pool = ObjectPool(Knot, min_size=2)
+    out = pool.acquire()
+    idle = pool._idle[0]
+    out.pool = idle.pool = pool
+    gone = [weakref.ref(pool), weakref.ref(out), weakref.ref(idle)]
+    del pool, out, idle
+    gc.collect()
+    assert [ref() for ref in gone] == [None] * 3
+
+
+@native
+def test_a_pool_that_was_never_set_up_says_so():
+    """``__init__`` that a subclass left out is an AttributeError, not a crash."""
+    pool = ObjectPool.__new__(ObjectPool)
+    with pytest.raises(AttributeError):
+        pool.acquire()
+    with pytest.raises(AttributeError):
+        pool.release(5)
 
 
 @pytest.mark.parametrize("options", [{}, {"ttl": 100}, {"overflow": "block"}], ids=str)
@@ -368,7 +496,7 @@ def test_an_interrupt_at_any_line_leaves_a_usable_pool(options):
     """Wherever Ctrl-C strikes, locks are given back, and the pool gives out and closes as before."""
 
     def use():
-        with ObjectPool(Item, min_size=1, max_size=2, **options) as pool:
+        with InPython(Item, min_size=1, max_size=2, **options) as pool:
             with pool.borrow():
                 other = pool.acquire()
             pool.release(other)
