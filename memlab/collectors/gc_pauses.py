@@ -20,7 +20,7 @@ import threading
 import time
 import weakref
 from array import array
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from memlab.collectors.sampler_script import subtracted
 from memlab.errors import UsageError
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from memlab.records.gc_pauses import GcPauses
 
-__all__ = ["PauseOwner", "PauseSubscription", "native", "subscribe"]
+__all__ = ["PauseOwner", "PauseSubscription", "is_kernels_clock", "native", "subscribe"]
 
 try:
     from memlab._native import gcrows
@@ -227,14 +227,19 @@ def _callback_for(
     ring: array[int], state: array[int], size: int, clock: Callable[[], int]
 ) -> Callable[[str, dict[str, int]], None]:
     """Return the callback in C where it reads the clock that is asked for, else its twin."""
-    if native is not None and clock is time.perf_counter_ns and _kernels_clock():
+    if native is not None and clock is time.perf_counter_ns and is_kernels_clock("perf_counter"):
         made: Callable[[str, dict[str, int]], None] = native.recording(ring, state)
         return made
     return _recording(ring, state, size, clock)
 
 
-def _kernels_clock() -> bool:
-    return time.get_clock_info("perf_counter").implementation == "clock_gettime(CLOCK_MONOTONIC)"
+def is_kernels_clock(name: Literal["monotonic", "perf_counter", "time"]) -> bool:
+    """Tell whether a clock of the ``time`` module is the kernel's monotonic one, which C reads by itself.
+
+    >>> is_kernels_clock("time")
+    False
+    """
+    return time.get_clock_info(name).implementation == "clock_gettime(CLOCK_MONOTONIC)"
 
 
 def _recording(

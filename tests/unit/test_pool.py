@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import inspect
 import threading
 import time
 import tracemalloc
@@ -17,25 +16,6 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from kit.everyline import interrupt_everywhere
 
 from memlab import MemlabError, ObjectPool, PoolableObject, PoolTimeoutError, UnavailableError, UsageError
-from memlab.lab import _pool_quick
-from memlab.lab.pool import _Uncounted
-
-native = pytest.mark.skipif(not _pool_quick.is_native, reason="the extension was not built")
-if _pool_quick.is_native:
-
-    class InPython(ObjectPool):
-        """A pool whose quick path is the twin of the one in C."""
-
-        acquire = ObjectPool._acquire
-        release = ObjectPool._release
-
-    class UncountedInPython(_Uncounted):
-        """The same, without counting."""
-
-        release = ObjectPool._release
-
-else:
-    InPython, UncountedInPython = ObjectPool, _Uncounted
 
 
 class Item:
@@ -59,16 +39,6 @@ class TestPlain(PoolContract):
 class TestUncounted(PoolContract):
     def make(self, factory=Item, **options):
         return ObjectPool(factory, counters=False, **options)
-
-
-class TestInPython(PoolContract):
-    def make(self, factory=Item, **options):
-        return InPython(factory, **options)
-
-
-class TestUncountedInPython(PoolContract):
-    def make(self, factory=Item, **options):
-        return UncountedInPython(factory, counters=False, **options)
 
 
 class TestAgeing(PoolContract):
@@ -339,13 +309,13 @@ def test_no_code_of_the_users_runs_under_the_lock():
 class Model(RuleBasedStateMachine):
     """A pool against lists of what is out and what is idle."""
 
-    kind, ttl = ObjectPool, 10.0
+    ttl = 10.0
 
     def __init__(self):
         super().__init__()
         self.now = 0.0
         self.made = []
-        self.pool = self.kind(self.make, 1, 3, ttl=self.ttl, clock=lambda: self.now)
+        self.pool = ObjectPool(self.make, 1, 3, ttl=self.ttl, clock=lambda: self.now)
         self.out = []
         self.gone = set()
 
@@ -398,50 +368,15 @@ class PlainModel(Model):
     ttl = None
 
 
-class PlainModelInPython(PlainModel):
-    """The same in Python."""
-
-    kind = InPython
-
-
 TestModel = Model.TestCase
 TestPlainModel = PlainModel.TestCase
-TestPlainModelInPython = PlainModelInPython.TestCase
-for tests in (TestModel, TestPlainModel, TestPlainModelInPython):
+for tests in (TestModel, TestPlainModel):
     tests.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
 
 
-@native
-def test_the_calls_in_c_say_what_their_twins_say():
-    """The same words and signatures, whichever is there; and wrong calls are TypeErrors of both."""
-    pool, twin = ObjectPool(Item), InPython(Item)
-    for name in ("acquire", "release"):
-        ours, theirs = getattr(ObjectPool, name), getattr(InPython, name)
-        assert ours is not theirs
-        assert inspect.getdoc(ours) == inspect.getdoc(theirs)
-        assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters)
-    for one in (pool, twin):
-        item = one.acquire(timeout=None)
-        one.release(obj=item)
-        assert one.acquire(None) is item
-        for wrong in (
-            lambda one=one: one.acquire(1, 2),
-            lambda one=one: one.acquire(1, timeout=2),
-            lambda one=one: one.acquire(time=1),
-            lambda one=one: one.release(),
-            lambda one=one: one.release(1, 2),
-            lambda one=one: one.release(object=1),
-            lambda one=one: one.release(1, obj=2),
-        ):
-            with pytest.raises(TypeError):
-                wrong()
-        assert (one.stats.acquired, one.stats.in_use) == (2, 1)
-
-
-@pytest.mark.parametrize("kind", [ObjectPool, InPython], ids=["built", "in Python"])
-def test_a_stranger_whose_equality_uses_the_pool_harms_nothing(kind):
-    """Its own code may take, give back and close while the pool looks it up."""
-    pool = kind(Item, max_size=4)
+def test_a_stranger_whose_equality_uses_the_pool_harms_nothing():
+    """Its own code may take and give back while the pool looks it up, or raise."""
+    pool = ObjectPool(Item, max_size=4)
     mine = pool.acquire()
 
     class Stranger:
@@ -452,7 +387,7 @@ def test_a_stranger_whose_equality_uses_the_pool_harms_nothing(kind):
             pool.release(pool.acquire())
             return False
 
-    class Liar(Stranger):
+    class Liar:
         def __hash__(self):
             raise RuntimeError("no hash today")
 
@@ -464,16 +399,15 @@ def test_a_stranger_whose_equality_uses_the_pool_harms_nothing(kind):
     pool.release(mine)
 
 
-@native
-def test_a_pool_in_c_is_collected_with_what_it_holds():
+def test_a_pool_is_collected_with_what_it_holds():
     """A ring through the pool, its idle and its lent objects goes with the collector."""
 
     class Knot(Item):
         pool = None
 
     pool = ObjectPool(Knot, min_size=2)
-    out = pool.acquire()
-    idle = pool._idle[0]
+    out, idle = pool.acquire(), pool.acquire()
+    pool.release(idle)
     out.pool = idle.pool = pool
     gone = [weakref.ref(pool), weakref.ref(out), weakref.ref(idle)]
     del pool, out, idle
@@ -481,22 +415,12 @@ def test_a_pool_in_c_is_collected_with_what_it_holds():
     assert [ref() for ref in gone] == [None] * 3
 
 
-@native
-def test_a_pool_that_was_never_set_up_says_so():
-    """``__init__`` that a subclass left out is an AttributeError, not a crash."""
-    pool = ObjectPool.__new__(ObjectPool)
-    with pytest.raises(AttributeError):
-        pool.acquire()
-    with pytest.raises(AttributeError):
-        pool.release(5)
-
-
 @pytest.mark.parametrize("options", [{}, {"ttl": 100}, {"overflow": "block"}], ids=str)
 def test_an_interrupt_at_any_line_leaves_a_usable_pool(options):
     """Wherever Ctrl-C strikes, locks are given back, and the pool gives out and closes as before."""
 
     def use():
-        with InPython(Item, min_size=1, max_size=2, **options) as pool:
+        with ObjectPool(Item, min_size=1, max_size=2, **options) as pool:
             with pool.borrow():
                 other = pool.acquire()
             pool.release(other)

@@ -18,7 +18,8 @@ from memlab.collectors.deep_size import Sizer
 from memlab.errors import UsageError
 from memlab.lab.caches.base import check_size
 from memlab.lab.caches.pressure import check_source, share_in_use
-from memlab.lab.caches.ttl import TimedCache, TimedEntry
+from memlab.lab.caches.quick import TimedEntry, is_native
+from memlab.lab.caches.ttl import TimedCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Mapping
@@ -37,8 +38,19 @@ _COUNT = (1 << _COUNT_BITS) - 1
 _LEAST_SHARE = 0.05
 _SHRINK, _GROW = 0.5, 1.25
 _SMALL_INTS = 256  # the interpreter has one object for each
-_ENTRY = sys.getsizeof(TimedEntry()) + sys.getsizeof(0.0)  # with its end
+
+
+class WeighedEntry(TimedEntry):
+    """An entry with what it weighs in bytes."""
+
+    __slots__ = ("shared", "weight")
+    shared: Any
+    weight: int
+
+
 _INT = 32  # a whole number with its padding, up to 2**60
+# With its end and its last use, which are numbers in the entry itself where that is in C.
+_ENTRY = sys.getsizeof(WeighedEntry()) + (0 if is_native else sys.getsizeof(0.0) + _INT)
 _CHARGED = 2 * _INT  # an address, and what is charged for it
 
 
@@ -151,9 +163,9 @@ class AdaptiveCache(TimedCache[K, V]):
         now = self._clock()
         if self.monitor is not None and now >= self._next_check:
             self.check_pressure()
-        entry = TimedEntry()
-        entry.key, entry.value, entry.used = key, value, next(self._ticks)
-        next(self._puts)
+        entry = WeighedEntry()
+        entry.key, entry.value, entry.used = key, value, self._tick()
+        self._count_put()
         entry.expires = entry.due = now + ttl
         total = self._weigh(entry)
         with self._lock, _Audited(self):
@@ -165,7 +177,7 @@ class AdaptiveCache(TimedCache[K, V]):
             self._report()
         del before, victims
 
-    def _store(self, entry: TimedEntry, total: int, now: float) -> list[Any]:
+    def _store(self, entry: WeighedEntry, total: int, now: float) -> list[Any]:
         """Under the lock: put a weighed entry in its place, and return what had to go for it."""
         if self._soonest <= now:
             self._sweep(None)
@@ -192,7 +204,7 @@ class AdaptiveCache(TimedCache[K, V]):
         with self._lock, _Audited(self):
             super().clear()
 
-    def _weigh(self, entry: TimedEntry) -> int:
+    def _weigh(self, entry: WeighedEntry) -> int:
         """Measure an entry's key and value; return what it would take alone."""
         own = _ENTRY
         shared: list[tuple[int, int]] = []
@@ -218,7 +230,7 @@ class AdaptiveCache(TimedCache[K, V]):
         entry.weight = own
         return own + sum(amount for _, amount in shared)
 
-    def _charge(self, entry: TimedEntry) -> None:
+    def _charge(self, entry: WeighedEntry) -> None:
         """Under the lock: put an entry on the books; what another entry has charged is not charged again."""
         addresses = []
         for address, amount in entry.shared:
@@ -230,12 +242,13 @@ class AdaptiveCache(TimedCache[K, V]):
                 self._charged[address] = charged + 1
             addresses.append(address)
         entry.shared = array("Q", addresses) if addresses else ()
-        entry.weight += _INT + (sys.getsizeof(entry.shared) if addresses else 0)
+        if addresses:
+            entry.weight += sys.getsizeof(entry.shared)
         if entry.weight > _SMALL_INTS:
             entry.weight += _INT
         self._weight += entry.weight
 
-    def _forget(self, entry: TimedEntry) -> None:
+    def _forget(self, entry: WeighedEntry) -> None:
         self._weight -= entry.weight
         for address in entry.shared:
             charged = self._charged[address] - 1

@@ -7,6 +7,9 @@ from the old end; an entry that was used since the sorting is passed over, becau
 younger than everything that was not. So the order is exact, and what an access costs for it is put off until
 an eviction; over time that is one place in one sorting for each access.
 
+Where the extension was built, these steps are in C (``_native/quickcache.c``) for a key that is there; the
+``get`` and ``put`` that are written here are its twins.
+
 A value that replaces one is set in its entry, without a lock. Storing a new key and removing one take the
 lock, and the bound holds again before anybody can see that it did not.
 No code of the user's runs under the lock but the hash and equality of keys; callbacks run after it is given
@@ -16,7 +19,6 @@ of a write may use the cache too.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import sys
 import threading
@@ -25,7 +27,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from memlab.errors import UsageError
-from memlab.lab._pool_core import counter_value
+from memlab.lab.caches.quick import Entry, QuickCache, put_quick_path_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -42,17 +44,7 @@ _SLACK = 64
 _DEEPEST = 20
 
 
-class Entry:
-    """One entry: its key, its value, and the tick of its last use."""
-
-    # No constructor: setting three slots costs half of calling one that does it.
-    __slots__ = ("key", "used", "value")
-    key: Any
-    value: Any
-    used: int
-
-
-class Cache(Generic[K, V]):
+class Cache(QuickCache, Generic[K, V]):
     """The part that all caches share. Make one of its subclasses."""
 
     max_size: int | None
@@ -69,10 +61,7 @@ class Cache(Generic[K, V]):
         self.trace = trace
         self._bound = sys.maxsize if max_size is None else max_size
         self._entries: dict[K, Any] = {}
-        self._ticks = itertools.count()
-        self._puts = itertools.count()
         self._sorts = 0
-        self._missed = itertools.count()
         self._evictions = self._expirations = self._failed = self._refused = 0
         self._order: list[K] = []  # keys, the longest unused last, as they were at the tick ``_sorted``
         self._sorted = -1
@@ -90,9 +79,9 @@ class Cache(Generic[K, V]):
         try:
             entry = self._entries[key]
         except KeyError:
-            next(self._missed)
+            self._count_miss()
             return default
-        entry.used = next(self._ticks)
+        entry.used = self._tick()
         return entry.value
 
     def _get_traced(self, key: K, default: Any = None) -> Any:
@@ -123,18 +112,22 @@ class Cache(Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Store a value, as the most recently used; what no longer fits is evicted."""
-        next(self._puts)
+        self._count_put()
         entry = self._entries.get(key)
         if entry is not None:
             before = entry.value  # held to the end: it may have a finalizer
             entry.value = value
-            entry.used = next(self._ticks)
+            entry.used = self._tick()
             del before
             return
-        entry = Entry()
+        self._insert(key, value)
+
+    def _insert(self, key: K, value: V) -> None:
+        """Store a value under a key that is not there."""
+        entry: Any = Entry()
         entry.key = key
         entry.value = value
-        entry.used = next(self._ticks)
+        entry.used = self._tick()
         victims = None
         with self._lock:
             entries = self._entries
@@ -181,8 +174,8 @@ class Cache(Generic[K, V]):
         with self._lock:
             return CacheStats(
                 cache=self._kind,
-                hits=max(counter_value(self._ticks) - counter_value(self._puts) - self._sorts, 0),
-                misses=counter_value(self._missed),
+                hits=max(self._ticks - self._puts - self._sorts, 0),
+                misses=self._missed,
                 evictions=self._evictions,
                 expirations=self._expirations,
                 size=len(self),
@@ -248,7 +241,7 @@ class Cache(Generic[K, V]):
             order = self._sort()
 
     def _sort(self) -> list[K]:
-        self._sorted = next(self._ticks)
+        self._sorted = self._tick()
         self._sorts += 1
         by_use = sorted(self._entries.values(), key=_used, reverse=True)
         self._order = [entry.key for entry in by_use]
@@ -288,6 +281,9 @@ class Cache(Generic[K, V]):
             with self._lock:
                 self._failed += 1
             _log.warning("on_evict raised %s; the entry is evicted all the same", type(error).__name__)
+
+
+put_quick_path_in(Cache, QuickCache)
 
 
 def check_size(what: str, value: Any, *, none: bool = False) -> None:

@@ -76,13 +76,13 @@ class LRUCache(Cache[K, V]):
         try:
             entry = self._entries[key]
         except KeyError:
-            next(self._missed)
+            self._count_miss()
             return default
         value = entry.value()
         if value is None:
-            next(self._missed)
+            self._count_miss()
             return default
-        entry.used = next(self._ticks)
+        entry.used = self._tick()
         return value
 
     def _get_traced_weak(self, key: K, default: Any = None) -> Any:

@@ -16,8 +16,10 @@ from collections import deque
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from memlab.collectors.gc_pauses import is_kernels_clock
 from memlab.errors import UsageError
-from memlab.lab.caches.base import Cache, Entry, check_size
+from memlab.lab.caches.base import Cache, check_size
+from memlab.lab.caches.quick import QuickTimedCache, TimedEntry, put_quick_path_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
@@ -32,17 +34,7 @@ _NEVER = math.inf
 _due = attrgetter("due")
 
 
-class TimedEntry(Entry):
-    """An entry with its end, on the cache's clock, and what it weighs in bytes where that is counted."""
-
-    __slots__ = ("due", "expires", "shared", "weight")
-    expires: float
-    due: float  # when the entry is looked at for its end: not after it
-    shared: Any
-    weight: int
-
-
-class TimedCache(Cache[K, V]):
+class TimedCache(QuickTimedCache, Cache[K, V]):
     """A cache whose entries may end. Make one of its subclasses."""
 
     def __init__(
@@ -56,6 +48,7 @@ class TimedCache(Cache[K, V]):
         super().__init__(max_size, on_evict, trace)
         self._lifetime = float(default_ttl)
         self._clock = clock
+        self._reads_kernel = clock is time.monotonic and is_kernels_clock("monotonic")
         self._soonest = _NEVER
         # When which key is to be looked at: in order as they came, those out of order on a heap.
         self._line: deque[tuple[float, int, K]] = deque()
@@ -65,23 +58,23 @@ class TimedCache(Cache[K, V]):
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of a key, or the default when it is not there, and count it as used."""
         if self._soonest <= self._clock():
-            self._sweep(_A_FEW)
-            return self._get_late(key, default)
+            return self._get_ending(key, default)
         try:
             entry = self._entries[key]
         except KeyError:
-            next(self._missed)
+            self._count_miss()
             return default
-        entry.used = next(self._ticks)
+        entry.used = self._tick()
         return entry.value
 
-    def _get_late(self, key: K, default: Any) -> Any:
-        """Look a key up while ended entries may still be there."""
+    def _get_ending(self, key: K, default: Any) -> Any:
+        """Remove some entries that ended, and look a key up though others of them may still be there."""
+        self._sweep(_A_FEW)
         entry = self._entries.get(key)
         if entry is None or entry.expires <= self._clock():
-            next(self._missed)
+            self._count_miss()
             return default
-        entry.used = next(self._ticks)
+        entry.used = self._tick()
         return entry.value
 
     def put(self, key: K, value: V, ttl: float | None = None) -> None:
@@ -99,7 +92,7 @@ class TimedCache(Cache[K, V]):
             ttl = self._lifetime
         elif not (type(ttl) in (int, float) and ttl > 0):
             raise UsageError(f"storing a value: ttl must be seconds above 0, not {ttl!r}")
-        next(self._puts)
+        self._count_put()
         now = self._clock()
         expires = now + ttl
         entry = self._entries.get(key)
@@ -109,16 +102,16 @@ class TimedCache(Cache[K, V]):
         before = entry.value  # held to the end: it may have a finalizer
         entry.value = value
         entry.expires = expires  # after the value: who sees the new end sees the new value
-        entry.used = next(self._ticks)
+        entry.used = self._tick()
         if self._entries.get(key) is not entry:  # it had ended, and was swept away meanwhile
-            next(self._puts)
+            self._count_put()
             self._insert_timed(key, value, now, expires)
         del before
 
     def _insert_timed(self, key: K, value: V, now: float, expires: float) -> None:
         """Store what is not there, or ends sooner than what is, or comes while entries end."""
         entry = TimedEntry()
-        entry.key, entry.value, entry.used = key, value, next(self._ticks)
+        entry.key, entry.value, entry.used = key, value, self._tick()
         entry.expires = entry.due = expires
         victims = None
         with self._lock:
@@ -211,6 +204,9 @@ class TimedCache(Cache[K, V]):
         """Iterate over the keys that are there now, however the cache changes meanwhile; in no order."""
         self._sweep(None)
         return super().__iter__()
+
+
+put_quick_path_in(TimedCache, QuickTimedCache)
 
 
 class TTLCache(TimedCache[K, V]):
