@@ -1,6 +1,6 @@
 #!/bin/sh
-# Run the C extensions that walk, hook and are called back, heapgraph, sites and gcrows, under AddressSanitizer
-# and UndefinedBehaviorSanitizer, then heapgraph under valgrind; not part of `make test`. Builds into a throwaway
+# Run the C extensions that walk, hook, are called back or hold objects (heapgraph, sites, gcrows, quickpool,
+# quickcache) under AddressSanitizer and UndefinedBehaviorSanitizer, then heapgraph under valgrind; not part of `make test`. Builds into a throwaway
 # folder and leaves the checkout's own binary alone. Only what names them counts: the interpreter itself is not
 # clean under either tool.
 #
@@ -21,7 +21,6 @@ cp -R memlab tests pyproject.toml "$WORK"
 rm -f "$WORK"/memlab/_native/*.so
 EXTENSION="$WORK/memlab/_native/heapgraph.abi3.so"
 SITES="$WORK/memlab/_native/sites.so"
-GCROWS="$WORK/memlab/_native/gcrows.abi3.so"
 # Frames are read as this interpreter has them: not the limited API.
 SITES_FLAGS="-shared -fPIC -g -O1 -fno-omit-frame-pointer -pthread -Wall -I$INCLUDE"
 
@@ -68,8 +67,11 @@ if echo 'int main(void) { return 0; }' | $CC -x c -fsanitize=address,undefined -
     $CC $FLAGS -DMEMLAB_PLAIN_MALLOC -fsanitize=address,undefined -fno-sanitize-recover=undefined memlab/_native/heapgraph.c -o "$EXTENSION"
     # shellcheck disable=SC2086 - a list of words
     $CC $SITES_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined memlab/_native/sites.c -o "$SITES"
-    # shellcheck disable=SC2086 - a list of words
-    $CC $FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined memlab/_native/gcrows.c -o "$GCROWS"
+    for name in gcrows quickpool quickcache; do
+        # shellcheck disable=SC2086 - a list of words
+        $CC $FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined "memlab/_native/$name.c" \
+            -o "$WORK/memlab/_native/$name.abi3.so"
+    done
     ASAN=$($CC -print-file-name=libasan.so)
     UBSAN=$($CC -print-file-name=libubsan.so)
     export ASAN_OPTIONS=detect_leaks=0:handle_segv=1 UBSAN_OPTIONS=print_stacktrace=1 PYTHONMALLOC=malloc
@@ -82,6 +84,10 @@ if echo 'int main(void) { return 0; }' | $CC -x c -fsanitize=address,undefined -
     (cd "$WORK" && LD_PRELOAD="$ASAN $UBSAN" PYTHONPATH="$WORK:$WORK/tests:$WORK/tests/unit" MEMLAB_REQUIRE_NATIVE=1 \
         MEMLAB_LONG=1 "$OLDPWD/$PYTHON" -m pytest -q -p no:cacheprovider -p no:randomly --timeout 900 \
         tests/unit/test_sampled.py tests/unit/test_sampled_hooks.py tests/unit/test_gc_pauses.py) || status=1
+    (cd "$WORK" && LD_PRELOAD="$ASAN $UBSAN" PYTHONPATH="$WORK:$WORK/tests:$WORK/tests/unit" MEMLAB_REQUIRE_NATIVE=1 \
+        MEMLAB_LONG=1 "$OLDPWD/$PYTHON" -m pytest -q -p no:cacheprovider -p no:randomly --timeout 900 \
+        tests/unit/test_pool.py tests/unit/test_caches.py tests/unit/test_quick_paths.py \
+        -k "not without_the_extension and not costs and not growth and not twice_as_fast") || status=1
     unset ASAN_OPTIONS UBSAN_OPTIONS
 else
     echo "== $CC has no sanitizers: left out"
