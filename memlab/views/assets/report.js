@@ -205,7 +205,8 @@ export function addCopyButtons(root, say) {
   }
 }
 
-/** Add the button that turns the page dark or light, starting from what the system prefers. */
+/** Add the button that turns the page dark or light, starting from what the system prefers, or from what the
+ * notebook that shows the page says it is: a sandboxed page cannot ask. */
 export function addThemeButton(root, tools, say) {
   const button = make("button", "theme", "");
   const dark = () => (root.dataset.theme
@@ -219,6 +220,12 @@ export function addThemeButton(root, tools, say) {
     say(`The page is ${root.dataset.theme} now`);
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", name);
+  window.addEventListener("message", (event) => {
+    const theme = event.data?.memlabTheme;
+    if (theme !== "dark" && theme !== "light") return;
+    root.dataset.theme = theme;
+    name();
+  });
   name();
   tools.append(button);
 }
