@@ -251,6 +251,12 @@ class CacheContract:
 
         hammer(self.make(64, on_evict=lambda key, value: cache_of[0].get(key)), cache_of := [], self.value)
 
+    def test_eight_threads_on_a_quiet_one(self):
+        """The same without a callback."""
+        from kit.cache_threads import hammer
+
+        hammer(self.make(64), [], self.value, callbacks=False)
+
 
 class PoolContract:
     """What every pool promises, whatever its options."""

@@ -1,14 +1,19 @@
-/* A cache's quick path: look up a key that is there, and store a value in place of another.
+/* A cache's quick path: look up a key that is there, store a value in place of another, and, where entries do not
+ * end and nobody is called back, store a new key and evict the oldest.
  *
  * It is the twin of Cache.get and put in lab/caches/base.py and of TimedCache's in lab/caches/ttl.py. What is
- * rare is handed to Python, as methods of the same cache: a new key (`_insert`, `_insert_timed`), a look-up while
- * entries end (`_get_ending`), a lifetime that makes no sense (`_put`).
+ * rare is handed to Python, as methods of the same cache: other new keys (`_insert`, `_insert_timed`), a look-up
+ * while entries end (`_get_ending`), a lifetime that makes no sense (`_put`).
  *
  * The interpreter lets another thread run, and signals in, only where Python code runs: here in the hash and the
  * equality of keys, in a clock that is not the interpreter's, and in the end of a value that was replaced, which
  * comes last. Between the moment a key's entry was found and its last use is written, nothing else happens; so no
  * lock is needed, and an entry that is written is one that is in the cache. Ticks are never given twice: Python's
  * part draws them here.
+ *
+ * Storing a new key takes the cache's lock, as Python's part does, but never waits for it. Under it no Python code
+ * runs at all: the keys, all that were ever stored, are texts, bytes and whole numbers, and what goes out is let go
+ * after the lock is given back.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -33,8 +38,13 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *entries; /* a dict of entries */
-    long long ticks, puts, missed;
+    PyObject *entries;  /* a dict of entries */
+    PyObject *order;    /* a list of keys, the longest unused last, as they were at the tick `sorted` */
+    PyObject *lock;     /* an RLock */
+    PyObject *on_evict; /* NULL: None */
+    long long ticks, puts, missed, sorted, evictions;
+    Py_ssize_t bound;
+    char strange; /* a key that is not plain was stored */
 } QuickCache;
 
 typedef struct {
@@ -45,10 +55,11 @@ typedef struct {
     double lifetime; /* of an entry whose own is not told */
 } QuickTimedCache;
 
-enum { KEY, VALUE, DEFAULT, TTL, PUT, INSERT, INSERT_TIMED, GET_ENDING, WORDS };
+enum { KEY, VALUE, DEFAULT, TTL, PUT, INSERT, INSERT_TIMED, GET_ENDING, ACQUIRE, RELEASE, WORDS };
 
 static const char *const TEXTS[WORDS] = {
-    "key", "value", "default", "ttl", "_put", "_insert", "_insert_timed", "_get_ending",
+    "key", "value", "default", "ttl", "_put", "_insert", "_insert_timed", "_get_ending", "acquire",
+    "release",
 };
 static PyObject *words[WORDS];
 static PyTypeObject *entry_type, *timed_entry_type;
@@ -208,6 +219,102 @@ get(QuickCache *cache, PyObject *const *args, Py_ssize_t count, PyObject *names)
     return look_up(cache, found[0], found[1]);
 }
 
+static int
+is_plain(PyObject *key)
+{
+    return PyUnicode_CheckExact(key) || PyLong_CheckExact(key) || PyBytes_CheckExact(key);
+}
+
+/* Take the entry that was unused longest out of the cache and return it; NULL without an error when that takes a
+ * new sorting. Under the lock. */
+static Entry *
+evict_oldest(QuickCache *cache)
+{
+    for (;;) {
+        Py_ssize_t last = PyList_Size(cache->order) - 1;
+        if (last < 0) {
+            PyErr_Clear(); /* no list: Python's part makes it one */
+            return NULL;
+        }
+        PyObject *key = PyList_GetItem(cache->order, last);
+        Py_INCREF(key);
+        Entry *entry = find(cache, key, entry_type);
+        int is_oldest = entry != NULL && entry->used <= cache->sorted;
+        if (is_oldest) {
+            Py_INCREF(entry);
+        }
+        if ((entry == NULL && PyErr_Occurred()) || PyList_SetSlice(cache->order, last, last + 1, NULL) < 0
+            || (is_oldest && PyDict_DelItem(cache->entries, key) < 0)) {
+            if (is_oldest) {
+                Py_DECREF(entry);
+            }
+            Py_DECREF(key);
+            return NULL;
+        }
+        Py_DECREF(key);
+        if (is_oldest) {
+            cache->evictions++;
+            return entry;
+        }
+    }
+}
+
+/* Store a plain key that was not there a moment ago. Returns 1 when it is done, 0 when it is for Python's part, -1
+ * with an error set. */
+static int
+insert(QuickCache *cache, PyObject *key, PyObject *value)
+{
+    if (cache->lock == NULL || cache->order == NULL || (cache->on_evict != NULL && cache->on_evict != Py_None)) {
+        return 0;
+    }
+    allocfunc make = (allocfunc)PyType_GetSlot(entry_type, Py_tp_alloc);
+    Entry *entry = (Entry *)make(entry_type, 0); /* the collector may run here, and what it calls */
+    if (entry == NULL) {
+        return -1;
+    }
+    Py_INCREF(key);
+    entry->key = key;
+    Py_INCREF(value);
+    entry->value = value;
+    PyObject *lock = cache->lock;
+    Py_INCREF(lock);
+    PyObject *taken = PyObject_CallMethodObjArgs(lock, words[ACQUIRE], Py_False, NULL);
+    int result = taken == NULL ? -1 : taken == Py_True;
+    Py_XDECREF(taken);
+    Entry *victim = NULL;
+    if (result == 1) {
+        Py_ssize_t size = PyDict_Size(cache->entries);
+        int is_full = size >= cache->bound;
+        if (find(cache, key, entry_type) != NULL || PyErr_Occurred()) {
+            result = PyErr_Occurred() ? -1 : 0; /* another thread was quicker */
+        }
+        else if (cache->strange || size > cache->bound) {
+            result = 0;
+        }
+        else if (is_full && (victim = evict_oldest(cache)) == NULL) {
+            result = PyErr_Occurred() ? -1 : 0; /* a sorting is due */
+        }
+        else {
+            entry->used = cache->ticks++;
+            result = PyDict_SetItem(cache->entries, key, (PyObject *)entry) < 0 ? -1 : 1;
+        }
+        PyObject *kind, *error, *trace;
+        PyErr_Fetch(&kind, &error, &trace);
+        PyObject *given_back = PyObject_CallMethodObjArgs(lock, words[RELEASE], NULL);
+        if (given_back == NULL && result >= 0) {
+            result = -1;
+        }
+        else {
+            PyErr_Restore(kind, error, trace);
+        }
+        Py_XDECREF(given_back);
+    }
+    Py_DECREF(lock);
+    Py_DECREF(entry);
+    Py_XDECREF(victim); /* its value's end may run anything */
+    return result;
+}
+
 static const int PUT_NAMES[] = {KEY, VALUE, TTL};
 
 static PyObject *
@@ -224,6 +331,19 @@ put(QuickCache *cache, PyObject *const *args, Py_ssize_t count, PyObject *names)
     }
     if (PyErr_Occurred()) {
         return NULL;
+    }
+    if (!is_plain(found[0])) {
+        cache->strange = 1;
+    }
+    if (!cache->strange) {
+        int done = insert(cache, found[0], found[1]);
+        if (done < 0) {
+            return NULL;
+        }
+        if (done) {
+            Py_INCREF(Py_None);
+            return Py_None;
+        }
     }
     return PyObject_CallMethodObjArgs((PyObject *)cache, words[INSERT], found[0], found[1], NULL);
 }
@@ -359,6 +479,9 @@ traverse_cache(QuickCache *cache, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(cache));
     Py_VISIT(cache->entries);
+    Py_VISIT(cache->order);
+    Py_VISIT(cache->lock);
+    Py_VISIT(cache->on_evict);
     return 0;
 }
 
@@ -366,6 +489,9 @@ static int
 clear_cache(QuickCache *cache)
 {
     Py_CLEAR(cache->entries);
+    Py_CLEAR(cache->order);
+    Py_CLEAR(cache->lock);
+    Py_CLEAR(cache->on_evict);
     return 0;
 }
 
@@ -448,6 +574,12 @@ static PyMemberDef timed_entry_members[] = {
 
 static PyMemberDef cache_members[] = {
     MEMBER("_entries", T_OBJECT_EX, QuickCache, entries),
+    MEMBER("_order", T_OBJECT_EX, QuickCache, order),
+    MEMBER("_lock", T_OBJECT_EX, QuickCache, lock),
+    MEMBER("on_evict", T_OBJECT, QuickCache, on_evict),
+    MEMBER("_sorted", T_LONGLONG, QuickCache, sorted),
+    MEMBER("_evictions", T_LONGLONG, QuickCache, evictions),
+    MEMBER("_bound", T_PYSSIZET, QuickCache, bound),
     {"_ticks", T_LONGLONG, offsetof(QuickCache, ticks), READONLY, NULL},
     {"_puts", T_LONGLONG, offsetof(QuickCache, puts), READONLY, NULL},
     {"_missed", T_LONGLONG, offsetof(QuickCache, missed), READONLY, NULL},

@@ -1,3 +1,4 @@
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,12 @@ class TimedEntry(Entry):
 
 class QuickCache:
     _entries: dict[Any, Any]
+    _order: list[Any]
+    _lock: threading.RLock
+    on_evict: Callable[[Any, Any], object] | None
+    _sorted: int
+    _evictions: int
+    _bound: int
     @property
     def _ticks(self) -> int: ...
     @property

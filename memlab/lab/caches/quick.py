@@ -1,7 +1,8 @@
 """What the quick path of a cache reads and writes; where there is the extension, also that path.
 
 ``_native/quickcache.c`` does what ``Cache.get`` and ``put`` and ``TimedCache``'s do in Python, for keys that
-are there. Without it those stand as they are written. ``put_quick_path_in`` puts the C calls there.
+are there, and for plain keys that are not where nothing else is to be done. Without it those stand as they
+are written. ``put_quick_path_in`` puts the C calls there.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from memlab.lab._pool_core import counter_value
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable
     from typing import Self
 
@@ -48,6 +50,12 @@ except ImportError:
         """The same fields and counters, of a cache that is in Python. Each count is one step."""
 
         _entries: dict[Any, Any]
+        _order: list[Any]
+        _lock: threading.RLock
+        on_evict: Callable[[Any, Any], object] | None
+        _sorted: int
+        _evictions: int
+        _bound: int
 
         def __new__(cls, *_args: Any, **_options: Any) -> Self:
             """Make a cache whose counters stand at 0."""
