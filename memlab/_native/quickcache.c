@@ -131,9 +131,9 @@ static Entry *
 find(QuickCache *cache, PyObject *key, PyTypeObject *type)
 {
     PyObject *entries = cache->entries;
-    Py_INCREF(entries); /* a key's own code may do anything */
+    Py_IncRef(entries); /* a key's own code may do anything */
     PyObject *entry = PyDict_GetItemWithError(entries, key);
-    Py_DECREF(entries);
+    Py_DecRef(entries);
     if (entry != NULL && !PyObject_TypeCheck(entry, type)) {
         PyErr_SetString(PyExc_TypeError, "a cache's entries are no entries");
         return NULL;
@@ -160,7 +160,7 @@ look_up(QuickCache *cache, PyObject *key, PyObject *otherwise)
         }
         cache->missed++;
     }
-    Py_INCREF(value);
+    Py_IncRef(value);
     return value;
 }
 
@@ -169,11 +169,11 @@ static PyObject *
 replace(QuickCache *cache, Entry *entry, PyObject *value)
 {
     PyObject *before = entry->value;
-    Py_INCREF(value);
+    Py_IncRef(value);
     entry->value = value;
     entry->used = cache->ticks++;
-    Py_XDECREF(before);
-    Py_INCREF(Py_None);
+    Py_DecRef(before);
+    Py_IncRef(Py_None);
     return Py_None;
 }
 
@@ -189,7 +189,7 @@ static PyObject *
 count_put(QuickCache *cache, PyObject *Py_UNUSED(nothing))
 {
     cache->puts++;
-    Py_INCREF(Py_None);
+    Py_IncRef(Py_None);
     return Py_None;
 }
 
@@ -197,7 +197,7 @@ static PyObject *
 count_miss(QuickCache *cache, PyObject *Py_UNUSED(nothing))
 {
     cache->missed++;
-    Py_INCREF(Py_None);
+    Py_IncRef(Py_None);
     return Py_None;
 }
 
@@ -237,21 +237,21 @@ evict_oldest(QuickCache *cache)
             return NULL;
         }
         PyObject *key = PyList_GetItem(cache->order, last);
-        Py_INCREF(key);
+        Py_IncRef(key);
         Entry *entry = find(cache, key, entry_type);
         int is_oldest = entry != NULL && entry->used <= cache->sorted;
         if (is_oldest) {
-            Py_INCREF(entry);
+            Py_IncRef((PyObject *)entry);
         }
         if ((entry == NULL && PyErr_Occurred()) || PyList_SetSlice(cache->order, last, last + 1, NULL) < 0
             || (is_oldest && PyDict_DelItem(cache->entries, key) < 0)) {
             if (is_oldest) {
-                Py_DECREF(entry);
+                Py_DecRef((PyObject *)entry);
             }
-            Py_DECREF(key);
+            Py_DecRef(key);
             return NULL;
         }
-        Py_DECREF(key);
+        Py_DecRef(key);
         if (is_oldest) {
             cache->evictions++;
             return entry;
@@ -272,15 +272,15 @@ insert(QuickCache *cache, PyObject *key, PyObject *value)
     if (entry == NULL) {
         return -1;
     }
-    Py_INCREF(key);
+    Py_IncRef(key);
     entry->key = key;
-    Py_INCREF(value);
+    Py_IncRef(value);
     entry->value = value;
     PyObject *lock = cache->lock;
-    Py_INCREF(lock);
+    Py_IncRef(lock);
     PyObject *taken = PyObject_CallMethodObjArgs(lock, words[ACQUIRE], Py_False, NULL);
     int result = taken == NULL ? -1 : taken == Py_True;
-    Py_XDECREF(taken);
+    Py_DecRef(taken);
     Entry *victim = NULL;
     if (result == 1) {
         Py_ssize_t size = PyDict_Size(cache->entries);
@@ -307,11 +307,11 @@ insert(QuickCache *cache, PyObject *key, PyObject *value)
         else {
             PyErr_Restore(kind, error, trace);
         }
-        Py_XDECREF(given_back);
+        Py_DecRef(given_back);
     }
-    Py_DECREF(lock);
-    Py_DECREF(entry);
-    Py_XDECREF(victim); /* its value's end may run anything */
+    Py_DecRef(lock);
+    Py_DecRef((PyObject *)entry);
+    Py_DecRef((PyObject *)victim); /* its value's end may run anything */
     return result;
 }
 
@@ -341,7 +341,7 @@ put(QuickCache *cache, PyObject *const *args, Py_ssize_t count, PyObject *names)
             return NULL;
         }
         if (done) {
-            Py_INCREF(Py_None);
+            Py_IncRef(Py_None);
             return Py_None;
         }
     }
@@ -366,9 +366,9 @@ now_of(QuickTimedCache *cache)
     }
 #endif
     PyObject *clock = cache->clock;
-    Py_INCREF(clock);
+    Py_IncRef(clock);
     PyObject *read = PyObject_CallNoArgs(clock);
-    Py_DECREF(clock);
+    Py_DecRef(clock);
     if (read == NULL) {
         return -1;
     }
@@ -433,12 +433,21 @@ put_timed(QuickTimedCache *cache, PyObject *const *args, Py_ssize_t count, PyObj
         done = PyObject_CallMethodObjArgs((PyObject *)cache, words[INSERT_TIMED], found[0], found[1], when, end,
                                           NULL);
     }
-    Py_XDECREF(when);
-    Py_XDECREF(end);
+    Py_DecRef(when);
+    Py_DecRef(end);
     return done;
 }
 
 /* -- the types */
+
+/* Empty a field; its object goes last. */
+static void
+let_go(PyObject **field)
+{
+    PyObject *before = *field;
+    *field = NULL;
+    Py_DecRef(before);
+}
 
 static void
 free_object(PyObject *object)
@@ -452,7 +461,7 @@ free_object(PyObject *object)
 static int
 traverse_entry(Entry *entry, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE(entry));
+    Py_VISIT(Py_TYPE((PyObject *)entry));
     Py_VISIT(entry->key);
     Py_VISIT(entry->value);
     return 0;
@@ -461,8 +470,8 @@ traverse_entry(Entry *entry, visitproc visit, void *arg)
 static int
 clear_entry(Entry *entry)
 {
-    Py_CLEAR(entry->key);
-    Py_CLEAR(entry->value);
+    let_go(&entry->key);
+    let_go(&entry->value);
     return 0;
 }
 
@@ -477,7 +486,7 @@ dealloc_entry(Entry *entry)
 static int
 traverse_cache(QuickCache *cache, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE(cache));
+    Py_VISIT(Py_TYPE((PyObject *)cache));
     Py_VISIT(cache->entries);
     Py_VISIT(cache->order);
     Py_VISIT(cache->lock);
@@ -488,10 +497,10 @@ traverse_cache(QuickCache *cache, visitproc visit, void *arg)
 static int
 clear_cache(QuickCache *cache)
 {
-    Py_CLEAR(cache->entries);
-    Py_CLEAR(cache->order);
-    Py_CLEAR(cache->lock);
-    Py_CLEAR(cache->on_evict);
+    let_go(&cache->entries);
+    let_go(&cache->order);
+    let_go(&cache->lock);
+    let_go(&cache->on_evict);
     return 0;
 }
 
@@ -513,7 +522,7 @@ traverse_timed(QuickTimedCache *cache, visitproc visit, void *arg)
 static int
 clear_timed(QuickTimedCache *cache)
 {
-    Py_CLEAR(cache->clock);
+    let_go(&cache->clock);
     return clear_cache(&cache->cache);
 }
 
@@ -649,7 +658,7 @@ add_type(PyObject *made, PyType_Spec *spec, PyObject *base)
 {
     PyObject *type = PyType_FromSpecWithBases(spec, base);
     if (type == NULL || PyModule_AddObjectRef(made, strrchr(spec->name, '.') + 1, type) < 0) {
-        Py_XDECREF(type);
+        Py_DecRef(type);
         return NULL;
     }
     Py_DecRef(type);

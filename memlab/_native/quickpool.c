@@ -105,9 +105,9 @@ discard(QuickPool *pool, PyObject *obj)
         PyException_SetTraceback(error, trace);
     }
     PyObject *result = PyObject_CallMethodObjArgs((PyObject *)pool, words[DISCARD], obj, error, NULL);
-    Py_XDECREF(kind);
-    Py_XDECREF(error);
-    Py_XDECREF(trace);
+    Py_DecRef(kind);
+    Py_DecRef(error);
+    Py_DecRef(trace);
     return result;
 }
 
@@ -168,24 +168,33 @@ release(QuickPool *pool, PyObject *const *args, Py_ssize_t count, PyObject *name
 static int
 traverse(QuickPool *pool, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE(pool));
+    Py_VISIT(Py_TYPE((PyObject *)pool));
     Py_VISIT(pool->idle);
     Py_VISIT(pool->out);
     return 0;
 }
 
+/* Empty a field; its object goes last. */
+static void
+let_go(PyObject **field)
+{
+    PyObject *before = *field;
+    *field = NULL;
+    Py_DecRef(before);
+}
+
 static int
 clear(QuickPool *pool)
 {
-    Py_CLEAR(pool->idle);
-    Py_CLEAR(pool->out);
+    let_go(&pool->idle);
+    let_go(&pool->out);
     return 0;
 }
 
 static void
 dealloc(QuickPool *pool)
 {
-    PyTypeObject *kind = Py_TYPE(pool);
+    PyTypeObject *kind = Py_TYPE((PyObject *)pool);
     PyObject_GC_UnTrack(pool);
     clear(pool);
     freefunc release_memory = (freefunc)PyType_GetSlot(kind, Py_tp_free);
@@ -260,7 +269,7 @@ PyInit_quickpool(void)
     }
     PyObject *kind = PyType_FromSpec(&spec);
     if (kind == NULL || PyModule_AddObjectRef(made, "QuickPool", kind) < 0) {
-        Py_XDECREF(kind);
+        Py_DecRef(kind);
         Py_DecRef(made);
         return NULL;
     }
