@@ -20,6 +20,7 @@ import sys
 import tracemalloc
 from collections.abc import Mapping
 from functools import cached_property
+from types import FunctionType, MethodDescriptorType
 
 import memlab
 import memlab.testing
@@ -50,7 +51,8 @@ def _methods(cls):
         owner = next(c for c in cls.__mro__ if name in vars(c))
         value = inspect.getattr_static(cls, name)
         if owner.__module__.startswith("memlab") and isinstance(
-            value, (property, cached_property, classmethod, staticmethod, type(_methods))
+            value,
+            (property, cached_property, classmethod, staticmethod, FunctionType, MethodDescriptorType),
         ):
             yield name
 
