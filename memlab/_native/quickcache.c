@@ -2,18 +2,18 @@
  * end and nobody is called back, store a new key and evict the oldest.
  *
  * It is the twin of Cache.get and put in lab/caches/base.py and of TimedCache's in lab/caches/ttl.py. What is
- * rare is handed to Python, as methods of the same cache: other new keys (`_insert`, `_insert_timed`), a look-up
- * while entries end (`_get_ending`), a lifetime that makes no sense (`_put`).
+ * rare is handed to Python, as methods of the same cache: other new keys (`_insert_in_python`, `_insert_timed`), a
+ * look-up while entries end (`_get_ending`), a lifetime that makes no sense (`_put_in_python`).
  *
  * The interpreter lets another thread run, and signals in, only where Python code runs: here in the hash and the
- * equality of keys, in a clock that is not the interpreter's, and in the end of a value that was replaced, which
- * comes last. Between the moment a key's entry was found and its last use is written, nothing else happens; so no
- * lock is needed, and an entry that is written is one that is in the cache. Ticks are never given twice: Python's
- * part draws them here.
+ * equality of keys, in a clock that is not the interpreter's, in what the collector calls when an entry is made,
+ * and in the end of a value that was replaced or evicted, which comes last. Between the moment a key's entry was
+ * found and its last use is written, nothing else happens; so no lock is needed, and an entry that is written is
+ * one that is in the cache. Ticks are never given twice: Python's part draws them here.
  *
- * Storing a new key takes the cache's lock, as Python's part does, but never waits for it. Under it no Python code
- * runs at all: the keys, all that were ever stored, are texts, bytes and whole numbers, and what goes out is let go
- * after the lock is given back.
+ * Storing a new key takes the cache's lock, as Python's part does, but never waits for it. Between taking it and
+ * giving it back no Python code runs: the keys, all that were ever stored, are texts and whole numbers, and the
+ * lock is the interpreter's own.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -38,10 +38,9 @@ typedef struct {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *entries;  /* a dict of entries */
-    PyObject *order;    /* a list of keys, the longest unused last, as they were at the tick `sorted` */
-    PyObject *lock;     /* an RLock */
-    PyObject *on_evict; /* NULL: None */
+    PyObject *entries; /* a dict of entries */
+    PyObject *order;   /* a list of keys, the longest unused last, as they were at the tick `sorted` */
+    PyObject *lock;    /* an RLock */
     long long ticks, puts, missed, sorted, evictions;
     Py_ssize_t bound;
     char strange; /* a key that is not plain was stored */
@@ -55,18 +54,18 @@ typedef struct {
     double lifetime; /* of an entry whose own is not told */
 } QuickTimedCache;
 
-enum { KEY, VALUE, DEFAULT, TTL, PUT, INSERT, INSERT_TIMED, GET_ENDING, ACQUIRE, RELEASE, WORDS };
+enum { KEY, VALUE, DEFAULT, TTL, PUT, INSERT, INSERT_TIMED, GET_ENDING, ACQUIRE, RELEASE, ON_EVICT, WORDS };
 
 static const char *const TEXTS[WORDS] = {
-    "key", "value", "default", "ttl", "_put", "_insert", "_insert_timed", "_get_ending", "acquire",
-    "release",
+    "key", "value", "default", "ttl", "_put_in_python", "_insert_in_python", "_insert_timed", "_get_ending",
+    "acquire", "release", "on_evict",
 };
 static PyObject *words[WORDS];
 static PyTypeObject *entry_type, *timed_entry_type;
 
 /* -- arguments */
 
-/* Sort arguments into `found`, whose names are words[names_of[0..most]]; those not given stay as they are.
+/* Sort arguments into `found`, whose names are words[names_of[0]] to words[names_of[most - 1]]; those not given stay as they are.
  * Returns -1 with an error set when they are wrong. */
 static int
 sort_out(const char *function, PyObject *const *args, Py_ssize_t count, PyObject *names, const int *names_of,
@@ -125,17 +124,22 @@ is_ready(QuickCache *cache)
     return 1;
 }
 
-/* Return the entry of a key, borrowed: use it before anything else can run. NULL without an error: none is
- * there. */
+/* Return the entry of a key; NULL without an error: none is there. */
 static Entry *
 find(QuickCache *cache, PyObject *key, PyTypeObject *type)
 {
     PyObject *entries = cache->entries;
+    if (entries == NULL) {
+        PyErr_SetString(PyExc_AttributeError, "_entries");
+        return NULL;
+    }
     Py_IncRef(entries); /* a key's own code may do anything */
     PyObject *entry = PyDict_GetItemWithError(entries, key);
+    Py_IncRef(entry);
     Py_DecRef(entries);
     if (entry != NULL && !PyObject_TypeCheck(entry, type)) {
         PyErr_SetString(PyExc_TypeError, "a cache's entries are no entries");
+        Py_DecRef(entry);
         return NULL;
     }
     return (Entry *)entry;
@@ -150,21 +154,24 @@ look_up(QuickCache *cache, PyObject *key, PyObject *otherwise)
         value = entry->value;
         if (value == NULL) {
             PyErr_SetString(PyExc_AttributeError, "value");
-            return NULL;
         }
-        entry->used = cache->ticks++;
+        else {
+            entry->used = cache->ticks++;
+        }
+    }
+    else if (PyErr_Occurred()) {
+        return NULL;
     }
     else {
-        if (PyErr_Occurred()) {
-            return NULL;
-        }
         cache->missed++;
     }
     Py_IncRef(value);
+    Py_DecRef((PyObject *)entry);
     return value;
 }
 
-/* Give an entry another value, and return None. The one before goes last: its end may run anything. */
+/* Give an entry another value, let go of the entry, and return None. The value before goes last: its end may run
+ * anything. */
 static PyObject *
 replace(QuickCache *cache, Entry *entry, PyObject *value)
 {
@@ -172,6 +179,7 @@ replace(QuickCache *cache, Entry *entry, PyObject *value)
     Py_IncRef(value);
     entry->value = value;
     entry->used = cache->ticks++;
+    Py_DecRef((PyObject *)entry);
     Py_DecRef(before);
     Py_IncRef(Py_None);
     return Py_None;
@@ -222,7 +230,7 @@ get(QuickCache *cache, PyObject *const *args, Py_ssize_t count, PyObject *names)
 static int
 is_plain(PyObject *key)
 {
-    return PyUnicode_CheckExact(key) || PyLong_CheckExact(key) || PyBytes_CheckExact(key);
+    return PyUnicode_CheckExact(key) || PyLong_CheckExact(key);
 }
 
 /* Take the entry that was unused longest out of the cache and return it; NULL without an error when that takes a
@@ -230,24 +238,18 @@ is_plain(PyObject *key)
 static Entry *
 evict_oldest(QuickCache *cache)
 {
-    for (;;) {
+    while (cache->order != NULL && PyList_CheckExact(cache->order)) {
         Py_ssize_t last = PyList_Size(cache->order) - 1;
         if (last < 0) {
-            PyErr_Clear(); /* no list: Python's part makes it one */
-            return NULL;
+            break;
         }
         PyObject *key = PyList_GetItem(cache->order, last);
         Py_IncRef(key);
         Entry *entry = find(cache, key, entry_type);
         int is_oldest = entry != NULL && entry->used <= cache->sorted;
-        if (is_oldest) {
-            Py_IncRef((PyObject *)entry);
-        }
-        if ((entry == NULL && PyErr_Occurred()) || PyList_SetSlice(cache->order, last, last + 1, NULL) < 0
+        if (PyErr_Occurred() || PyList_SetSlice(cache->order, last, last + 1, NULL) < 0
             || (is_oldest && PyDict_DelItem(cache->entries, key) < 0)) {
-            if (is_oldest) {
-                Py_DecRef((PyObject *)entry);
-            }
+            Py_DecRef((PyObject *)entry);
             Py_DecRef(key);
             return NULL;
         }
@@ -256,17 +258,45 @@ evict_oldest(QuickCache *cache)
             cache->evictions++;
             return entry;
         }
+        Py_DecRef((PyObject *)entry); /* still in the cache */
     }
+    return NULL;
 }
 
-/* Store a plain key that was not there a moment ago. Returns 1 when it is done, 0 when it is for Python's part, -1
- * with an error set. */
+/* Tell whether somebody is to be called for what is evicted; -1 with an error set. */
+static int
+calls_back(QuickCache *cache)
+{
+    PyObject *callback = PyObject_GetAttr((PyObject *)cache, words[ON_EVICT]);
+    Py_DecRef(callback); /* compared, not used */
+    return callback == NULL ? -1 : callback != Py_None;
+}
+
+/* Store an entry of a plain key under the lock. Returns 1 when it is done, 0 when it is for Python's part, -1 with
+ * an error set. What was evicted is the caller's. */
+static int
+insert_locked(QuickCache *cache, Entry *entry, Entry **victim)
+{
+    Entry *there = find(cache, entry->key, entry_type);
+    if (there != NULL || PyErr_Occurred()) {
+        Py_DecRef((PyObject *)there); /* another thread was quicker; it is in the cache */
+        return there != NULL ? 0 : -1;
+    }
+    Py_ssize_t size = PyDict_Size(cache->entries);
+    if (cache->strange || size > cache->bound) {
+        return 0;
+    }
+    if (size == cache->bound && (*victim = evict_oldest(cache)) == NULL) {
+        return PyErr_Occurred() ? -1 : 0; /* a sorting is due */
+    }
+    entry->used = cache->ticks++;
+    return PyDict_SetItem(cache->entries, entry->key, (PyObject *)entry) < 0 ? -1 : 1;
+}
+
+/* Store a plain key that was not there a moment ago; returns what insert_locked does. */
 static int
 insert(QuickCache *cache, PyObject *key, PyObject *value)
 {
-    if (cache->lock == NULL || cache->order == NULL || (cache->on_evict != NULL && cache->on_evict != Py_None)) {
-        return 0;
-    }
     allocfunc make = (allocfunc)PyType_GetSlot(entry_type, Py_tp_alloc);
     Entry *entry = (Entry *)make(entry_type, 0); /* the collector may run here, and what it calls */
     if (entry == NULL) {
@@ -276,40 +306,32 @@ insert(QuickCache *cache, PyObject *key, PyObject *value)
     entry->key = key;
     Py_IncRef(value);
     entry->value = value;
-    PyObject *lock = cache->lock;
-    Py_IncRef(lock);
-    PyObject *taken = PyObject_CallMethodObjArgs(lock, words[ACQUIRE], Py_False, NULL);
-    int result = taken == NULL ? -1 : taken == Py_True;
-    Py_DecRef(taken);
     Entry *victim = NULL;
-    if (result == 1) {
-        Py_ssize_t size = PyDict_Size(cache->entries);
-        int is_full = size >= cache->bound;
-        if (find(cache, key, entry_type) != NULL || PyErr_Occurred()) {
-            result = PyErr_Occurred() ? -1 : 0; /* another thread was quicker */
+    PyObject *lock = cache->lock;
+    int result = lock == NULL ? 0 : calls_back(cache);
+    if (lock != NULL && result == 0) {
+        Py_IncRef(lock);
+        PyObject *taken = PyObject_CallMethodObjArgs(lock, words[ACQUIRE], Py_False, NULL);
+        result = taken == NULL ? -1 : PyObject_IsTrue(taken);
+        Py_DecRef(taken);
+        if (result == 1) {
+            result = insert_locked(cache, entry, &victim);
+            PyObject *kind, *error, *trace;
+            PyErr_Fetch(&kind, &error, &trace);
+            PyObject *given_back = PyObject_CallMethodObjArgs(lock, words[RELEASE], NULL);
+            if (given_back == NULL) {
+                result = -1;
+            }
+            else {
+                PyErr_Restore(kind, error, trace);
+            }
+            Py_DecRef(given_back);
         }
-        else if (cache->strange || size > cache->bound) {
-            result = 0;
-        }
-        else if (is_full && (victim = evict_oldest(cache)) == NULL) {
-            result = PyErr_Occurred() ? -1 : 0; /* a sorting is due */
-        }
-        else {
-            entry->used = cache->ticks++;
-            result = PyDict_SetItem(cache->entries, key, (PyObject *)entry) < 0 ? -1 : 1;
-        }
-        PyObject *kind, *error, *trace;
-        PyErr_Fetch(&kind, &error, &trace);
-        PyObject *given_back = PyObject_CallMethodObjArgs(lock, words[RELEASE], NULL);
-        if (given_back == NULL && result >= 0) {
-            result = -1;
-        }
-        else {
-            PyErr_Restore(kind, error, trace);
-        }
-        Py_DecRef(given_back);
+        Py_DecRef(lock);
     }
-    Py_DecRef(lock);
+    else if (result == 1) {
+        result = 0; /* it calls back: for Python's part */
+    }
     Py_DecRef((PyObject *)entry);
     Py_DecRef((PyObject *)victim); /* its value's end may run anything */
     return result;
@@ -324,13 +346,13 @@ put(QuickCache *cache, PyObject *const *args, Py_ssize_t count, PyObject *names)
     if (sort_out("put", args, count, names, PUT_NAMES, 2, 2, found) < 0 || !is_ready(cache)) {
         return NULL;
     }
-    cache->puts++;
     Entry *entry = find(cache, found[0], entry_type);
+    if (entry == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    cache->puts++;
     if (entry != NULL) {
         return replace(cache, entry, found[1]);
-    }
-    if (PyErr_Occurred()) {
-        return NULL;
     }
     if (!is_plain(found[0])) {
         cache->strange = 1;
@@ -418,16 +440,17 @@ put_timed(QuickTimedCache *cache, PyObject *const *args, Py_ssize_t count, PyObj
     if (now == -1 && PyErr_Occurred()) {
         return NULL;
     }
-    cache->cache.puts++;
     double expires = now + ttl;
     TimedEntry *entry = (TimedEntry *)find(&cache->cache, found[0], timed_entry_type);
     if (entry == NULL && PyErr_Occurred()) {
         return NULL;
     }
+    cache->cache.puts++;
     if (entry != NULL && !(entry->due > expires) && !(cache->soonest <= now)) {
         entry->expires = expires;
         return replace(&cache->cache, &entry->entry, found[1]);
     }
+    Py_DecRef((PyObject *)entry);
     PyObject *when = PyFloat_FromDouble(now), *end = PyFloat_FromDouble(expires), *done = NULL;
     if (when != NULL && end != NULL) {
         done = PyObject_CallMethodObjArgs((PyObject *)cache, words[INSERT_TIMED], found[0], found[1], when, end,
@@ -490,7 +513,6 @@ traverse_cache(QuickCache *cache, visitproc visit, void *arg)
     Py_VISIT(cache->entries);
     Py_VISIT(cache->order);
     Py_VISIT(cache->lock);
-    Py_VISIT(cache->on_evict);
     return 0;
 }
 
@@ -500,7 +522,6 @@ clear_cache(QuickCache *cache)
     let_go(&cache->entries);
     let_go(&cache->order);
     let_go(&cache->lock);
-    let_go(&cache->on_evict);
     return 0;
 }
 
@@ -585,7 +606,6 @@ static PyMemberDef cache_members[] = {
     MEMBER("_entries", T_OBJECT_EX, QuickCache, entries),
     MEMBER("_order", T_OBJECT_EX, QuickCache, order),
     MEMBER("_lock", T_OBJECT_EX, QuickCache, lock),
-    MEMBER("on_evict", T_OBJECT, QuickCache, on_evict),
     MEMBER("_sorted", T_LONGLONG, QuickCache, sorted),
     MEMBER("_evictions", T_LONGLONG, QuickCache, evictions),
     MEMBER("_bound", T_PYSSIZET, QuickCache, bound),

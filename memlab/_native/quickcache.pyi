@@ -15,7 +15,6 @@ class QuickCache:
     _entries: dict[Any, Any]
     _order: list[Any]
     _lock: threading.RLock
-    on_evict: Callable[[Any, Any], object] | None
     _sorted: int
     _evictions: int
     _bound: int

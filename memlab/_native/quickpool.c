@@ -2,12 +2,13 @@
  *
  * It is the twin of ObjectPool.acquire and ObjectPool.release in lab/pool.py, for the plain case: idle objects
  * lie in a list, those out are marked in a set, and nothing is to be done besides (no lifetime, nobody waits, the
- * pool is open). Everything else is handed to the twin, which is a method of the same pool: `_acquire`,
- * `_release`, `_lay_down`, `_discard`, `_settle`.
+ * pool is open). Everything else is handed to Python, as methods of the same pool: the twins themselves
+ * (`_acquire_in_python`, `_release_in_python`), `_lay_down`, `_discard`, `_settle`.
  *
  * The interpreter lets another thread run, and signals in, only where Python code runs: between the steps here
- * that is nowhere but in the object's own `reset`, and in a stranger's `__hash__` and `__eq__`. An object that is
- * in the set of those out hashes by identity, or that set is no plain one.
+ * that is nowhere but in the object's own `reset`, the end of what that returns, and a stranger's `__hash__` and
+ * `__eq__`. The objects in the set of those out hashed by identity when they were made, or that set is no plain
+ * one; should a class get a hash of its own later, an object is still taken out before it is marked.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -27,7 +28,7 @@ typedef struct {
 enum { TIMEOUT, RESET, ACQUIRE, RELEASE, LAY_DOWN, DISCARD, SETTLE, WORDS };
 
 static const char *const TEXTS[WORDS] = {
-    "timeout", "reset", "_acquire", "_release", "_lay_down", "_discard", "_settle",
+    "timeout", "reset", "_acquire_in_python", "_release_in_python", "_lay_down", "_discard", "_settle",
 };
 static PyObject *words[WORDS];
 
@@ -75,14 +76,16 @@ acquire(QuickPool *pool, PyObject *const *args, Py_ssize_t count, PyObject *name
                 return NULL;
             }
             Py_IncRef(obj);
-            if (PySet_Add(pool->out, obj) < 0) {
+            if (PyList_SetSlice(pool->idle, last, last + 1, NULL) < 0) {
                 Py_DecRef(obj);
                 return NULL;
             }
-            if (PyList_SetSlice(pool->idle, last, last + 1, NULL) < 0) {
+            if (PySet_Add(pool->out, obj) < 0) {
                 PyObject *kind, *value, *trace;
                 PyErr_Fetch(&kind, &value, &trace);
-                PySet_Discard(pool->out, obj); /* it lies idle as before */
+                if (pool->idle != NULL) {
+                    PyList_Append(pool->idle, obj); /* it lies idle as before */
+                }
                 PyErr_Restore(kind, value, trace);
                 Py_DecRef(obj);
                 return NULL;
@@ -115,10 +118,11 @@ static PyObject *
 release(QuickPool *pool, PyObject *const *args, Py_ssize_t count, PyObject *names)
 {
     PyObject *obj;
-    if (count == 1 && names == NULL) {
+    Py_ssize_t named = names != NULL ? PyTuple_Size(names) : 0;
+    if (count == 1 && named == 0) {
         obj = args[0];
     }
-    else if (count == 0 && names != NULL && PyTuple_Size(names) == 1
+    else if (count == 0 && named == 1
              && PyUnicode_CompareWithASCIIString(PyTuple_GetItem(names, 0), "obj") == 0) {
         obj = args[0];
     }
@@ -133,7 +137,7 @@ release(QuickPool *pool, PyObject *const *args, Py_ssize_t count, PyObject *name
     Py_IncRef(out); /* a stranger's own __eq__ may do anything */
     int found = PySet_Discard(out, obj);
     Py_DecRef(out);
-    if (found < 0 && !PyErr_ExceptionMatches(PyExc_TypeError)) {
+    if (found < 0 && !PyErr_ExceptionMatches(PyExc_TypeError) && !PyErr_ExceptionMatches(PyExc_KeyError)) {
         return NULL;
     }
     if (found <= 0) {
@@ -150,7 +154,10 @@ release(QuickPool *pool, PyObject *const *args, Py_ssize_t count, PyObject *name
             return NULL;
         }
     }
-    else if (PyList_Append(pool->idle, obj) < 0) {
+    else if (pool->idle == NULL || PyList_Append(pool->idle, obj) < 0) {
+        if (pool->idle == NULL) {
+            PyErr_SetString(PyExc_AttributeError, "_idle");
+        }
         Py_DecRef(done);
         done = discard(pool, obj);
         if (done == NULL) {

@@ -228,9 +228,9 @@ class _Uncounted(ObjectPool[T]):
         return obj
 
 
-if is_native:  # what they leave to their twins they ask for by these names
+if is_native:  # what the calls in C leave to their twins they ask for by these names
     for _name in ("acquire", "release"):
-        setattr(ObjectPool, f"_{_name}", getattr(ObjectPool, _name))
+        setattr(ObjectPool, f"_{_name}_in_python", getattr(ObjectPool, _name))
         setattr(ObjectPool, _name, getattr(QuickPool, _name))
 
 

@@ -7,8 +7,8 @@ from the old end; an entry that was used since the sorting is passed over, becau
 younger than everything that was not. So the order is exact, and what an access costs for it is put off until
 an eviction; over time that is one place in one sorting for each access.
 
-Where the extension was built, these steps are in C (``_native/quickcache.c``) for a key that is there; the
-``get`` and ``put`` that are written here are its twins.
+Where the extension was built, these steps are in C (``_native/quickcache.c``), and so is storing a plain key
+where nobody is called back; the ``get`` and ``put`` that are written here are its twins.
 
 A value that replaces one is set in its entry, without a lock. Storing a new key and removing one take the
 lock, and the bound holds again before anybody can see that it did not.
@@ -59,7 +59,7 @@ class Cache(QuickCache, Generic[K, V]):
         self.max_size = max_size
         self.on_evict = on_evict
         self.trace = trace
-        self._bound = sys.maxsize if max_size is None else max_size
+        self._bound = sys.maxsize if max_size is None else min(max_size, sys.maxsize)
         self._entries: dict[K, Any] = {}
         self._sorts = 0
         self._evictions = self._expirations = self._failed = self._refused = 0
@@ -76,9 +76,8 @@ class Cache(QuickCache, Generic[K, V]):
 
     def get(self, key: K, default: Any = None) -> Any:
         """Return the value of a key, or the default when it is not there, and count it as used."""
-        try:
-            entry = self._entries[key]
-        except KeyError:
+        entry = self._entries.get(key)
+        if entry is None:
             self._count_miss()
             return default
         entry.used = self._tick()
@@ -112,17 +111,17 @@ class Cache(QuickCache, Generic[K, V]):
 
     def put(self, key: K, value: V) -> None:
         """Store a value, as the most recently used; what no longer fits is evicted."""
-        self._count_put()
         entry = self._entries.get(key)
+        self._count_put()
         if entry is not None:
             before = entry.value  # held to the end: it may have a finalizer
             entry.value = value
             entry.used = self._tick()
             del before
             return
-        self._insert(key, value)
+        self._insert_in_python(key, value)
 
-    def _insert(self, key: K, value: V) -> None:
+    def _insert_in_python(self, key: K, value: V) -> None:
         """Store a value under a key that is not there."""
         entry: Any = Entry()
         entry.key = key
@@ -225,27 +224,32 @@ class Cache(QuickCache, Generic[K, V]):
 
     def _evict_oldest(self, spared: object = None) -> Any:
         """Under the lock: remove and return the entry that was unused longest, never the one ``spared``."""
-        entries, order = self._entries, self._order
+        entries = self._entries
         while True:
-            while order:
-                key = order.pop()
-                entry = entries.get(key)
-                if entry is not None and entry.used <= self._sorted and entry is not spared:
-                    del entries[key]
-                    self._evictions += 1
-                    if self._has_books:
-                        self._forget(entry)
-                    if self.on_evict is not None:
-                        self._owed.append(entry)
-                    return entry
-            order = self._sort()
+            # What the collector or a signal calls between two steps may store, and evict what is looked at.
+            try:
+                key = self._order.pop()
+            except IndexError:
+                self._sort()
+                continue
+            entry = entries.get(key)
+            if entry is None or entry.used > self._sorted or entry is spared:
+                continue
+            entry = entries.pop(key, None)
+            if entry is None:
+                continue
+            self._evictions += 1
+            if self._has_books:
+                self._forget(entry)
+            if self.on_evict is not None:
+                self._owed.append(entry)
+            return entry
 
-    def _sort(self) -> list[K]:
+    def _sort(self) -> None:
         self._sorted = self._tick()
         self._sorts += 1
         by_use = sorted(self._entries.values(), key=_used, reverse=True)
         self._order = [entry.key for entry in by_use]
-        return self._order
 
     def _forget(self, entry: Any) -> None:
         """Under the lock: an entry was taken out or replaced; subclasses take it off their books."""

@@ -73,9 +73,8 @@ class LRUCache(Cache[K, V]):
     # -- weak values
 
     def _get_weak(self, key: K, default: Any = None) -> Any:
-        try:
-            entry = self._entries[key]
-        except KeyError:
+        entry = self._entries.get(key)
+        if entry is None:
             self._count_miss()
             return default
         value = entry.value()

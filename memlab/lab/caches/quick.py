@@ -52,7 +52,6 @@ except ImportError:
         _entries: dict[Any, Any]
         _order: list[Any]
         _lock: threading.RLock
-        on_evict: Callable[[Any, Any], object] | None
         _sorted: int
         _evictions: int
         _bound: int
@@ -82,8 +81,8 @@ except ImportError:
 
 
 def put_quick_path_in(kind: type, quick: type) -> None:
-    """Let a kind of cache use the calls in C, which find their twins under ``_get`` and ``_put``."""
+    """Let a kind of cache use the calls in C; their twins are ``_get_in_python`` and ``_put_in_python``."""
     if is_native:
         for name in ("get", "put"):
-            setattr(kind, f"_{name}", getattr(kind, name))
+            setattr(kind, f"_{name}_in_python", getattr(kind, name))
             setattr(kind, name, getattr(quick, name))

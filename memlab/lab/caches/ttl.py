@@ -59,9 +59,8 @@ class TimedCache(QuickTimedCache, Cache[K, V]):
         """Return the value of a key, or the default when it is not there, and count it as used."""
         if self._soonest <= self._clock():
             return self._get_ending(key, default)
-        try:
-            entry = self._entries[key]
-        except KeyError:
+        entry = self._entries.get(key)
+        if entry is None:
             self._count_miss()
             return default
         entry.used = self._tick()
@@ -92,10 +91,10 @@ class TimedCache(QuickTimedCache, Cache[K, V]):
             ttl = self._lifetime
         elif not (type(ttl) in (int, float) and ttl > 0):
             raise UsageError(f"storing a value: ttl must be seconds above 0, not {ttl!r}")
-        self._count_put()
         now = self._clock()
         expires = now + ttl
         entry = self._entries.get(key)
+        self._count_put()
         if entry is None or entry.due > expires or self._soonest <= now:
             self._insert_timed(key, value, now, expires)
             return
