@@ -263,7 +263,7 @@ class _Probe:
         self.one = None
 
 
-# 3.13.0 leaves the values that lie in an instance out of its size; what is before it takes two pairs of words.
+# 3.13.0 leaves the values that lie in an instance out of its size; before it are two pairs of words.
 _LEAVES_OUT_INLINE = sys.getsizeof(_Probe()) <= _Probe.__basicsize__ + 4 * _POINTER
 
 
